@@ -1,0 +1,6 @@
+"""`python -m infomax_tune`: the same as the command infomax-tune."""
+
+from infomax_tune.cli import main
+
+if __name__ == "__main__":
+    main()

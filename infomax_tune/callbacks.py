@@ -1,0 +1,46 @@
+"""What Tune tells while it runs, turned into progress for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+
+QUIET_S = 2.0
+"""Seconds between two progress lines, at least."""
+
+
+class ProgressLines(tune.Callback):
+    """Says how many trials have ended, as packs report; warnings and failures at once."""
+
+    def __init__(self, total: int, ended: int, say: Callable[[str], None]) -> None:
+        self._total = total
+        self._ended_before = ended
+        self._packs: dict[str, int] = {}
+        self._say = say
+        self._begun = time.monotonic()
+        self._last = float("-inf")
+        self._traced = False
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        self._packs[trial.trial_id] = result["ended"]
+        for warning in result.get("warnings") or []:
+            self._say(f"warning: {warning}")
+        if error := result.get("error"):
+            self._say(f"{trial} failed: {error.strip().splitlines()[-1]}")
+            if not self._traced:
+                self._say(error)
+            self._traced = True
+        self._line()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        self._say(f"{trial} failed: its worker died")
+
+    def _line(self) -> None:
+        ended = self._ended_before + sum(self._packs.values())
+        now = time.monotonic()
+        if now - self._last >= QUIET_S or ended == self._total:
+            self._last = now
+            self._say(f"{ended}/{self._total} trials  {now - self._begun:.0f} s")

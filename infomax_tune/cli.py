@@ -1,0 +1,263 @@
+"""The command line: parses, calls, prints. What is slow to import (torch, Ray) is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import search_spaces
+from infomax_tune import __version__, documents
+from infomax_tune.config import Settings, build_config, read_overrides, read_settings
+from infomax_tune.errors import ConfigError, InfomaxTuneError, unknown
+from infomax_tune.options import DEVICES, Options
+from infomax_tune.store import Store, TrialFolder
+from search_spaces import SearchSpace
+
+EXIT_INCOMPLETE = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="infomax-tune",
+    help="How does the activation function of a layer change what it learns? Sweeps of single-layer InfoMax networks on Ray Tune.",
+    epilog="Exit codes: 0 all done, 1 trials are failed or missing, 2 bad input, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]")]
+Pack = Annotated[str, typer.Option(help="Seeds trained together: auto, or a number; 1 is one Ray trial a seed.")]
+CpusPerPack = Annotated[float, typer.Option(help="CPUs a pack occupies; also its threads.")]
+GpusPerPack = Annotated[float, typer.Option(help="GPUs a pack occupies; a fraction lets several share one.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379. [default: start one here]")]
+MaxConcurrent = Annotated[int | None, typer.Option(help="Packs trained at once, at most. [default: all that fit]")]
+Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
+
+
+def main() -> None:
+    """The command infomax-tune. A user's mistake is one message on stderr and exit code 2, never a traceback."""
+    try:
+        app()
+    except InfomaxTuneError as error:
+        typer.echo(f"infomax-tune: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"infomax-tune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _infomax_tune(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: infomax-tune run activation=tanh dataset=digits epochs=20 --out results/tanh")
+def run(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A config file, then settings over it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<trial id>]")] = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+) -> None:
+    """Run one experiment: its record, history, config and weights land in one folder."""
+    files = [argument for argument in arguments or [] if "=" not in argument or Path(argument).is_file()]
+    if len(files) > 1:
+        raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
+    in_file = _read_config(Path(files[0])) if files else {}
+    overrides, problems = read_overrides([argument for argument in arguments or [] if argument not in files])
+    if problems:
+        raise ConfigError("\n".join(problems))
+    config = build_config(in_file, overrides)
+    if device not in (None, *DEVICES):
+        raise ConfigError(unknown("--device", device, DEVICES))
+
+    from infomax_tune.experiment import run_alone  # noqa: PLC0415 - imports torch
+
+    folder = out or Path("results") / config.trial_id
+    try:
+        record = run_alone(config, TrialFolder(folder), data_dir=data_dir, device=device or "cpu", say=typer.echo)
+    except KeyboardInterrupt:
+        command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder)])
+        typer.echo(f"stopped; to go on from the last checkpoint: {command}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    for name, value in record.result.items():
+        typer.echo(f"{name:28} {value:.6g}")
+    typer.echo(f"{record.status} after {record.epoch} epochs: {folder}")
+
+
+@app.command(epilog="Example: infomax-tune sweep activation_study --set epochs=20 --out results/short")
+def sweep(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A bundled search space (see `spaces`) or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<space>]")] = None,
+    config: Annotated[Path | None, typer.Option(help="A base config, under the space's own settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting over the space's; repeatable. A list is an axis.")
+    ] = None,
+    pack: Pack = "auto",
+    cpus_per_pack: CpusPerPack = 1,
+    gpus_per_pack: GpusPerPack = 0,
+    address: Address = None,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+) -> None:
+    """Train every trial of a search space that has no record yet, and assemble the results table."""
+    options = _options(pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+    base = _read_document(config) if config else None
+    overrides, problems = read_overrides(set_ or [])
+    if problems:
+        raise ConfigError("\n".join(problems))
+    loaded, notes = search_spaces.load(space, config=base, overrides=overrides)
+    _print_notes(notes)
+    store = Store(out or Path("results") / Path(space).stem)
+    _train(loaded, store, options)
+
+
+@app.command(epilog="Example: infomax-tune resume results/activation_study")
+def resume(
+    out: Folder,
+    pack: Pack = "auto",
+    cpus_per_pack: CpusPerPack = 1,
+    gpus_per_pack: GpusPerPack = 0,
+    address: Address = None,
+    max_concurrent: MaxConcurrent = None,
+    data_dir: DataDir = None,
+    device: Device = None,
+) -> None:
+    """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
+    options = _options(pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+    store = Store(out)
+    _train(_space_of(store), store, options)
+
+
+@app.command(epilog="Example: infomax-tune results results/activation_study")
+def results(out: Folder) -> None:
+    """Assemble results.csv, results.parquet, history.parquet and timings.csv from the records there are."""
+    store = Store(out)
+    table = store.write_tables(_space_of(store).trials())
+    _print_counts(Counter(table["status"]))
+    typer.echo(f"results: {out / 'results.csv'}")
+
+
+@app.command(epilog="Example: infomax-tune status results/activation_study")
+def status(out: Folder) -> None:
+    """Count the trials that are done, diverged, failed, damaged and missing, by cell."""
+    store = Store(out)
+    trials = _space_of(store).trials()
+    findings = store.find(trials)
+    statuses = ("done", "diverged", "failed", "damaged", "missing")
+    cells: dict[str, Counter[str]] = {}
+    for trial in trials:
+        cells.setdefault(trial.cell, Counter())[findings[trial.trial_id].status] += 1
+    width = max(map(len, cells))
+    typer.echo(f"{'cell':{width}}" + "".join(f"{name:>10}" for name in statuses))
+    total: Counter[str] = Counter()
+    for cell, counts in cells.items():
+        typer.echo(f"{cell:{width}}" + "".join(f"{counts[name]:>10}" for name in statuses))
+        total += counts
+    typer.echo(f"{'all':{width}}" + "".join(f"{total[name]:>10}" for name in statuses))
+    for trial_id, finding in findings.items():
+        if finding.problem:
+            typer.echo(f"{trial_id}: {finding.status}: {finding.problem}")
+
+
+@app.command()
+def spaces() -> None:
+    """List the search spaces that come with infomax-tune, with the number of their trials."""
+    for name in search_spaces.bundled():
+        space, _ = search_spaces.load(name)
+        typer.echo(f"{name:20} {len(space.trials()):>5} trials  {space.description}")
+
+
+def _train(space: SearchSpace, store: Store, options: Options) -> None:
+    from infomax_tune import sweep as sweeps  # noqa: PLC0415 - imports Ray and torch
+
+    again = f"infomax-tune resume {shlex.quote(str(store.root))}"
+    store.create()
+    with store.lock():
+        try:
+            sweeps.begin(space, store)
+            outcome = sweeps.run(space, store, options, typer.echo)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; to go on: {again}", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    _print_counts(outcome.counts)
+    typer.echo(f"results: {store.root / 'results.csv'}")
+    if not outcome.complete:
+        typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
+
+
+def _options(
+    pack: str,
+    cpus_per_pack: float,
+    gpus_per_pack: float,
+    address: str | None,
+    max_concurrent: int | None,
+    data_dir: Path | None,
+    device: str | None,
+) -> Options:
+    """The options of a sweep, checked: every mistake at once."""
+    problems = []
+    if pack != "auto" and not (pack.isdecimal() and int(pack) > 0):
+        problems.append(f"--pack: must be auto or a whole number of at least 1, got {pack!r}")
+    if not 0 < cpus_per_pack < float("inf"):
+        problems.append(f"--cpus-per-pack: must be more than 0, got {cpus_per_pack:g}")
+    if not 0 <= gpus_per_pack < float("inf"):
+        problems.append(f"--gpus-per-pack: must be 0 or more, got {gpus_per_pack:g}")
+    if max_concurrent is not None and max_concurrent < 1:
+        problems.append(f"--max-concurrent: must be at least 1, got {max_concurrent}")
+    if device not in (None, *DEVICES):
+        problems.append(unknown("--device", device, DEVICES))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Options(None if pack == "auto" else int(pack), cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+
+
+def _space_of(store: Store) -> SearchSpace:
+    return SearchSpace.from_dict(store.read_sweep(), str(store.root / "sweep.yaml"))
+
+
+def _read_document(path: Path) -> documents.Document:
+    try:
+        return documents.parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from None
+
+
+def _read_config(path: Path) -> Settings:
+    document = _read_document(path)
+    settings, notes, problems = read_settings(document.content, document)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    _print_notes(notes)
+    return settings
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)
+
+
+def _print_counts(counts: Counter[str]) -> None:
+    statuses = ("done", "diverged", "failed", "missing")
+    typer.echo(f"{counts.total()} trials: " + ", ".join(f"{counts[name]} {name}" for name in statuses if counts[name]))

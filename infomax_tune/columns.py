@@ -1,0 +1,55 @@
+"""The names and order of everything the tables hold. Imports nothing."""
+
+from __future__ import annotations
+
+SETTINGS: dict[str, str] = {
+    "dataset": "data.dataset",
+    "objective": "loss.objective",
+    "activation": "model.activation",
+    "head": "model.head",
+    "hidden_dim": "model.hidden_dim",
+    "lambda_tc": "loss.lambda_tc",
+    "lambda_wr": "loss.lambda_wr",
+    "variance_eps": "loss.variance_eps",
+    "batch_size": "data.batch_size",
+    "epochs": "training.epochs",
+    "lr": "training.lr",
+    "optimizer": "training.optimizer",
+    "seed": "training.seed",
+}
+"""Columns of the results table that say what a trial was, each with the setting it shows; also the table's sort order."""
+
+TERMS: tuple[str, ...] = ("loss", "entropy", "tc", "wr")
+"""The loss and its terms: means over the rows of an epoch."""
+
+METRICS: tuple[str, ...] = (
+    "effective_rank",
+    "weight_redundancy",
+    "dead_units",
+    "output_correlation",
+    "variance_ratio",
+    "activation_mean",
+    "activation_std",
+    "max_avg_responsibility",
+    "gaussian_total_correlation",
+)
+"""What is measured of weights and activations on the whole test set, at epoch 0, during training and at the end."""
+
+FINAL: tuple[str, ...] = (*TERMS, *METRICS, "convergence_epoch", "probe_accuracy")
+"""What a finished trial is summed up by."""
+
+RESULTS: tuple[str, ...] = ("trial_id", "status", "diverged_epoch", *SETTINGS, *FINAL)
+HISTORY: tuple[str, ...] = ("epoch", *TERMS, *METRICS)
+TIMINGS: tuple[str, ...] = (
+    "trial_id",
+    "train_s",
+    "evaluate_s",
+    "store_s",
+    "epochs_trained",
+    "pack_size",
+    "device",
+    "threads",
+    "host",
+    "environment",
+    "finished",
+)

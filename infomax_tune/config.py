@@ -1,0 +1,323 @@
+"""The trial's config: what one experiment is, where each value came from, and the trial's id.
+
+A config is built from layers of settings (study defaults < file < space < overrides). All
+mistakes are collected and reported at once, each with the place it was made. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from infomax_tune import documents
+from infomax_tune.errors import ConfigError, unknown
+
+ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
+DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
+ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+DATASETS: tuple[str, ...] = get_args(DatasetName)
+
+MAX_SEED = 2**32 - 1
+"""torch's CPU generator keeps 32 bits of a seed: a larger one would silently repeat a smaller one."""
+
+
+class _Section(BaseModel):
+    # strict: "16" is not a width and true is not a number
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataConfig(_Section):
+    """What is learned from. `batch_size: -1` is the full training set."""
+
+    dataset: DatasetName = "mnist"
+    batch_size: int = 128
+
+    @model_validator(mode="after")
+    def _batch_size(self) -> DataConfig:
+        if self.batch_size < 2 and self.batch_size != -1:
+            raise ValueError(f"batch_size: must be -1 (the full training set) or at least 2, got {self.batch_size}")
+        return self
+
+
+class ModelConfig(_Section):
+    """a = f(x W^T + b) with `hidden_dim` units; `head: softmax` puts a softmax over the units behind f."""
+
+    hidden_dim: int = Field(default=16, ge=1, le=65536)
+    activation: ActivationName = "relu"
+    head: Literal["none", "softmax"] = "none"
+
+
+class LossConfig(_Section):
+    """The weights of the loss's terms, and which objective it is."""
+
+    lambda_tc: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    lambda_wr: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
+    objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
+
+
+class TrainingConfig(_Section):
+    """How it is trained. `seed` sets the first weights and every epoch's order of the data."""
+
+    epochs: int = Field(default=100, ge=0, le=1_000_000)
+    lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    seed: int = Field(default=1, ge=0, le=MAX_SEED)
+
+
+class LoggingConfig(_Section):
+    """What is kept. None of it changes what a trial learns."""
+
+    save_weights: bool = True
+    save_metrics_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=10, ge=1)
+    probe: bool = False
+
+
+class TrialConfig(BaseModel):
+    """One trial: a complete config with one seed. Frozen; equal configs have equal ids."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_baselines(cls, data: Any) -> Any:
+        """A baseline fixes some values itself, so that a config never shows one that is not used."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
+            return data
+        objective = data.get("loss", {}).get("objective")
+        data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+        if objective in ("variance_only", "reconstruction", "random"):
+            data["loss"] |= {"lambda_tc": 0.0, "lambda_wr": 0.0}
+        if objective == "random" and isinstance(data.setdefault("training", {}), dict):
+            data["training"]["epochs"] = 0
+        return data
+
+    @property
+    def trial_id(self) -> str:
+        """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers all that can change the numbers, and nothing else."""
+        return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())}"
+
+    @property
+    def cell(self) -> str:
+        """The name of the cell: `<activation>-k<width>-<8 hex>`, the same for trials that differ only in seed."""
+        numbers = self.numbers()
+        del numbers["training.seed"]
+        return f"{self._stem}-{_digest(numbers)}"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.model.activation}-k{self.model.hidden_dim}"
+
+    def numbers(self) -> dict[str, Any]:
+        """The settings that can change this trial's numbers, by dotted name."""
+        flat = {name: value for name, value in self.flat().items() if not name.startswith("logging.")}
+        if self.training.epochs == 0:  # nothing is trained: how it would have been does not matter
+            kept = ("data.dataset", "model.", "loss.objective", "training.seed")
+            flat = {name: value for name, value in flat.items() if name.startswith(kept)}
+        if self.logging.probe:
+            flat["logging.probe"] = True
+        return flat
+
+    def nested(self) -> dict[str, dict[str, Any]]:
+        """All settings by section and key: what a config file holds."""
+        return self.model_dump()
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by dotted name, in the order of the file."""
+        return {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
+
+
+def _digest(numbers: Mapping[str, Any]) -> str:
+    text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "logging": LoggingConfig,
+}
+NAMES: tuple[str, ...] = tuple(f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
+"""Every setting by its dotted name."""
+
+NO_EFFECT = {
+    "num_workers": "the data is held in memory",
+    "input_dim": "it follows from the dataset",
+    "print_every": "progress is shown all the time",
+    "output_dir": "give --out instead",
+}
+"""Keys of the original study's files that are accepted and do nothing here, with the reason."""
+
+
+def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialConfig:
+    """The config that `TrialConfig.nested` made. Raises ConfigError, with `where` as the place of every mistake."""
+    settings, _, problems = read_settings(nested, documents.Document({}, where))
+    config, mistakes = validate(settings)
+    if problems or config is None:
+        raise ConfigError("\n".join(problems + mistakes))
+    return config
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and the place it was given."""
+
+    value: Any
+    where: str
+
+
+Settings = dict[str, Setting]
+"""Settings by dotted name."""
+
+
+def resolve_name(key: str) -> str | None:
+    """The dotted name of a key given in full (`model.activation`) or short (`activation`); None if unknown."""
+    if key in NAMES:
+        return key
+    matches = [name for name in NAMES if name.split(".")[1] == key]
+    return matches[0] if len(matches) == 1 else None
+
+
+def unknown_key(key: str) -> str:
+    """The message for a key that is no setting."""
+    shorts = [name.split(".")[1] for name in NAMES]
+    return unknown("key", key, NAMES if "." in key else shorts)
+
+
+def read_settings(content: Any, document: documents.Document, *prefix: str) -> tuple[Settings, list[str], list[str]]:
+    """Settings of a config mapping: nested by section, or flat with short or dotted names.
+
+    Returns the settings, the notes (keys without effect) and the problems (unknown keys, wrong shapes).
+    """
+    settings: Settings = {}
+    notes: list[str] = []
+    problems: list[str] = []
+
+    def take(key: str, value: Any, *path: str) -> None:
+        where = document.where(*prefix, *path)
+        if key.split(".")[-1] in NO_EFFECT and resolve_name(key) is None:
+            short = key.split(".")[-1]
+            notes.append(f"note: {short} has no effect here: {NO_EFFECT[short]} ({where}).")
+            return
+        name = resolve_name(key)
+        if name is None:
+            problems.append(f"{unknown_key(key)} ({where})")
+        elif name in settings:
+            problems.append(f"{name}: given twice ({settings[name].where}; {where})")
+        else:
+            settings[name] = Setting(value, where)
+
+    if content is None:
+        return settings, notes, problems
+    if not isinstance(content, Mapping):
+        problems.append(f"{'.'.join(prefix) or 'config'}: must hold `key: value` lines ({document.where(*prefix)})")
+        return settings, notes, problems
+    for key, value in content.items():
+        key = str(key)
+        if key not in SECTIONS:
+            take(key, value, key)
+        elif isinstance(value, Mapping):
+            for inner, inner_value in value.items():
+                take(f"{key}.{inner}", inner_value, key, str(inner))
+        elif value is not None:
+            problems.append(f"{key}: must hold `key: value` lines, got {value!r} ({document.where(*prefix, key)})")
+    return settings, notes, problems
+
+
+def read_override(text: str) -> tuple[str, Setting]:
+    """One `key=value` override: its dotted name and its value. Raises ConfigError."""
+    key, separator, value = text.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise ConfigError(f"override {text!r}: must look like key=value, for example activation=tanh.")
+    name = resolve_name(key)
+    if name is None:
+        raise ConfigError(f"{unknown_key(key)} (override {text!r})")
+    try:
+        return name, Setting(documents.parse_value(value), f"override {text!r}")
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(f"override {text!r}: {value!r} is not a value.") from None
+
+
+def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
+    """All overrides, and the problems found in them. A later one wins over an earlier one."""
+    settings: Settings = {}
+    problems: list[str] = []
+    for text in texts:
+        try:
+            name, setting = read_override(text)
+            settings[name] = setting
+        except ConfigError as error:
+            problems.append(str(error))
+    return settings, problems
+
+
+def validate(settings: Settings) -> tuple[TrialConfig | None, list[str]]:
+    """The config these settings make over the study's defaults, or the problems that prevent it."""
+    nested: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, setting in settings.items():
+        section, key = name.split(".")
+        nested[section][key] = setting.value
+    try:
+        return TrialConfig.model_validate(nested), []
+    except ValidationError as error:
+        return None, [_explain(detail, settings) for detail in error.errors()]
+
+
+def build_config(*layers: Settings) -> TrialConfig:
+    """The config of several layers of settings, later ones winning. Raises ConfigError with every mistake."""
+    merged: Settings = {}
+    for layer in layers:
+        merged |= layer
+    config, problems = validate(merged)
+    if config is None:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _explain(detail: Any, settings: Settings) -> str:
+    """One pydantic error in the words of someone who writes config files."""
+    location, given, context = detail["loc"], detail["input"], detail.get("ctx", {})
+    if detail["type"] == "value_error":  # raised by a validator above: its text names the key
+        key, _, message = str(context["error"]).partition(": ")
+    else:
+        key, message = str(location[-1]), _complaint(detail["type"], key=str(location[-1]), given=given, context=context)
+        if detail["type"] == "literal_error":
+            key, _, message = message.partition(": ")
+    name = resolve_name(key) or key
+    where = f" ({settings[name].where})" if name in settings else ""
+    return f"{key}: {message}{where}"
+
+
+def _complaint(kind: str, *, key: str, given: Any, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        section = next(model for name, model in SECTIONS.items() if resolve_name(key) == f"{name}.{key}")
+        return unknown(key, given, get_args(section.model_fields[key].annotation))
+    if kind in ("int_type", "int_parsing", "int_from_float"):
+        return f"must be a whole number, got {given!r}"
+    if kind in ("float_type", "float_parsing"):
+        return f"must be a number, got {given!r}"
+    if kind in ("bool_type", "bool_parsing"):
+        return f"must be true or false, got {given!r}"
+    limits = {"greater_than_equal": ("ge", "at least"), "greater_than": ("gt", "more than"), "less_than_equal": ("le", "at most")}
+    if kind in limits:
+        bound, words = limits[kind]
+        return f"must be {words} {context[bound]}, got {given!r}"
+    if kind == "finite_number":
+        return f"must be a finite number, got {given!r}"
+    return f"{kind.replace('_', ' ')}, got {given!r}"

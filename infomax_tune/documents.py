@@ -1,0 +1,103 @@
+"""YAML as people write it: parsed safely, every key with the line it stands on. Imports errors only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from infomax_tune.errors import ConfigError
+
+Path = tuple[str, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader (no tag can run code) whose floats follow YAML 1.2, so that `1e-3` is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+    list("-+0123456789."),
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML mapping, the name of where it came from, and the line of each of its keys."""
+
+    content: dict[str, Any]
+    source: str
+    lines: dict[Path, int] = field(default_factory=dict)
+
+    def where(self, *path: str) -> str:
+        """`FILE, line N` of a key, or of the nearest key above it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return f"{self.source}, line {self.lines[path[:length]]}"
+        return self.source
+
+
+def parse(text: str, source: str) -> Document:
+    """Parses one YAML mapping; an empty text is an empty mapping.
+
+    Raises ConfigError on a syntax error, a tag, a key given twice, or anything but a mapping.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return Document({}, source)
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{source}: expected `key: value` lines, found a {_kind(node)}.")
+        lines: dict[Path, int] = {}
+        _walk(node, (), lines, source)
+        return Document(loader.construct_document(node), source, lines)
+    except yaml.YAMLError as error:
+        raise ConfigError(_yaml_problem(error, source)) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply to be a config.") from None
+    except ValueError as error:  # e.g. an impossible date, which SafeLoader tries to build
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{source}: {error}.") from None
+    finally:
+        loader.dispose()
+
+
+def parse_value(text: str) -> Any:
+    """One YAML value, as it stands behind the `=` of an override. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+
+
+def dump(content: dict[str, Any]) -> str:
+    """YAML that `parse` reads back, keys in the given order."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _walk(node: yaml.MappingNode, path: Path, lines: dict[Path, int], source: str) -> None:
+    for key_node, value_node in node.value:
+        key = (*path, str(key_node.value))
+        line = key_node.start_mark.line + 1
+        if key in lines:
+            raise ConfigError(f"{'.'.join(key)}: given twice ({source}, lines {lines[key]} and {line}).")
+        lines[key] = line
+        if isinstance(value_node, yaml.MappingNode):
+            _walk(value_node, key, lines, source)
+
+
+def _kind(node: yaml.Node) -> str:
+    return "list" if isinstance(node, yaml.SequenceNode) else "single value"
+
+
+def _yaml_problem(error: yaml.YAMLError, source: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    line = f", line {mark.line + 1}" if mark is not None else ""
+    return f"{source}{line}: not valid YAML: {problem}."

@@ -1,0 +1,79 @@
+"""What a sweep ran on: versions, hardware, threads, git commit. Reads the machine, writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("infomax-tune", "torch", "torchvision", "ray", "numpy", "pandas", "pyarrow", "scikit-learn", "safetensors")
+
+NUMERIC = ("python", "torch", "numpy", "scikit-learn", "machine", "cpu", "instructions", "blas", "threads", "device")
+"""The entries of `describe` that can change a trial's last bits."""
+
+
+def describe(*, device: str, threads: int) -> dict[str, Any]:
+    """Versions, hardware and threads of this process, by name; values are text or numbers."""
+    import torch  # noqa: PLC0415 - slow to import
+
+    described: dict[str, Any] = {"python": platform.python_version()}
+    described |= {package: _version(package) for package in PACKAGES}
+    described |= {
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "cpu": _cpu_model(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "blas": "MKL" if torch.backends.mkl.is_available() else "other",
+        "threads": threads,
+        "device": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else device,
+        "host": socket.gethostname(),
+        "git_commit": _git_commit(),
+        "command": " ".join(sys.argv),
+    }
+    return described
+
+
+def fingerprint(described: dict[str, Any]) -> str:
+    """8 hex digits over the entries of `NUMERIC`: equal where equal bits are promised."""
+    numeric = {name: described.get(name) for name in NUMERIC}
+    return hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The entries of `NUMERIC` that differ, in words."""
+    return [f"{name} was {before.get(name)}, is {now.get(name)}" for name in NUMERIC if before.get(name) != now.get(name)]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
+    name = facts.get("model name") or platform.processor() or "unknown"
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts and "model" in facts else name
+
+
+def _git_commit() -> str | None:
+    """The commit of the source tree this runs from; None for an installed package."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

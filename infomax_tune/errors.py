@@ -1,0 +1,56 @@
+"""Every error infomax-tune raises on purpose.
+
+    InfomaxTuneError                 base; its text is meant for the user and needs no traceback
+    ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
+    ├── DataError                    a dataset is not there or cannot be read (exit code 2)
+    ├── ResourceError                more CPUs or GPUs were asked for than there are (exit code 2)
+    ├── StoreError                   the output folder is not what it should be (exit code 2)
+    │   ├── DamagedFileError         a file's checksum or schema is wrong
+    │   └── LockedError              another driver is at work in the folder
+    └── EnvironmentDriftError        the sweep was begun under another environment (exit code 2)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InfomaxTuneError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class ConfigError(InfomaxTuneError, ValueError):
+    """A config, search space, override or option is wrong; the message lists every mistake found."""
+
+
+class DataError(InfomaxTuneError):
+    """A dataset is missing, cannot be downloaded, or is not what its name says."""
+
+
+class ResourceError(InfomaxTuneError):
+    """The cluster cannot ever provide what one pack asks for."""
+
+
+class StoreError(InfomaxTuneError):
+    """The output folder is missing, of another schema, or cannot be written."""
+
+
+class DamagedFileError(StoreError):
+    """A file in the output folder fails its checksum or cannot be parsed."""
+
+
+class LockedError(StoreError):
+    """Another driver is at work in the same output folder."""
+
+
+class EnvironmentDriftError(InfomaxTuneError):
+    """The sweep was begun under versions or hardware that differ from these."""
+
+
+def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
+    """Says that `given` is unknown, names the nearest allowed value, and lists them all."""
+    names = [str(name) for name in allowed]
+    near = difflib.get_close_matches(str(given), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{what}: {given!r} is unknown{hint} One of {', '.join(names)}."

@@ -1,0 +1,223 @@
+"""Trains a pack and leaves what it finds in the store: history, checkpoints, records. Knows no Ray."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infomax_tune.config import TrialConfig
+from infomax_tune.data import Dataset, check_batch_size, load
+from infomax_tune.environment import describe, fingerprint
+from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.metrics import convergence_epoch
+from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
+from infomax_tune.training import EpochReport, TrialState, train
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not."""
+
+    epoch: int
+    loss: float
+    effective_rank: float
+    ended: int
+    diverged: int
+
+
+@dataclass(frozen=True)
+class How:
+    """How a pack is trained; none of it is to change its numbers.
+
+    device: cpu, cuda or mps. stacked: False computes the trials one after another.
+    environment: the fingerprint kept with each record's timing.
+    """
+
+    device: str = "cpu"
+    stacked: bool = True
+    environment: str = ""
+
+
+@dataclass
+class _Trial:
+    """One trial of a pack while it trains."""
+
+    config: TrialConfig
+    folder: TrialFolder
+    checkpoint: Checkpoint | None
+    history: list[HistoryRow] = field(default_factory=list)
+    timing: dict[str, Any] = field(default_factory=lambda: {"train_s": 0.0, "evaluate_s": 0.0, "store_s": 0.0, "epochs_trained": 0})
+    status: str | None = None
+    """None while it trains, then done or diverged."""
+
+    @property
+    def begun(self) -> int:
+        return self.checkpoint.epoch if self.checkpoint else 0
+
+
+def train_pack(
+    pack: Sequence[TrialConfig],
+    folders: Sequence[TrialFolder],
+    dataset: Dataset,
+    how: How = How(),  # noqa: B008 - frozen
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> list[str]:
+    """Trains the trials of one cell that have no record yet, each from its own checkpoint; returns the warnings.
+
+    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
+    Raises whatever the training raises; the trials that had ended keep their records.
+    """
+    warnings: list[str] = []
+    trials = [
+        _begin(config, folder, warnings) for config, folder in zip(pack, folders, strict=True) if not folder.has_record()
+    ]
+    # a pack that was killed between the writes of two checkpoints goes on as two groups
+    for _, group in itertools.groupby(sorted(trials, key=lambda trial: trial.begun), key=lambda trial: trial.begun):
+        members = list(group)
+        for report, seconds in _timed(_reports(members, dataset, how)):
+            _take(members, report, seconds / len(members), how)
+            on_epoch(_progress(members, report.epoch, [trial.status for trial in trials]))
+            if all(trial.status for trial in members):
+                break
+    return warnings
+
+
+def run_alone(
+    config: TrialConfig,
+    folder: TrialFolder,
+    *,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Record:
+    """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
+
+    A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's,
+    ConfigError or DataError before anything is trained.
+    """
+    check_batch_size(config)
+    record = folder.read_record()
+    if record is None:
+        torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
+        dataset = load(config.data.dataset, data_dir)
+        described = describe(device=device, threads=1)
+        folder.write_config(config)
+        folder.write_environment(described)
+
+        def show(progress: Progress) -> None:
+            if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:
+                say(f"epoch {progress.epoch}/{config.training.epochs}  loss {progress.loss:.4g}  effective rank {progress.effective_rank:.4g}")
+
+        for warning in train_pack([config], [folder], dataset, How(device, environment=fingerprint(described)), show):
+            say(f"warning: {warning}")
+        record = folder.read_record()
+    if record is None or record.trial_id != config.trial_id:
+        other = record.trial_id if record else "nothing"
+        raise StoreError(f"{folder.path}: holds {other}, not {config.trial_id}; choose another --out.")
+    return record
+
+
+def _begin(config: TrialConfig, folder: TrialFolder, warnings: list[str]) -> _Trial:
+    """The trial as its checkpoint left it; one that cannot be believed is set aside, with a warning."""
+    try:
+        checkpoint = folder.read_checkpoint()
+        if checkpoint is None:
+            return _Trial(config, folder, None)
+        if checkpoint.trial_id == config.trial_id and 0 < checkpoint.epoch < config.training.epochs:
+            return _Trial(config, folder, checkpoint, list(checkpoint.history), dict(checkpoint.timing))
+        reason = f"{folder.path}: its checkpoint is of another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})."
+    except DamagedFileError as error:
+        reason = str(error)
+    folder.set_aside("checkpoint.safetensors")
+    warnings.append(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
+    return _Trial(config, folder, None)
+
+
+def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[EpochReport]:
+    """Trains trials that all go on from one epoch."""
+    start = [
+        TrialState(trial.checkpoint.epoch, {name: torch.from_numpy(array.copy()) for name, array in trial.checkpoint.tensors.items()})
+        for trial in trials
+        if trial.checkpoint
+    ]
+    return train([trial.config for trial in trials], dataset, start or None, device=how.device, stacked=how.stacked)
+
+
+def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]]:
+    """Each report with the seconds its making took."""
+    while True:
+        begun = time.perf_counter()
+        report = next(reports, None)
+        if report is None:
+            return
+        yield report, time.perf_counter() - begun
+
+
+def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: How) -> None:
+    """Notes an epoch of each trial that is still alive; leaves checkpoints and records where they are due."""
+    for i, trial in enumerate(trials):
+        if trial.status:
+            continue
+        config, epoch = trial.config, report.epoch
+        last = epoch == config.training.epochs
+        finite = report.is_finite(i)
+        row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s if epoch else math.nan, **report.losses[i]}
+        if epoch:
+            trial.timing["train_s"] += epoch_s
+            trial.timing["epochs_trained"] += 1
+        if finite and (last or epoch % config.logging.save_metrics_every == 0):
+            begun = time.perf_counter()
+            row |= report.evaluate(i)
+            trial.timing["evaluate_s"] += time.perf_counter() - begun
+        trial.history.append(row)
+        if last or not finite:
+            _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
+        elif epoch and epoch % config.logging.checkpoint_every == 0:
+            begun = time.perf_counter()
+            tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
+            trial.folder.write_checkpoint(Checkpoint(config.trial_id, epoch, tensors, trial.history, trial.timing))
+            trial.timing["store_s"] += time.perf_counter() - begun
+
+
+def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: int, finite: bool) -> None:
+    config = trial.config
+    result: dict[str, float] = {}
+    if finite:
+        losses = [row["loss"] for row in trial.history if row["epoch"] > 0]
+        result = {name: value for name, value in trial.history[-1].items() if name not in ("epoch", "epoch_s")}
+        result["convergence_epoch"] = convergence_epoch(losses)
+        if config.logging.probe:
+            result["probe_accuracy"] = report.probe(i)
+    trial.status = "done" if finite else "diverged"
+    weights = None
+    if config.logging.save_weights:
+        state = report.state(i).tensors
+        weights = {name: tensor.numpy() for name, tensor in state.items() if "." not in name}
+    timing = trial.timing | {
+        "pack_size": pack_size,
+        "device": how.device,
+        "threads": torch.get_num_threads(),
+        "host": socket.gethostname(),
+        "environment": how.environment,
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    record = Record(config.trial_id, trial.status, report.epoch, config.nested(), result, timing)
+    trial.folder.write_record(record, trial.history, weights)
+
+
+def _progress(trials: Sequence[_Trial], epoch: int, statuses: list[str | None]) -> Progress:
+    def mean(name: str) -> float:
+        latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
+        known = [value for value in latest if math.isfinite(value)]
+        return sum(known) / len(known) if known else math.nan
+
+    return Progress(epoch, mean("loss"), mean("effective_rank"), len(statuses) - statuses.count(None), statuses.count("diverged"))

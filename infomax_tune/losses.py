@@ -1,0 +1,132 @@
+"""The objectives, each with its gradient in closed form. Pure functions of tensors, any number of replicas.
+
+`infomax` is the definition and can be differentiated by autograd; `infomax_gradient` is what training
+uses: it gives the same gradient with one extra (N,K)x(K,K) product, about half the work.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Terms(NamedTuple):
+    """The loss and its terms, one value a replica: loss = entropy + lambda_tc * tc + lambda_wr * wr.
+
+    entropy: -sum_j log(Var_j + eps), lower is more spread. tc: ||C - I||_F^2, the decorrelation surrogate
+    of total correlation, 0 is decorrelated. wr: ||G - I||_F^2, weight redundancy, 0 is orthogonal.
+    """
+
+    loss: Float[Tensor, "*s"]
+    entropy: Float[Tensor, "*s"]
+    tc: Float[Tensor, "*s"]
+    wr: Float[Tensor, "*s"]
+
+
+class Gradient(NamedTuple):
+    """What the loss sends back: to the activations, and to the weights directly (None: nothing)."""
+
+    activation: Float[Tensor, "*s n k"]
+    weight: Float[Tensor, "*s k d"] | None
+
+
+class _Statistics(NamedTuple):
+    centered: Float[Tensor, "*s n k"]
+    variance: Float[Tensor, "*s k"]  # Var + eps
+    scale: Float[Tensor, "*s k k"]  # 1 / sqrt((Var_i + eps)(Var_j + eps))
+    correlation: Float[Tensor, "*s k k"]
+    excess: Float[Tensor, "*s k k"]  # C - I
+
+
+def _statistics(a: Float[Tensor, "*s n k"], eps: float) -> _Statistics:
+    centered = a - a.mean(dim=-2, keepdim=True)
+    covariance = centered.mT @ centered / (a.shape[-2] - 1)
+    variance = covariance.diagonal(dim1=-2, dim2=-1) + eps
+    inverse_sd = variance.rsqrt()
+    scale = inverse_sd.unsqueeze(-1) * inverse_sd.unsqueeze(-2)
+    correlation = covariance * scale
+    return _Statistics(centered, variance, scale, correlation, _minus_identity(correlation))
+
+
+def _gram(weight: Float[Tensor, "*s k d"], eps: float) -> tuple[Float[Tensor, "*s k k"], Float[Tensor, "*s k"]]:
+    """G - I of the rows divided by (norm + eps), and the rows' norms."""
+    product = weight @ weight.mT
+    norm = product.diagonal(dim1=-2, dim2=-1).sqrt()
+    inverse = 1 / (norm + eps)
+    return _minus_identity(product * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)), norm
+
+
+def _minus_identity(matrix: Float[Tensor, "*s k k"]) -> Float[Tensor, "*s k k"]:
+    return matrix - torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+
+
+def _terms(statistics: _Statistics, gram: Tensor, lambda_tc: float, lambda_wr: float) -> Terms:
+    entropy = -statistics.variance.log().sum(dim=-1)
+    tc = statistics.excess.square().sum(dim=(-2, -1))
+    wr = gram.square().sum(dim=(-2, -1))
+    return Terms(entropy + lambda_tc * tc + lambda_wr * wr, entropy, tc, wr)
+
+
+def infomax(
+    a: Float[Tensor, "*s n k"], weight: Float[Tensor, "*s k d"], *, lambda_tc: float, lambda_wr: float, eps: float
+) -> Terms:
+    """L = -sum_j log(Var_j + eps) + lambda_tc ||C - I||_F^2 + lambda_wr ||G - I||_F^2, on one minibatch.
+
+    Var: unbiased, so n >= 2. C_ij = Cov_ij / sqrt((Var_i + eps)(Var_j + eps)); its diagonal is Var/(Var + eps),
+    not forced to 1. G: Gram matrix of the weight's rows, each divided by (its L2 norm + eps). Lower is better.
+    """
+    return _terms(_statistics(a, eps), _gram(weight, eps)[0], lambda_tc, lambda_wr)
+
+
+def infomax_gradient(
+    a: Float[Tensor, "*s n k"], weight: Float[Tensor, "*s k d"], *, lambda_tc: float, lambda_wr: float, eps: float
+) -> tuple[Terms, Gradient]:
+    """`infomax` and its gradient in closed form.
+
+    With M = dL/dCov, a symmetric (k, k) whose diagonal holds the variance's share too,
+    dL/da = 2/(n-1) (a - mean) M. Written out, with v = Var + eps and E = C - I:
+    M_ij = 2 lambda_tc E_ij / sqrt(v_i v_j), and on the diagonal - (1 + 2 lambda_tc sum_j E_ij C_ij) / v_i more.
+    The last term needs no care at the mean: the rows of (a - mean) sum to zero.
+    """
+    stats = _statistics(a, eps)
+    gram, norm = _gram(weight, eps)
+    own = (1 + 2 * lambda_tc * (stats.excess * stats.correlation).sum(dim=-1)) / stats.variance
+    m = 2 * lambda_tc * stats.excess * stats.scale - torch.diag_embed(own)
+    grad_a = stats.centered @ m * (2 / (a.shape[-2] - 1))
+    grad_weight = lambda_wr * _gram_gradient(weight, gram, norm, eps) if lambda_wr else None
+    return _terms(stats, gram, lambda_tc, lambda_wr), Gradient(grad_a, grad_weight)
+
+
+def _gram_gradient(weight: Tensor, gram: Tensor, norm: Tensor, eps: float) -> Float[Tensor, "*s k d"]:
+    """d ||G - I||_F^2 / dW. With u = w / (|w| + eps): dL/du = 4 (G - I) u, then back through the norm."""
+    length = (norm + eps).unsqueeze(-1)
+    unit = weight / length
+    grad_unit = 4 * gram @ unit
+    radial = (grad_unit * weight).sum(dim=-1, keepdim=True)
+    direction = weight / norm.clamp_min(torch.finfo(norm.dtype).tiny).unsqueeze(-1)  # a zero row has none: 0
+    return grad_unit / length - direction * radial / length.square()
+
+
+class Reconstruction(NamedTuple):
+    """The reconstruction loss, and its gradient with respect to each thing it is made of."""
+
+    loss: Float[Tensor, "*s"]
+    activation: Float[Tensor, "*s n k"]
+    weight: Float[Tensor, "*s k d"]
+    offset: Float[Tensor, "*s d"]
+
+
+def reconstruction(
+    a: Float[Tensor, "*s n k"], weight: Float[Tensor, "*s k d"], x: Float[Tensor, "*s n d"], offset: Float[Tensor, "*s d"]
+) -> Reconstruction:
+    """L = mean over samples of ||x - W^T a - c||^2, with tied weights and a learned offset c; lower is better.
+
+    The gradient of `weight` is the decoder's share alone; the encoder's comes through `activation`.
+    """
+    residual = a @ weight + offset.unsqueeze(-2) - x
+    loss = residual.square().sum(dim=(-2, -1)) / a.shape[-2]
+    grad = residual * (2 / a.shape[-2])
+    return Reconstruction(loss, grad @ weight.mT, a.mT @ grad, grad.sum(dim=-2))

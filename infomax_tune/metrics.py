@@ -1,0 +1,145 @@
+"""The study's metrics: pure functions of one trial's weights (K, D) or activations (N, K), computed in float64.
+
+The same functions serve during training and at its end, always on the whole test set, and always on one
+trial alone, so that a metric cannot depend on the pack its trial rode in.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+def effective_rank(weight: Float[Tensor, "k d"]) -> float:
+    """Number of directions the weights really use: (sum s)^2 / sum s^2, s the singular values (+ 1e-10).
+
+    Range: 1 (all units parallel) to min(k, d); higher is better.
+    Differs: not the entropy-based effective rank of Roy & Vetterli (2007).
+    """
+    s = torch.linalg.svdvals(weight.double()) + 1e-10
+    return (s.sum().square() / s.square().sum()).item()
+
+
+def weight_redundancy(weight: Float[Tensor, "k d"]) -> float:
+    """How far the units' directions are from orthogonal: ||G - I||_F^2, G the Gram matrix of the rows / (norm + 1e-8).
+
+    Range: 0 (orthogonal) to k (k - 1) (all parallel), a zero row adding 1; lower is better.
+    """
+    w = weight.double()
+    unit = w / (w.norm(dim=1, keepdim=True) + 1e-8)
+    return _distance_from_identity(unit @ unit.T)
+
+
+def dead_units(a: Float[Tensor, "n k"]) -> float:
+    """Count of units with |a| > 1e-6 on under 1% of the samples. Range: 0 to k; lower is better."""
+    alive = (a.abs() > 1e-6).double().mean(dim=0)
+    return float((alive < 0.01).sum().item())
+
+
+def correlation_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
+    """Correlation of the activations standardised by (std + 1e-6), std unbiased; n >= 2.
+
+    The diagonal is (std / (std + 1e-6))^2: 1 for a lively unit, 0 for a constant one.
+    """
+    centered = a.double() - a.double().mean(dim=0)
+    standardised = centered / (centered.square().sum(dim=0).div(a.shape[0] - 1).sqrt() + 1e-6)
+    return standardised.T @ standardised / (a.shape[0] - 1)
+
+
+def output_correlation(a: Float[Tensor, "n k"]) -> float:
+    """||R - I||_F^2, R as in `correlation_matrix`. Range: 0 to k (k - 1), a constant unit adding 1; lower is better."""
+    return _distance_from_identity(correlation_matrix(a))
+
+
+def variance_ratio(a: Float[Tensor, "n k"]) -> float:
+    """max_j Var_j / (min_j Var_j + 1e-10), unbiased variances. Range: 0 to infinity, 1 is even; lower is better."""
+    variance = a.double().var(dim=0)
+    return (variance.max() / (variance.min() + 1e-10)).item()
+
+
+def activation_mean(a: Float[Tensor, "n k"]) -> float:
+    """Mean over all entries of a."""
+    return a.double().mean().item()
+
+
+def activation_std(a: Float[Tensor, "n k"]) -> float:
+    """Unbiased standard deviation over all entries of a."""
+    return a.double().std().item()
+
+
+def max_avg_responsibility(a: Float[Tensor, "n k"]) -> float:
+    """max_j mean(a_j): the largest share one unit takes. Near 1/k is best; NaN unless every row of a sums to 1."""
+    a = a.double()
+    shares = bool((a >= 0).all() and (a.sum(dim=1) - 1).abs().max() < 1e-4)
+    return a.mean(dim=0).max().item() if shares else math.nan
+
+
+def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
+    """-1/2 log det R in nats, R as in `correlation_matrix` with 1e-6 added to its diagonal; lower is better.
+
+    It is the true total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
+    """
+    return _gaussian_total_correlation(correlation_matrix(a))
+
+
+def _gaussian_total_correlation(correlation: Float[Tensor, "k k"]) -> float:
+    eye = torch.eye(correlation.shape[0], dtype=correlation.dtype, device=correlation.device)
+    return -0.5 * torch.linalg.slogdet(correlation + 1e-6 * eye).logabsdet.item()
+
+
+def convergence_epoch(losses: Sequence[float]) -> float:
+    """First epoch (counted from 1) whose loss has made 90% of the fall from the first epoch's to the last's.
+
+    Range: 1 to len(losses); lower is faster. 1 if the loss did not fall, NaN if there is no epoch.
+    """
+    if not losses:
+        return math.nan
+    target = losses[0] - 0.9 * (losses[0] - losses[-1])
+    if losses[-1] >= losses[0]:
+        return 1.0
+    return float(next(epoch for epoch, loss in enumerate(losses, start=1) if loss <= target))
+
+
+def evaluate(weight: Float[Tensor, "k d"], a: Float[Tensor, "n k"]) -> dict[str, float]:
+    """Every metric of `columns.METRICS` for one trial: its weights, and its activations on the whole test set."""
+    a = a.double()
+    correlation = correlation_matrix(a)
+    return {
+        "effective_rank": effective_rank(weight),
+        "weight_redundancy": weight_redundancy(weight),
+        "dead_units": dead_units(a),
+        "output_correlation": _distance_from_identity(correlation),
+        "variance_ratio": variance_ratio(a),
+        "activation_mean": activation_mean(a),
+        "activation_std": activation_std(a),
+        "max_avg_responsibility": max_avg_responsibility(a),
+        "gaussian_total_correlation": _gaussian_total_correlation(correlation),
+    }
+
+
+def probe_accuracy(
+    train: Float[Tensor, "n k"], train_labels: Sequence[int], test: Float[Tensor, "m k"], test_labels: Sequence[int]
+) -> float:
+    """Test accuracy of multinomial logistic regression on frozen, standardised activations. Range: 0 to 1; higher is better.
+
+    scikit-learn's LogisticRegression (L2, C = 1, lbfgs, 200 iterations at most), features standardised on the training set.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, and only a probe needs it
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted is a probe
+        probe.fit(train.double().numpy(), train_labels)
+    return float(probe.score(test.double().numpy(), test_labels))
+
+
+def _distance_from_identity(matrix: Float[Tensor, "k k"]) -> float:
+    eye = torch.eye(matrix.shape[0], dtype=matrix.dtype, device=matrix.device)
+    return (matrix - eye).square().sum().item()

@@ -1,0 +1,56 @@
+"""The bridge to Ray: a pack as Tune's config comes in, epochs go out through tune.report."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from infomax_tune.config import TrialConfig, from_nested
+from infomax_tune.data import Dataset
+from infomax_tune.experiment import How, Progress, train_pack
+from infomax_tune.store import Store
+
+
+def as_pack(trials: list[TrialConfig]) -> dict[str, Any]:
+    """The pack as it stands in Tune's param space: one config, and the seeds it is trained with."""
+    return {"config": trials[0].nested(), "seeds": [config.training.seed for config in trials]}
+
+
+def from_pack(pack: dict[str, Any]) -> list[TrialConfig]:
+    """The trials of a pack that `as_pack` made."""
+    nested = pack["config"]
+    return [from_nested(nested | {"training": nested["training"] | {"seed": seed}}, "pack") for seed in pack["seeds"]]
+
+
+def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: str, how: How, threads: int) -> None:
+    """Tune's trainable: trains `config["pack"]` into the store at `out` and reports every epoch.
+
+    datasets: read-only views of Ray's object store, by name. A pack that raises leaves its traceback with each of
+    its unfinished trials and ends quietly, so that its worker is used again.
+    """
+    torch.set_num_threads(threads)
+    pack = from_pack(config["pack"])
+    store = Store(Path(out))
+    latest = Progress(0, float("nan"), float("nan"), 0, 0)
+
+    def report(progress: Progress) -> None:
+        nonlocal latest
+        latest = progress
+        tune.report(asdict(progress))
+
+    try:
+        folders = [store.trial(trial.trial_id) for trial in pack]
+        warnings = train_pack(pack, folders, datasets[pack[0].data.dataset], how, report)
+        tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
+    except Exception:  # noqa: BLE001 - whatever it is, it is this pack's alone, and it is kept
+        trace = traceback.format_exc()
+        for trial in pack:
+            folder = store.trial(trial.trial_id)
+            if not folder.has_record():
+                folder.write_failure(trace, latest.epoch)
+        tune.report(asdict(latest) | {"error": trace, "finished": True})

@@ -1,0 +1,200 @@
+"""Reads a search space and expands it: base config and axes -> one TrialConfig a point. Imports config only."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from infomax_tune import documents
+from infomax_tune.config import (
+    NO_EFFECT,
+    SECTIONS,
+    Setting,
+    Settings,
+    TrialConfig,
+    from_nested,
+    read_settings,
+    resolve_name,
+    unknown_key,
+    validate,
+)
+from infomax_tune.errors import ConfigError, unknown
+
+MAX_TRIALS = 100_000
+"""A space above this is a slip of the keyboard."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A study: what all its trials share (`base`) and what they differ in (`axes`, by dotted name)."""
+
+    name: str
+    description: str
+    base: TrialConfig
+    axes: dict[str, list[Any]]
+
+    def trials(self) -> list[TrialConfig]:
+        """Every point of the grid, the last axis turning fastest."""
+        nested = self.base.nested()
+        points = []
+        for values in itertools.product(*self.axes.values()):
+            point = {section: dict(keys) for section, keys in nested.items()}
+            for name, value in zip(self.axes, values, strict=True):
+                section, key = name.split(".")
+                point[section][key] = value
+            points.append(TrialConfig.model_validate(point))
+        return points
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the sweep file holds."""
+        return {"name": self.name, "description": self.description, "base": self.base.nested(), "axes": self.axes}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
+        """The space that `as_dict` made. Raises ConfigError."""
+        return cls(content["name"], content["description"], from_nested(content["base"], source), content["axes"])
+
+
+def bundled() -> dict[str, Path]:
+    """The search spaces that come with infomax-tune, by name."""
+    folder = Path(str(resources.files("search_spaces")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(space: str, *, config: documents.Document | None = None, overrides: Settings | None = None) -> tuple[SearchSpace, list[str]]:
+    """The space of that name or YAML path, and the notes on keys without effect.
+
+    config: a base config under the space's own. overrides: settings over both; one that names an axis replaces it,
+    and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
+    """
+    path = bundled().get(space) or Path(space)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"{unknown('search space', space, bundled())} Or give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{space}: cannot be read ({error}).") from None
+    return parse(documents.parse(text, space), Path(space).stem, config, overrides or {})
+
+
+def parse(
+    document: documents.Document, name: str, config: documents.Document | None, overrides: Settings
+) -> tuple[SearchSpace, list[str]]:
+    """The space a document describes. See `load`."""
+    problems: list[str] = []
+    content = document.content
+    known = ("name", "description", "base", "axes")
+    for key in ("name", "description"):
+        if key in content and not isinstance(content[key], str):
+            problems.append(f"{key}: must be text, got {content[key]!r} ({document.where(key)})")
+
+    under, notes, mistakes = read_settings(config.content, config) if config else ({}, [], [])
+    problems += mistakes
+    base, more_notes, mistakes = read_settings(content.get("base"), document, "base")
+    notes += more_notes
+    problems += mistakes
+
+    given = content.get("axes", {})
+    if not isinstance(given, Mapping):
+        problems.append(f"axes: must hold `key: [values]` lines, got {given!r} ({document.where('axes')})")
+        given = {}
+    # the original study's files have their axes at the top, without `axes:`
+    flat = {key: value for key, value in content.items() if key not in known}
+    axes = _read_axes(given, document, ("axes",), problems) | _read_axes(flat, document, (), problems)
+    for axis, setting in overrides.items():
+        axes.pop(axis, None)
+        if isinstance(setting.value, (list, dict)):
+            axes[axis] = setting
+
+    fixed = under | base | {key: value for key, value in overrides.items() if key not in axes}
+    base_config, mistakes = validate({key: value for key, value in fixed.items() if key not in axes})
+    problems += mistakes
+    expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
+    if not problems and not axes:
+        problems.append(f"axes: the space has none; give at least one, such as seed: {{range: [1, 10]}} ({document.source})")
+    count = 1
+    for values in expanded.values():
+        count *= len(values)
+    if count > MAX_TRIALS:
+        problems.append(f"axes: {count} trials are more than {MAX_TRIALS} ({document.source})")
+    if problems or base_config is None:
+        raise ConfigError("\n".join(problems))
+    space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)
+    _refuse_twins(space, document.source)
+    return space, notes
+
+
+def _read_axes(given: Mapping[Any, Any], document: documents.Document, prefix: tuple[str, ...], problems: list[str]) -> Settings:
+    axes: Settings = {}
+    for key, value in given.items():
+        key = str(key)
+        where = document.where(*prefix, key)
+        name = resolve_name(key)
+        if name is None and key in SECTIONS and isinstance(value, Mapping) and prefix:
+            axes |= _read_axes({f"{key}.{inner}": more for inner, more in value.items()}, document, prefix, problems)
+        elif name is None and key in NO_EFFECT:
+            problems.append(f"{key}: cannot be an axis, {NO_EFFECT[key]} ({where})")
+        elif name is None:
+            allowed = "" if prefix else " A space holds name, description, base and axes."
+            problems.append(f"{unknown_key(key)} ({where}){allowed}")
+        elif name in axes:
+            problems.append(f"{name}: given twice ({axes[name].where}; {where})")
+        else:
+            axes[name] = Setting(value, where)
+    return axes
+
+
+def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
+    """The values of an axis, each checked as a setting; mistakes go to `problems`."""
+    given = setting.value
+    if isinstance(given, Mapping):
+        given = _range(axis, setting, problems)
+    elif not isinstance(given, list):
+        problems.append(f"{axis}: an axis is a list or {{range: [first, last]}}, got {given!r}; to fix a value put it under base ({setting.where})")
+        return []
+    elif not given:
+        problems.append(f"{axis}: the axis is empty ({setting.where})")
+    values: list[Any] = []
+    for value in given:
+        config, mistakes = validate({axis: Setting(value, setting.where)})
+        problems += mistakes
+        if config is None:
+            continue
+        settled = config.flat()[axis]
+        if settled in values:
+            problems.append(f"{axis}: {value!r} is given twice ({setting.where})")
+        values.append(settled)
+    return values
+
+
+def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
+    limits = setting.value.get("range") if set(setting.value) == {"range"} else None
+    whole = isinstance(limits, list) and len(limits) == 2 and all(type(limit) is int for limit in limits)
+    if not whole:
+        problems.append(f"{axis}: a range is {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})")
+        return []
+    first, last = limits
+    if last < first:
+        problems.append(f"{axis}: the range [{first}, {last}] is empty: its last is below its first ({setting.where})")
+        return []
+    if last - first >= MAX_TRIALS:
+        problems.append(f"{axis}: the range [{first}, {last}] has more than {MAX_TRIALS} values ({setting.where})")
+        return []
+    return list(range(first, last + 1))
+
+
+def _refuse_twins(space: SearchSpace, source: str) -> None:
+    """Raises ConfigError if two points are the same experiment, such as two lambdas of a baseline that has none."""
+    seen: dict[str, TrialConfig] = {}
+    for config in space.trials():
+        twin = seen.setdefault(config.trial_id, config)
+        if twin is not config:
+            axes = ", ".join(axis.split(".")[1] for axis in space.axes if twin.flat()[axis] != config.flat()[axis])
+            raise ConfigError(
+                f"axes: two points are one experiment ({config.trial_id}): with objective {config.loss.objective} "
+                f"{axes or 'an axis'} changes nothing; take it out of the axes ({source})"
+            )
