@@ -24,7 +24,9 @@ class ProgressLines(tune.Callback):
         self._last = float("-inf")
         self._traced = False
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         self._packs[trial.trial_id] = result["ended"]
         for warning in result.get("warnings") or []:
             self._say(f"warning: {warning}")
@@ -35,7 +37,7 @@ class ProgressLines(tune.Callback):
             self._traced = True
         self._line()
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._say(f"{trial} failed: its worker died")
 
     def _line(self) -> None:

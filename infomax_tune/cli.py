@@ -34,13 +34,16 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]")
+    Path | None,
+    typer.Option(help="Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]")]
 Pack = Annotated[str, typer.Option(help="Seeds trained together: auto, or a number; 1 is one Ray trial a seed.")]
 CpusPerPack = Annotated[float, typer.Option(help="CPUs a pack occupies; also its threads.")]
 GpusPerPack = Annotated[float, typer.Option(help="GPUs a pack occupies; a fraction lets several share one.")]
-Address = Annotated[str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379. [default: start one here]")]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379. [default: start one here]")
+]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Packs trained at once, at most. [default: all that fit]")]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
 
@@ -54,7 +57,7 @@ def main() -> None:
         sys.exit(EXIT_BAD_INPUT)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"infomax-tune {__version__}")
         raise typer.Exit
@@ -62,7 +65,9 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def _infomax_tune(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -70,7 +75,8 @@ def _infomax_tune(
 @app.command(epilog="Example: infomax-tune run activation=tanh dataset=digits epochs=20 --out results/tanh")
 def run(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A config file, then settings over it.")
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A config file, then settings over it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<trial id>]")] = None,
     data_dir: DataDir = None,
@@ -88,7 +94,7 @@ def run(
     if device not in (None, *DEVICES):
         raise ConfigError(unknown("--device", device, DEVICES))
 
-    from infomax_tune.experiment import run_alone  # noqa: PLC0415 - imports torch
+    from infomax_tune.experiment import run_alone  # imports torch
 
     folder = out or Path("results") / config.trial_id
     try:
@@ -104,11 +110,14 @@ def run(
 
 @app.command(epilog="Example: infomax-tune sweep activation_study --set epochs=20 --out results/short")
 def sweep(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A bundled search space (see `spaces`) or a YAML file.")],
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A bundled search space (see `spaces`) or a YAML file.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<space>]")] = None,
     config: Annotated[Path | None, typer.Option(help="A base config, under the space's own settings.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting over the space's; repeatable. A list is an axis.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting over the space's; repeatable. A list is an axis."),
     ] = None,
     pack: Pack = "auto",
     cpus_per_pack: CpusPerPack = 1,
@@ -187,7 +196,7 @@ def spaces() -> None:
 
 
 def _train(space: SearchSpace, store: Store, options: Options) -> None:
-    from infomax_tune import sweep as sweeps  # noqa: PLC0415 - imports Ray and torch
+    from infomax_tune import sweep as sweeps  # imports Ray and torch
 
     again = f"infomax-tune resume {shlex.quote(str(store.root))}"
     store.create()
@@ -228,7 +237,9 @@ def _options(
         problems.append(unknown("--device", device, DEVICES))
     if problems:
         raise ConfigError("\n".join(problems))
-    return Options(None if pack == "auto" else int(pack), cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+    return Options(
+        None if pack == "auto" else int(pack), cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device
+    )
 
 
 def _space_of(store: Store) -> SearchSpace:

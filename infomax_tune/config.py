@@ -210,8 +210,8 @@ def read_settings(content: Any, document: documents.Document, *prefix: str) -> t
 
     def take(key: str, value: Any, *path: str) -> None:
         where = document.where(*prefix, *path)
-        if key.split(".")[-1] in NO_EFFECT and resolve_name(key) is None:
-            short = key.split(".")[-1]
+        if key.rsplit(".", maxsplit=1)[-1] in NO_EFFECT and resolve_name(key) is None:
+            short = key.rsplit(".", maxsplit=1)[-1]
             notes.append(f"note: {short} has no effect here: {NO_EFFECT[short]} ({where}).")
             return
         name = resolve_name(key)
@@ -296,7 +296,10 @@ def _explain(detail: Any, settings: Settings) -> str:
     if detail["type"] == "value_error":  # raised by a validator above: its text names the key
         key, _, message = str(context["error"]).partition(": ")
     else:
-        key, message = str(location[-1]), _complaint(detail["type"], key=str(location[-1]), given=given, context=context)
+        key, message = (
+            str(location[-1]),
+            _complaint(detail["type"], key=str(location[-1]), given=given, context=context),
+        )
         if detail["type"] == "literal_error":
             key, _, message = message.partition(": ")
     name = resolve_name(key) or key
@@ -314,7 +317,11 @@ def _complaint(kind: str, *, key: str, given: Any, context: Mapping[str, Any]) -
         return f"must be a number, got {given!r}"
     if kind in ("bool_type", "bool_parsing"):
         return f"must be true or false, got {given!r}"
-    limits = {"greater_than_equal": ("ge", "at least"), "greater_than": ("gt", "more than"), "less_than_equal": ("le", "at most")}
+    limits = {
+        "greater_than_equal": ("ge", "at least"),
+        "greater_than": ("gt", "more than"),
+        "less_than_equal": ("le", "at most"),
+    }
     if kind in limits:
         bound, words = limits[kind]
         return f"must be {words} {context[bound]}, got {given!r}"

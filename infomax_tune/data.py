@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +73,8 @@ def check_batch_size(config: TrialConfig) -> None:
     rows, batch = SHAPES[config.data.dataset].train, config.data.batch_size
     if batch > rows:
         raise ConfigError(
-            f"data.batch_size: {batch} is more than the {rows} training rows of {config.data.dataset}; use -1 for the full training set."
+            f"data.batch_size: {batch} is more than the {rows} training rows of {config.data.dataset}; "
+            "use -1 for the full training set."
         )
     if batch > 0 and rows % batch == 1:
         raise ConfigError(
@@ -100,12 +103,14 @@ def _images(name: str, data_dir: Path) -> Dataset:
     return dataset
 
 
-def _download(dataset_class: type, name: str, data_dir: Path, *, train: bool) -> object:
+def _download(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
     try:
         return dataset_class(root=str(data_dir), train=train, download=True)
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{name}: not found under {data_dir}, and it could not be downloaded ({reason}). {_ways_out(name)}") from None
+        raise DataError(
+            f"{name}: not found under {data_dir}, and it could not be downloaded ({reason}). {_ways_out(name)}"
+        ) from None
 
 
 def _ways_out(name: str) -> str:
@@ -115,9 +120,9 @@ def _ways_out(name: str) -> str:
     )
 
 
-def _torchvision_datasets(name: str):  # noqa: ANN202 - a module
+def _torchvision_datasets(name: str) -> ModuleType:
     try:
-        from torchvision import datasets  # noqa: PLC0415 - a broken torchvision must not break digits
+        from torchvision import datasets  # a broken torchvision must not break digits
     except (ImportError, RuntimeError) as error:
         raise DataError(
             f"{name} needs torchvision, which does not work here: {_installed('torchvision')} beside {_installed('torch')} "
@@ -129,7 +134,7 @@ def _torchvision_datasets(name: str):  # noqa: ANN202 - a module
 
 
 def _installed(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - for a message only
+    from importlib.metadata import PackageNotFoundError, version  # for a message only
 
     try:
         return f"{package} {version(package)}"
@@ -142,12 +147,13 @@ def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _digits() -> Dataset:
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow to import, and only digits needs it
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+    from sklearn.datasets import load_digits  # slow to import, and only digits needs it
+    from sklearn.model_selection import train_test_split
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     inputs = (bunch.data / 16).astype(np.float32)
-    train, test, train_labels, test_labels = train_test_split(inputs, bunch.target, test_size=0.2, random_state=DATA_SEED)
+    split: Any = train_test_split(inputs, bunch.target, test_size=0.2, random_state=DATA_SEED)
+    train, test, train_labels, test_labels = split
     return Dataset("digits", train, test, train_labels.astype(np.int64), test_labels.astype(np.int64))
 
 

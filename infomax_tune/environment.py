@@ -20,7 +20,7 @@ NUMERIC = ("python", "torch", "numpy", "scikit-learn", "machine", "cpu", "instru
 
 def describe(*, device: str, threads: int) -> dict[str, Any]:
     """Versions, hardware and threads of this process, by name; values are text or numbers."""
-    import torch  # noqa: PLC0415 - slow to import
+    import torch  # slow to import
 
     described: dict[str, Any] = {"python": platform.python_version()}
     described |= {package: _version(package) for package in PACKAGES}
@@ -47,7 +47,9 @@ def fingerprint(described: dict[str, Any]) -> str:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The entries of `NUMERIC` that differ, in words."""
-    return [f"{name} was {before.get(name)}, is {now.get(name)}" for name in NUMERIC if before.get(name) != now.get(name)]
+    return [
+        f"{name} was {before.get(name)}, is {now.get(name)}" for name in NUMERIC if before.get(name) != now.get(name)
+    ]
 
 
 def _version(package: str) -> str:
@@ -64,7 +66,11 @@ def _cpu_model() -> str:
         return platform.processor() or "unknown"
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
     name = facts.get("model name") or platform.processor() or "unknown"
-    return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts and "model" in facts else name
+    return (
+        f"{name} (family {facts['cpu family']}, model {facts['model']})"
+        if "cpu family" in facts and "model" in facts
+        else name
+    )
 
 
 def _git_commit() -> str | None:
@@ -73,7 +79,9 @@ def _git_commit() -> str | None:
     if not (folder / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

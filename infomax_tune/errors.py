@@ -1,13 +1,13 @@
 """Every error infomax-tune raises on purpose.
 
-    InfomaxTuneError                 base; its text is meant for the user and needs no traceback
-    ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
-    ├── DataError                    a dataset is not there or cannot be read (exit code 2)
-    ├── ResourceError                more CPUs or GPUs were asked for than there are (exit code 2)
-    ├── StoreError                   the output folder is not what it should be (exit code 2)
-    │   ├── DamagedFileError         a file's checksum or schema is wrong
-    │   └── LockedError              another driver is at work in the folder
-    └── EnvironmentDriftError        the sweep was begun under another environment (exit code 2)
+InfomaxTuneError                 base; its text is meant for the user and needs no traceback
+├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
+├── DataError                    a dataset is not there or cannot be read (exit code 2)
+├── ResourceError                more CPUs or GPUs were asked for than there are (exit code 2)
+├── StoreError                   the output folder is not what it should be (exit code 2)
+│   ├── DamagedFileError         a file's checksum or schema is wrong
+│   └── LockedError              another driver is at work in the folder
+└── EnvironmentDriftError        the sweep was begun under another environment (exit code 2)
 """
 
 from __future__ import annotations

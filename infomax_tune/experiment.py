@@ -55,7 +55,9 @@ class _Trial:
     folder: TrialFolder
     checkpoint: Checkpoint | None
     history: list[HistoryRow] = field(default_factory=list)
-    timing: dict[str, Any] = field(default_factory=lambda: {"train_s": 0.0, "evaluate_s": 0.0, "store_s": 0.0, "epochs_trained": 0})
+    timing: dict[str, Any] = field(
+        default_factory=lambda: {"train_s": 0.0, "evaluate_s": 0.0, "store_s": 0.0, "epochs_trained": 0}
+    )
     status: str | None = None
     """None while it trains, then done or diverged."""
 
@@ -68,7 +70,7 @@ def train_pack(
     pack: Sequence[TrialConfig],
     folders: Sequence[TrialFolder],
     dataset: Dataset,
-    how: How = How(),  # noqa: B008 - frozen
+    how: How = How(),  # frozen
     on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> list[str]:
     """Trains the trials of one cell that have no record yet, each from its own checkpoint; returns the warnings.
@@ -78,7 +80,9 @@ def train_pack(
     """
     warnings: list[str] = []
     trials = [
-        _begin(config, folder, warnings) for config, folder in zip(pack, folders, strict=True) if not folder.has_record()
+        _begin(config, folder, warnings)
+        for config, folder in zip(pack, folders, strict=True)
+        if not folder.has_record()
     ]
     # a pack that was killed between the writes of two checkpoints goes on as two groups
     for _, group in itertools.groupby(sorted(trials, key=lambda trial: trial.begun), key=lambda trial: trial.begun):
@@ -115,7 +119,10 @@ def run_alone(
 
         def show(progress: Progress) -> None:
             if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:
-                say(f"epoch {progress.epoch}/{config.training.epochs}  loss {progress.loss:.4g}  effective rank {progress.effective_rank:.4g}")
+                loss = f"loss {progress.loss:.4g}" if progress.epoch else "untrained"
+                say(
+                    f"epoch {progress.epoch}/{config.training.epochs}  {loss}  effective rank {progress.effective_rank:.4g}"
+                )
 
         for warning in train_pack([config], [folder], dataset, How(device, environment=fingerprint(described)), show):
             say(f"warning: {warning}")
@@ -145,7 +152,10 @@ def _begin(config: TrialConfig, folder: TrialFolder, warnings: list[str]) -> _Tr
 def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[EpochReport]:
     """Trains trials that all go on from one epoch."""
     start = [
-        TrialState(trial.checkpoint.epoch, {name: torch.from_numpy(array.copy()) for name, array in trial.checkpoint.tensors.items()})
+        TrialState(
+            trial.checkpoint.epoch,
+            {name: torch.from_numpy(array.copy()) for name, array in trial.checkpoint.tensors.items()},
+        )
         for trial in trials
         if trial.checkpoint
     ]
@@ -220,4 +230,6 @@ def _progress(trials: Sequence[_Trial], epoch: int, statuses: list[str | None]) 
         known = [value for value in latest if math.isfinite(value)]
         return sum(known) / len(known) if known else math.nan
 
-    return Progress(epoch, mean("loss"), mean("effective_rank"), len(statuses) - statuses.count(None), statuses.count("diverged"))
+    return Progress(
+        epoch, mean("loss"), mean("effective_rank"), len(statuses) - statuses.count(None), statuses.count("diverged")
+    )

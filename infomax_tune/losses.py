@@ -120,7 +120,10 @@ class Reconstruction(NamedTuple):
 
 
 def reconstruction(
-    a: Float[Tensor, "*s n k"], weight: Float[Tensor, "*s k d"], x: Float[Tensor, "*s n d"], offset: Float[Tensor, "*s d"]
+    a: Float[Tensor, "*s n k"],
+    weight: Float[Tensor, "*s k d"],
+    x: Float[Tensor, "*s n d"],
+    offset: Float[Tensor, "*s d"],
 ) -> Reconstruction:
     """L = mean over samples of ||x - W^T a - c||^2, with tied weights and a learned offset c; lower is better.
 

@@ -10,9 +10,12 @@ import math
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
+
 
 def effective_rank(weight: Float[Tensor, "k d"]) -> float:
     """Number of directions the weights really use: (sum s)^2 / sum s^2, s the singular values (+ 1e-10).
@@ -36,8 +39,14 @@ def weight_redundancy(weight: Float[Tensor, "k d"]) -> float:
 
 def dead_units(a: Float[Tensor, "n k"]) -> float:
     """Count of units with |a| > 1e-6 on under 1% of the samples. Range: 0 to k; lower is better."""
-    alive = (a.abs() > 1e-6).double().mean(dim=0)
-    return float((alive < 0.01).sum().item())
+    active = (a.abs() > 1e-6).sum(dim=0)
+    return float((active < 0.01 * a.shape[0]).sum().item())
+
+
+def covariance_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
+    """Unbiased covariance of the activations, in float64; n >= 2."""
+    centered = a.double() - a.double().mean(dim=0)
+    return centered.T @ centered / (a.shape[0] - 1)
 
 
 def correlation_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
@@ -45,9 +54,7 @@ def correlation_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
 
     The diagonal is (std / (std + 1e-6))^2: 1 for a lively unit, 0 for a constant one.
     """
-    centered = a.double() - a.double().mean(dim=0)
-    standardised = centered / (centered.square().sum(dim=0).div(a.shape[0] - 1).sqrt() + 1e-6)
-    return standardised.T @ standardised / (a.shape[0] - 1)
+    return _correlation(covariance_matrix(a))
 
 
 def output_correlation(a: Float[Tensor, "n k"]) -> float:
@@ -57,8 +64,7 @@ def output_correlation(a: Float[Tensor, "n k"]) -> float:
 
 def variance_ratio(a: Float[Tensor, "n k"]) -> float:
     """max_j Var_j / (min_j Var_j + 1e-10), unbiased variances. Range: 0 to infinity, 1 is even; lower is better."""
-    variance = a.double().var(dim=0)
-    return (variance.max() / (variance.min() + 1e-10)).item()
+    return _variance_ratio(covariance_matrix(a))
 
 
 def activation_mean(a: Float[Tensor, "n k"]) -> float:
@@ -73,9 +79,9 @@ def activation_std(a: Float[Tensor, "n k"]) -> float:
 
 def max_avg_responsibility(a: Float[Tensor, "n k"]) -> float:
     """max_j mean(a_j): the largest share one unit takes. Near 1/k is best; NaN unless every row of a sums to 1."""
-    a = a.double()
-    shares = bool((a >= 0).all() and (a.sum(dim=1) - 1).abs().max() < 1e-4)
-    return a.mean(dim=0).max().item() if shares else math.nan
+    if not _are_shares(a[:1]) or not _are_shares(a):  # the first row settles it for most layers
+        return math.nan
+    return a.double().mean(dim=0).max().item()
 
 
 def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
@@ -84,11 +90,6 @@ def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
     It is the true total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
     """
     return _gaussian_total_correlation(correlation_matrix(a))
-
-
-def _gaussian_total_correlation(correlation: Float[Tensor, "k k"]) -> float:
-    eye = torch.eye(correlation.shape[0], dtype=correlation.dtype, device=correlation.device)
-    return -0.5 * torch.linalg.slogdet(correlation + 1e-6 * eye).logabsdet.item()
 
 
 def convergence_epoch(losses: Sequence[float]) -> float:
@@ -107,13 +108,14 @@ def convergence_epoch(losses: Sequence[float]) -> float:
 def evaluate(weight: Float[Tensor, "k d"], a: Float[Tensor, "n k"]) -> dict[str, float]:
     """Every metric of `columns.METRICS` for one trial: its weights, and its activations on the whole test set."""
     a = a.double()
-    correlation = correlation_matrix(a)
+    covariance = covariance_matrix(a)
+    correlation = _correlation(covariance)
     return {
         "effective_rank": effective_rank(weight),
         "weight_redundancy": weight_redundancy(weight),
         "dead_units": dead_units(a),
         "output_correlation": _distance_from_identity(correlation),
-        "variance_ratio": variance_ratio(a),
+        "variance_ratio": _variance_ratio(covariance),
         "activation_mean": activation_mean(a),
         "activation_std": activation_std(a),
         "max_avg_responsibility": max_avg_responsibility(a),
@@ -122,22 +124,44 @@ def evaluate(weight: Float[Tensor, "k d"], a: Float[Tensor, "n k"]) -> dict[str,
 
 
 def probe_accuracy(
-    train: Float[Tensor, "n k"], train_labels: Sequence[int], test: Float[Tensor, "m k"], test_labels: Sequence[int]
+    train: Float[Tensor, "n k"],
+    train_labels: NDArray[np.int64],
+    test: Float[Tensor, "m k"],
+    test_labels: NDArray[np.int64],
 ) -> float:
     """Test accuracy of multinomial logistic regression on frozen, standardised activations. Range: 0 to 1; higher is better.
 
     scikit-learn's LogisticRegression (L2, C = 1, lbfgs, 200 iterations at most), features standardised on the training set.
     """
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, and only a probe needs it
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, and only a probe needs it
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted is a probe
         probe.fit(train.double().numpy(), train_labels)
     return float(probe.score(test.double().numpy(), test_labels))
+
+
+def _correlation(covariance: Float[Tensor, "k k"]) -> Float[Tensor, "k k"]:
+    scale = covariance.diagonal().sqrt() + 1e-6
+    return covariance / (scale[:, None] * scale[None, :])
+
+
+def _variance_ratio(covariance: Float[Tensor, "k k"]) -> float:
+    variance = covariance.diagonal()
+    return (variance.max() / (variance.min() + 1e-10)).item()
+
+
+def _gaussian_total_correlation(correlation: Float[Tensor, "k k"]) -> float:
+    eye = torch.eye(correlation.shape[0], dtype=correlation.dtype, device=correlation.device)
+    return -0.5 * torch.linalg.slogdet(correlation + 1e-6 * eye).logabsdet.item()
+
+
+def _are_shares(a: Float[Tensor, "n k"]) -> bool:
+    return bool((a >= 0).all() and (a.double().sum(dim=1) - 1).abs().max() < 1e-4)
 
 
 def _distance_from_identity(matrix: Float[Tensor, "k k"]) -> float:

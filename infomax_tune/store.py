@@ -174,9 +174,16 @@ class TrialFolder:
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         names = (*columns.HISTORY, "epoch_s")
-        history = np.array([[row.get(name, math.nan) for name in names] for row in checkpoint.history], dtype=np.float64)
+        history = np.array(
+            [[row.get(name, math.nan) for name in names] for row in checkpoint.history], dtype=np.float64
+        )
         tensors = {**{f"state.{name}": value for name, value in checkpoint.tensors.items()}, "history": history}
-        about = {"schema": SCHEMA, "trial_id": checkpoint.trial_id, "epoch": checkpoint.epoch, "timing": checkpoint.timing}
+        about = {
+            "schema": SCHEMA,
+            "trial_id": checkpoint.trial_id,
+            "epoch": checkpoint.epoch,
+            "timing": checkpoint.timing,
+        }
         text = json.dumps(about | {"columns": names}, sort_keys=True)
         metadata = {"about": text, "sha256": _tensor_digest(tensors, text)}
         write_atomically(self.path / "checkpoint.safetensors", safetensors.numpy.save(tensors, metadata))
@@ -240,7 +247,9 @@ class Store:
             if self.root.is_dir() and not (self.root / "sweep.yaml").exists():
                 strangers = sorted(path.name for path in self.root.iterdir() if path.name not in _OWN_NAMES)
                 if strangers:
-                    raise StoreError(f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out.")
+                    raise StoreError(
+                        f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
+                    )
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / "trials").mkdir(exist_ok=True)
         except OSError as error:
@@ -252,7 +261,9 @@ class Store:
         try:
             text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            problem = "is not a sweep's output folder (it has no sweep.yaml)" if self.root.exists() else "does not exist"
+            problem = (
+                "is not a sweep's output folder (it has no sweep.yaml)" if self.root.exists() else "does not exist"
+            )
             raise StoreError(f"{self.root}: {problem}; give the --out of a sweep.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}). {_HOW_TO_MEND_SWEEP}") from None
@@ -262,7 +273,9 @@ class Store:
             raise DamagedFileError(f"{error} {_HOW_TO_MEND_SWEEP}") from None
         schema = content.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
-            raise StoreError(f"{path}: written by a newer infomax-tune (schema {schema}, this one knows {SCHEMA}); upgrade to go on.")
+            raise StoreError(
+                f"{path}: written by a newer infomax-tune (schema {schema}, this one knows {SCHEMA}); upgrade to go on."
+            )
         checksum = content.pop("sha256", None)
         if schema != SCHEMA or checksum != _digest(content):
             raise DamagedFileError(f"{path}: damaged or edited (its checksum is wrong). {_HOW_TO_MEND_SWEEP}")
@@ -298,7 +311,9 @@ class Store:
             except OSError:
                 handle.seek(0)
                 holder = handle.read().strip() or "unknown"
-                raise LockedError(f"{self.root}: another sweep is at work here ({holder}); wait for it, or stop it first.") from None
+                raise LockedError(
+                    f"{self.root}: another sweep is at work here ({holder}); wait for it, or stop it first."
+                ) from None
             handle.truncate(0)
             handle.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
             handle.flush()
@@ -323,9 +338,12 @@ class Store:
         names = ["trial_id", *columns.HISTORY]
         histories = [self.trial(trial_id).read_history().assign(trial_id=trial_id)[names] for trial_id in records]
         history = pd.concat(histories) if histories else pd.DataFrame(columns=names)
-        history = history.astype({"trial_id": str, "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64"))
+        history: pd.DataFrame = history.astype(
+            {"trial_id": str, "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
+        )
         timings = pd.DataFrame(
-            [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()], columns=list(columns.TIMINGS)
+            [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()],
+            columns=list(columns.TIMINGS),
         )
 
         write_atomically(self.root / "results.csv", _csv(results))
@@ -340,13 +358,19 @@ class Store:
         try:
             return pd.read_csv(path, float_precision="round_trip").astype({"diverged_epoch": "Int64"})
         except FileNotFoundError:
-            raise StoreError(f"{self.root}: has no results.csv; make it with: infomax-tune results {self.root}") from None
+            raise StoreError(
+                f"{self.root}: has no results.csv; make it with: infomax-tune results {self.root}"
+            ) from None
         except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
-            raise DamagedFileError(f"{path}: cannot be read ({error}); make it anew with: infomax-tune results {self.root}") from None
+            raise DamagedFileError(
+                f"{path}: cannot be read ({error}); make it anew with: infomax-tune results {self.root}"
+            ) from None
 
 
 _OWN_NAMES = {"trials", "lock", "ray"}
-_HOW_TO_MEND_SWEEP = "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
+_HOW_TO_MEND_SWEEP = (
+    "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
+)
 _RESULT_TYPES: dict[str, Any] = {"diverged_epoch": "Int64"} | dict.fromkeys(columns.FINAL, "float64")
 
 
@@ -380,7 +404,11 @@ def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
     record = finding.record
     if record is None:
         return row | {"status": "missing" if finding.status == "damaged" else finding.status, "diverged_epoch": None}
-    return row | record.result | {"status": record.status, "diverged_epoch": record.epoch if record.status == "diverged" else None}
+    return (
+        row
+        | record.result
+        | {"status": record.status, "diverged_epoch": record.epoch if record.status == "diverged" else None}
+    )
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -22,10 +22,9 @@ from infomax_tune import data, environment
 from infomax_tune.callbacks import ProgressLines
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, ResourceError
-from infomax_tune.experiment import How
 from infomax_tune.options import Options
+from infomax_tune.packs import as_pack, from_pack, plan
 from infomax_tune.store import Store
-from infomax_tune.trainable import as_pack, from_pack, train_on_ray
 from search_spaces import SearchSpace
 
 _TUNE_SETTINGS = {
@@ -61,33 +60,14 @@ def begin(space: SearchSpace, store: Store) -> None:
         axes = set(space.axes) | set(before.axes)
         free = {"logging.save_weights", "logging.checkpoint_every"} | axes
         old, new = before.base.flat(), space.base.flat()
-        changed = [f"{name} was {old[name]!r}, is {new[name]!r}" for name in new if name not in free and old[name] != new[name]]
+        changed = [
+            f"{name} was {old[name]!r}, is {new[name]!r}" for name in new if name not in free and old[name] != new[name]
+        ]
         if changed:
-            raise ConfigError(f"{store.root}: holds a sweep with another base config ({'; '.join(changed)}). Choose another --out.")
+            raise ConfigError(
+                f"{store.root}: holds a sweep with another base config ({'; '.join(changed)}). Choose another --out."
+            )
     store.write_sweep(space.as_dict())
-
-
-def plan(missing: Sequence[TrialConfig], slots: int, pack: int | None = None) -> list[list[TrialConfig]]:
-    """The packs that train these trials, the costliest first so that the tail is short.
-
-    A pack holds trials of one cell. pack: how many at most; None: the most that still gives each slot a pack.
-    """
-    cells: dict[str, list[TrialConfig]] = {}
-    for config in missing:
-        cells.setdefault(config.cell, []).append(config)
-    largest = max((len(trials) for trials in cells.values()), default=1)
-    size = pack or next(
-        (size for size in range(largest, 1, -1) if sum(-(-len(trials) // size) for trials in cells.values()) >= slots), 1
-    )
-    packs = [trials[i : i + size] for trials in cells.values() for i in range(0, len(trials), size)]
-    return sorted(packs, key=_cost, reverse=True)
-
-
-def _cost(pack: Sequence[TrialConfig]) -> int:
-    """Proportional to the multiplications of the pack's training."""
-    config = pack[0]
-    shape = data.SHAPES[config.data.dataset]
-    return len(pack) * config.training.epochs * shape.train * shape.inputs * config.model.hidden_dim
 
 
 def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str], None]) -> Outcome:
@@ -100,20 +80,22 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
         data.check_batch_size(config)
     missing = _missing(trials, store, say)
     interrupted = False
-    if missing:
-        device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
-        described = environment.describe(device=device, threads=options.threads)
-        store.write_environment(described)
-        how = How(device, environment=environment.fingerprint(described))
-        names = sorted({config.data.dataset for config in missing})
-        with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(lambda: {name: data.load(name, options.data_dir) for name in names})
-            with _cluster(options) as slots:
+    # Ray takes seconds to start and one to stop: torch and the data are loaded meanwhile, and the tables written
+    with ThreadPoolExecutor(1) as pool:
+        if missing:
+            loading = pool.submit(_load, missing, options)
+            with _cluster(options, pool) as slots:
                 packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack)
-                say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {min(slots, len(packs))} at a time")
-                interrupted = _fit(packs, loading.result(), store, options, how, ended=len(trials) - len(missing), say=say)
-    results = store.write_tables(trials)
+                say(
+                    f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {min(slots, len(packs))} at a time"
+                )
+                interrupted = _fit(packs, loading.result(), store, options, ended=len(trials) - len(missing), say=say)
+        results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupted)
+
+
+def _load(missing: Sequence[TrialConfig], options: Options) -> dict[str, data.Dataset]:
+    return {name: data.load(name, options.data_dir) for name in sorted({config.data.dataset for config in missing})}
 
 
 def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], None]) -> list[TrialConfig]:
@@ -131,12 +113,17 @@ def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], N
 
 
 @contextlib.contextmanager
-def _cluster(options: Options) -> Iterator[int]:
-    """Joins or starts Ray; how many packs it can train at once. Raises ResourceError if it is none."""
+def _cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
+    """Joins or starts Ray, and leaves it in the pool; how many packs it can train at once. Raises ResourceError if none."""
     os.environ.update({name: value for name, value in _TUNE_SETTINGS.items() if name not in os.environ})
     try:
-        ray.init(address=options.address or "local", include_dashboard=False if not options.address else None,
-                 log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+        ray.init(
+            address=options.address or "local",
+            include_dashboard=False if not options.address else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}") from None
@@ -147,12 +134,12 @@ def _cluster(options: Options) -> Iterator[int]:
             cpus = max(node.get("CPU", 0) for node in nodes)
             gpus = max(node.get("GPU", 0) for node in nodes)
             raise ResourceError(
-                f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the cluster "
-                f"has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
+                f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the "
+                f"cluster has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
             )
         yield slots
     finally:
-        ray.shutdown()
+        pool.submit(ray.shutdown)
 
 
 def _slots(node: dict[str, float], options: Options) -> int:
@@ -165,14 +152,21 @@ def _fit(
     datasets: dict[str, data.Dataset],
     store: Store,
     options: Options,
-    how: How,
     *,
     ended: int,
     say: Callable[[str], None],
 ) -> bool:
     """Has Tune train the packs; True if it was interrupted."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    trainable = tune.with_parameters(train_on_ray, datasets=datasets, out=str(store.root.resolve()), how=how, threads=options.threads)
+    from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
+    from infomax_tune.trainable import train_on_ray
+
+    device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
+    described = environment.describe(device=device, threads=options.threads)
+    store.write_environment(described)
+    how = How(device, environment=environment.fingerprint(described))
+    trainable = tune.with_parameters(
+        train_on_ray, datasets=datasets, out=str(store.root.resolve()), how=how, threads=options.threads
+    )
     interrupt = _Interrupt(say)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
@@ -223,7 +217,7 @@ class _Interrupt(tune.Stopper):
         self._say = say
         self._before: dict[int, Any] = {}
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002 - Ray's signature
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
@@ -231,13 +225,15 @@ class _Interrupt(tune.Stopper):
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {
+                number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+            }
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - Python's signature
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             self._say("stopped at once")
             sys.stdout.flush()

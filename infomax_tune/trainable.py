@@ -10,21 +10,10 @@ from typing import Any
 import torch
 from ray import tune
 
-from infomax_tune.config import TrialConfig, from_nested
 from infomax_tune.data import Dataset
 from infomax_tune.experiment import How, Progress, train_pack
+from infomax_tune.packs import from_pack
 from infomax_tune.store import Store
-
-
-def as_pack(trials: list[TrialConfig]) -> dict[str, Any]:
-    """The pack as it stands in Tune's param space: one config, and the seeds it is trained with."""
-    return {"config": trials[0].nested(), "seeds": [config.training.seed for config in trials]}
-
-
-def from_pack(pack: dict[str, Any]) -> list[TrialConfig]:
-    """The trials of a pack that `as_pack` made."""
-    nested = pack["config"]
-    return [from_nested(nested | {"training": nested["training"] | {"seed": seed}}, "pack") for seed in pack["seeds"]]
 
 
 def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: str, how: How, threads: int) -> None:

@@ -18,11 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from infomax_tune import metrics
-from infomax_tune.activations import with_head
+from infomax_tune.activations import activate, with_head
 from infomax_tune.config import TrialConfig
 from infomax_tune.data import Dataset
 from infomax_tune.losses import Terms, infomax_gradient, reconstruction
 from infomax_tune.model import SingleLayer
+from infomax_tune.optimizers import Optimizer
 
 _LANES = 16
 """float32 numbers in the widest CPU vector register (AVX-512)."""
@@ -62,12 +63,14 @@ class EpochReport:
         """Whether the trial's parameters, and its losses if it was trained, are all finite; if not, it diverged."""
         stack, replica = self._members[trial]
         losses_finite = self.epoch == 0 or all(math.isfinite(value) for value in self.losses[trial].values())
-        return losses_finite and all(bool(p.detach()[replica].isfinite().all()) for p in stack.parameters.values())
+        return losses_finite and all(bool(p[replica].isfinite().all()) for p in stack.parameters.values())
 
     def evaluate(self, trial: int) -> dict[str, float]:
         """The trial's metrics on the whole test set."""
         stack, replica = self._members[trial]
-        return metrics.evaluate(stack.parameters["weight"].detach()[replica].cpu(), stack.activations(replica, self._dataset.test))
+        return metrics.evaluate(
+            stack.parameters["weight"][replica].cpu(), stack.activations(replica, self._dataset.test)
+        )
 
     def probe(self, trial: int) -> float:
         """The trial's probe accuracy: logistic regression on its activations."""
@@ -121,7 +124,9 @@ def _stackable(config: TrialConfig, inputs: int) -> bool:
 class _Stack:
     """Replicas (S) of one cell in one tensor, with their optimizer."""
 
-    def __init__(self, configs: Sequence[TrialConfig], states: Sequence[TrialState | None], inputs: Float[Tensor, "n d"]) -> None:
+    def __init__(
+        self, configs: Sequence[TrialConfig], states: Sequence[TrialState | None], inputs: Float[Tensor, "n d"]
+    ) -> None:
         self.config = configs[0]
         self.seeds = [config.training.seed for config in configs]
         self.size = len(configs)
@@ -129,6 +134,7 @@ class _Stack:
         batch = self.config.data.batch_size
         self.batch = len(inputs) if batch == -1 else batch
         self.parameters = self._initial_parameters()
+        self.optimizer = Optimizer(self.config.training.optimizer, self.config.training.lr, self.parameters)
         begun = [state for state in states if state is not None]
         if begun:
             self._restore(begun)
@@ -139,39 +145,26 @@ class _Stack:
         parameters = {"weight": layer.weight, "bias": layer.bias}
         if self.config.loss.objective == "reconstruction":
             parameters["offset"] = torch.zeros(self.size, self.inputs.shape[1])
-        parameters = {name: tensor.to(self.inputs.device).requires_grad_() for name, tensor in parameters.items()}
-        training = self.config.training
-        optimizer = torch.optim.Adam if training.optimizer == "adam" else torch.optim.SGD
-        self.optimizer = optimizer(list(parameters.values()), lr=training.lr, fused=True)
-        return parameters
+        return {name: tensor.to(self.inputs.device) for name, tensor in parameters.items()}
 
     def _restore(self, states: Sequence[TrialState]) -> None:
-        stored = {key: torch.stack([state.tensors[key] for state in states]) for key in states[0].tensors}
-        for name, parameter in self.parameters.items():
-            with torch.no_grad():
-                parameter.copy_(stored[name])
-            if self.config.training.optimizer == "adam" and states[0].epoch > 0:
-                steps = states[0].epoch * math.ceil(len(self.inputs) / self.batch)
-                moments = {key: stored[f"{name}.{key}"].to(parameter.device) for key in ("exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = {"step": torch.tensor(float(steps), device=parameter.device), **moments}
+        self.optimizer.steps.fill_(states[0].epoch * math.ceil(len(self.inputs) / self.batch))
+        for name, tensor in (self.parameters | self.optimizer.moments).items():
+            tensor.copy_(torch.stack([state.tensors[name] for state in states]))
 
     def state(self, replica: int, epoch: int) -> TrialState:
-        tensors: dict[str, Tensor] = {}
-        for name, parameter in self.parameters.items():
-            tensors[name] = parameter
-            moments = self.optimizer.state.get(parameter, {})
-            tensors |= {f"{name}.{key}": value for key, value in moments.items() if key.startswith("exp_avg")}
-        return TrialState(epoch, {name: tensor.detach()[replica].cpu().clone() for name, tensor in tensors.items()})
+        tensors = self.parameters | self.optimizer.moments
+        return TrialState(epoch, {name: tensor[replica].cpu().clone() for name, tensor in tensors.items()})
 
     def activations(self, replica: int, rows: np.ndarray) -> Float[Tensor, "n k"]:
         """The activations (N, K) of one replica on these rows (N, D), on the CPU."""
         x = _tensor(rows).to(self.inputs.device)
-        with torch.no_grad():
-            layer = SingleLayer(self.parameters["weight"][replica : replica + 1], self.parameters["bias"][replica : replica + 1])
-            z = layer.pre_activation(x.unsqueeze(0))
-            return with_head(self.config.model.activation, self.config.model.head).forward(z)[0].cpu()
+        layer = SingleLayer(
+            self.parameters["weight"][replica : replica + 1], self.parameters["bias"][replica : replica + 1]
+        )
+        z = layer.pre_activation(x.unsqueeze(0))
+        return activate(z, self.config.model.activation, self.config.model.head)[0].cpu()
 
-    @torch.no_grad()
     def train_epoch(self, epoch: int) -> list[dict[str, float]]:
         """One pass over the data in the epoch's order; the means of the terms over its rows, per replica."""
         order = self._order(epoch)
@@ -205,12 +198,12 @@ class _Stack:
         if self.size == 1 or (fits and rows * units % _UNROLLED == 0):
             terms, gradients = self._gradients(slice(None), order)
         else:
-            parts = [self._gradients(slice(i, i + 1), None if order is None else order[i : i + 1]) for i in range(self.size)]
+            parts = [
+                self._gradients(slice(i, i + 1), None if order is None else order[i : i + 1]) for i in range(self.size)
+            ]
             terms = Terms(*(torch.cat(column) for column in zip(*(part[0] for part in parts), strict=True)))
             gradients = {name: torch.cat([part[1][name] for part in parts]) for name in self.parameters}
-        for name, parameter in self.parameters.items():
-            parameter.grad = gradients[name]
-        self.optimizer.step()
+        self.optimizer.step(gradients)
         return terms
 
     def _gradients(self, replicas: slice, order: Tensor | None) -> tuple[Terms, dict[str, Tensor]]:
@@ -221,7 +214,9 @@ class _Stack:
         activation = with_head(self.config.model.activation, self.config.model.head)
         z = SingleLayer(weight, bias).pre_activation(x)  # (S, n, k)
         a = activation.forward(z)
-        terms, direct = infomax_gradient(a, weight, lambda_tc=loss.lambda_tc, lambda_wr=loss.lambda_wr, eps=loss.variance_eps)
+        terms, direct = infomax_gradient(
+            a, weight, lambda_tc=loss.lambda_tc, lambda_wr=loss.lambda_wr, eps=loss.variance_eps
+        )
         gradients: dict[str, Tensor] = {}
         grad_a, grad_weight = direct
         if loss.objective == "reconstruction":

@@ -65,7 +65,9 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(space: str, *, config: documents.Document | None = None, overrides: Settings | None = None) -> tuple[SearchSpace, list[str]]:
+def load(
+    space: str, *, config: documents.Document | None = None, overrides: Settings | None = None
+) -> tuple[SearchSpace, list[str]]:
     """The space of that name or YAML path, and the notes on keys without effect.
 
     config: a base config under the space's own. overrides: settings over both; one that names an axis replaces it,
@@ -85,12 +87,13 @@ def parse(
     document: documents.Document, name: str, config: documents.Document | None, overrides: Settings
 ) -> tuple[SearchSpace, list[str]]:
     """The space a document describes. See `load`."""
-    problems: list[str] = []
     content = document.content
     known = ("name", "description", "base", "axes")
-    for key in ("name", "description"):
-        if key in content and not isinstance(content[key], str):
-            problems.append(f"{key}: must be text, got {content[key]!r} ({document.where(key)})")
+    problems = [
+        f"{key}: must be text, got {content[key]!r} ({document.where(key)})"
+        for key in ("name", "description")
+        if key in content and not isinstance(content[key], str)
+    ]
 
     under, notes, mistakes = read_settings(config.content, config) if config else ({}, [], [])
     problems += mistakes
@@ -115,7 +118,9 @@ def parse(
     problems += mistakes
     expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
     if not problems and not axes:
-        problems.append(f"axes: the space has none; give at least one, such as seed: {{range: [1, 10]}} ({document.source})")
+        problems.append(
+            f"axes: the space has none; give at least one, such as seed: {{range: [1, 10]}} ({document.source})"
+        )
     count = 1
     for values in expanded.values():
         count *= len(values)
@@ -128,7 +133,9 @@ def parse(
     return space, notes
 
 
-def _read_axes(given: Mapping[Any, Any], document: documents.Document, prefix: tuple[str, ...], problems: list[str]) -> Settings:
+def _read_axes(
+    given: Mapping[Any, Any], document: documents.Document, prefix: tuple[str, ...], problems: list[str]
+) -> Settings:
     axes: Settings = {}
     for key, value in given.items():
         key = str(key)
@@ -154,7 +161,10 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
     if isinstance(given, Mapping):
         given = _range(axis, setting, problems)
     elif not isinstance(given, list):
-        problems.append(f"{axis}: an axis is a list or {{range: [first, last]}}, got {given!r}; to fix a value put it under base ({setting.where})")
+        problems.append(
+            f"{axis}: an axis is a list or {{range: [first, last]}}, got {given!r}; "
+            f"to fix a value put it under base ({setting.where})"
+        )
         return []
     elif not given:
         problems.append(f"{axis}: the axis is empty ({setting.where})")
@@ -173,9 +183,10 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
 
 def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
     limits = setting.value.get("range") if set(setting.value) == {"range"} else None
-    whole = isinstance(limits, list) and len(limits) == 2 and all(type(limit) is int for limit in limits)
-    if not whole:
-        problems.append(f"{axis}: a range is {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})")
+    if not isinstance(limits, list) or len(limits) != 2 or any(type(limit) is not int for limit in limits):
+        problems.append(
+            f"{axis}: a range is {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})"
+        )
         return []
     first, last = limits
     if last < first:

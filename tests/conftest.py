@@ -1,0 +1,54 @@
+"""Shared fixtures. Array shapes in the annotations of the training modules are checked in every test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# before the modules are imported
+_checked = ["activations", "losses", "metrics", "model", "optimizers", "training"]
+install_import_hook([f"infomax_tune.{name}" for name in _checked], "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from infomax_tune import data  # noqa: E402
+from infomax_tune.config import TrialConfig, build_config, read_overrides  # noqa: E402
+
+MakeConfig = Callable[..., TrialConfig]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As in a sweep: a trial's bits depend on the number of threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves anything in the source tree."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_config() -> MakeConfig:
+    """make_config(activation="tanh", epochs=2): the config of these settings, by their short names."""
+
+    def make(**settings: object) -> TrialConfig:
+        layer, problems = read_overrides([f"{key}={value}" for key, value in settings.items()])
+        assert not problems, problems
+        return build_config(layer)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def synthetic_2d() -> data.Dataset:
+    return data.load("synthetic_2d")
