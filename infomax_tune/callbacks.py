@@ -13,12 +13,16 @@ QUIET_S = 2.0
 
 
 class ProgressLines(tune.Callback):
-    """Says how many trials have ended, as packs report; warnings and failures at once."""
+    """Says how many trials have ended and what share of the epochs is behind, as packs report; failures at once.
 
-    def __init__(self, total: int, ended: int, say: Callable[[str], None]) -> None:
+    total, ended: trials of the sweep, and those that had ended before it began. epochs: trial-epochs to train.
+    """
+
+    def __init__(self, total: int, ended: int, epochs: int, say: Callable[[str], None]) -> None:
         self._total = total
         self._ended_before = ended
-        self._packs: dict[str, int] = {}
+        self._epochs = epochs
+        self._packs: dict[str, dict[str, Any]] = {}
         self._say = say
         self._begun = time.monotonic()
         self._last = float("-inf")
@@ -27,7 +31,7 @@ class ProgressLines(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._packs[trial.trial_id] = result["ended"]
+        self._packs[trial.trial_id] = result
         for warning in result.get("warnings") or []:
             self._say(f"warning: {warning}")
         if error := result.get("error"):
@@ -35,14 +39,17 @@ class ProgressLines(tune.Callback):
             if not self._traced:
                 self._say(error)
             self._traced = True
-        self._line()
+        if not result.get("finished"):
+            self._line()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._say(f"{trial} failed: its worker died")
 
     def _line(self) -> None:
-        ended = self._ended_before + sum(self._packs.values())
+        ended = self._ended_before + sum(result["ended"] for result in self._packs.values())
         now = time.monotonic()
         if now - self._last >= QUIET_S or ended == self._total:
             self._last = now
-            self._say(f"{ended}/{self._total} trials  {now - self._begun:.0f} s")
+            epochs = sum(result["trial_epochs"] for result in self._packs.values())
+            share = 100 * epochs // max(self._epochs, 1)
+            self._say(f"{ended}/{self._total} trials  {share}% of the epochs  {now - self._begun:.0f} s")

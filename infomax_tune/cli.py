@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,9 @@ import typer
 
 import search_spaces
 from infomax_tune import __version__, documents
-from infomax_tune.config import Settings, build_config, read_overrides, read_settings
-from infomax_tune.errors import ConfigError, InfomaxTuneError, unknown
+from infomax_tune.config import read_config, read_overrides
+from infomax_tune.data import check_batch_size
+from infomax_tune.errors import ConfigError, DataError, InfomaxTuneError, ResourceError, unknown
 from infomax_tune.options import DEVICES, Options
 from infomax_tune.store import Store, TrialFolder
 from search_spaces import SearchSpace
@@ -52,7 +55,7 @@ def main() -> None:
     """The command infomax-tune. A user's mistake is one message on stderr and exit code 2, never a traceback."""
     try:
         app()
-    except InfomaxTuneError as error:
+    except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder that may not be written
         typer.echo(f"infomax-tune: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
 
@@ -83,22 +86,23 @@ def run(
     device: Device = None,
 ) -> None:
     """Run one experiment: its record, history, config and weights land in one folder."""
-    files = [argument for argument in arguments or [] if "=" not in argument or Path(argument).is_file()]
+    files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
         raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
-    in_file = _read_config(Path(files[0])) if files else {}
-    overrides, problems = read_overrides([argument for argument in arguments or [] if argument not in files])
-    if problems:
-        raise ConfigError("\n".join(problems))
-    config = build_config(in_file, overrides)
+    document = _read_document(Path(files[0])) if files else documents.Document({}, "")
+    config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
+    _print_notes(notes)
     if device not in (None, *DEVICES):
         raise ConfigError(unknown("--device", device, DEVICES))
+    _require_device(device)
+    folder = out or Path("results") / config.trial_id
+    trial = TrialFolder(folder)
+    trial.refuse_strangers()
 
     from infomax_tune.experiment import run_alone  # imports torch
 
-    folder = out or Path("results") / config.trial_id
     try:
-        record = run_alone(config, TrialFolder(folder), data_dir=data_dir, device=device or "cpu", say=typer.echo)
+        record = run_alone(config, trial, data_dir=data_dir, device=device or "cpu", say=typer.echo)
     except KeyboardInterrupt:
         command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder)])
         typer.echo(f"stopped; to go on from the last checkpoint: {command}", err=True)
@@ -131,9 +135,12 @@ def sweep(
     options = _options(pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
     base = _read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
+    try:
+        loaded, notes = search_spaces.load(space, config=base, overrides=overrides)
+    except ConfigError as error:
+        raise ConfigError("\n".join([*problems, str(error)])) from None
     if problems:
         raise ConfigError("\n".join(problems))
-    loaded, notes = search_spaces.load(space, config=base, overrides=overrides)
     _print_notes(notes)
     store = Store(out or Path("results") / Path(space).stem)
     _train(loaded, store, options)
@@ -199,8 +206,11 @@ def _train(space: SearchSpace, store: Store, options: Options) -> None:
     from infomax_tune import sweep as sweeps  # imports Ray and torch
 
     again = f"infomax-tune resume {shlex.quote(str(store.root))}"
-    store.create()
-    with store.lock():
+    for config in space.trials():
+        check_batch_size(config)
+    if options.address is None:
+        _require_device(options.device)
+    with _folder(store):
         try:
             sweeps.begin(space, store)
             outcome = sweeps.run(space, store, options, typer.echo)
@@ -214,6 +224,20 @@ def _train(space: SearchSpace, store: Store, options: Options) -> None:
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
 
 
+@contextlib.contextmanager
+def _folder(store: Store) -> Iterator[None]:
+    """Makes and holds the sweep's folder; removes it again if it is new and the sweep cannot begin."""
+    new = not store.has_sweep()
+    store.create()
+    with store.lock():
+        try:
+            yield
+        except (ConfigError, DataError, ResourceError):
+            if new:
+                store.remove_unused()
+            raise
+
+
 def _options(
     pack: str,
     cpus_per_pack: float,
@@ -225,7 +249,7 @@ def _options(
 ) -> Options:
     """The options of a sweep, checked: every mistake at once."""
     problems = []
-    if pack != "auto" and not (pack.isdecimal() and int(pack) > 0):
+    if pack != "auto" and not (pack.isdecimal() and len(pack) < 10 and int(pack) > 0):
         problems.append(f"--pack: must be auto or a whole number of at least 1, got {pack!r}")
     if not 0 < cpus_per_pack < float("inf"):
         problems.append(f"--cpus-per-pack: must be more than 0, got {cpus_per_pack:g}")
@@ -242,6 +266,17 @@ def _options(
     )
 
 
+def _require_device(device: str | None) -> None:
+    """Raises ResourceError if torch finds no such device on this machine."""
+    if device in (None, "cpu"):
+        return
+    import torch  # slow
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not found[device]:
+        raise ResourceError(f"--device {device}: torch {torch.__version__} finds no such device here; use cpu.")
+
+
 def _space_of(store: Store) -> SearchSpace:
     return SearchSpace.from_dict(store.read_sweep(), str(store.root / "sweep.yaml"))
 
@@ -250,18 +285,16 @@ def _read_document(path: Path) -> documents.Document:
     try:
         return documents.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
+        raise ConfigError(f"{path}: there is no such config file. Settings look like key=value.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}).") from None
 
 
-def _read_config(path: Path) -> Settings:
-    document = _read_document(path)
-    settings, notes, problems = read_settings(document.content, document)
-    if problems:
-        raise ConfigError("\n".join(problems))
-    _print_notes(notes)
-    return settings
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except OSError:  # longer than a file's name can be
+        return False
 
 
 def _print_notes(notes: list[str]) -> None:

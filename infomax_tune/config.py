@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from infomax_tune import documents
@@ -195,6 +194,10 @@ def resolve_name(key: str) -> str | None:
 
 def unknown_key(key: str) -> str:
     """The message for a key that is no setting."""
+    short = key.rsplit(".", maxsplit=1)[-1]
+    elsewhere = resolve_name(short)
+    if elsewhere is not None:
+        return f"key: {key!r} is unknown; did you mean {elsewhere!r}?"
     shorts = [name.split(".")[1] for name in NAMES]
     return unknown("key", key, NAMES if "." in key else shorts)
 
@@ -250,7 +253,7 @@ def read_override(text: str) -> tuple[str, Setting]:
         raise ConfigError(f"{unknown_key(key)} (override {text!r})")
     try:
         return name, Setting(documents.parse_value(value), f"override {text!r}")
-    except (yaml.YAMLError, ValueError):
+    except ValueError:
         raise ConfigError(f"override {text!r}: {value!r} is not a value.") from None
 
 
@@ -288,6 +291,17 @@ def build_config(*layers: Settings) -> TrialConfig:
     if config is None:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def read_config(document: documents.Document, overrides: Iterable[str]) -> tuple[TrialConfig, list[str]]:
+    """The config of a file under `key=value` overrides, and the notes on it. Raises ConfigError with every mistake."""
+    settings, notes, problems = read_settings(document.content, document)
+    over, mistakes = read_overrides(overrides)
+    config, more = validate(settings | over)
+    problems += mistakes + more
+    if problems or config is None:
+        raise ConfigError("\n".join(problems))
+    return config, notes
 
 
 def _explain(detail: Any, settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,22 +13,30 @@ from infomax_tune.errors import ConfigError
 
 Path = tuple[str, ...]
 
+MAX_VALUES = 1_000_000
+"""A file that stands for more, which takes aliases of aliases, is no config but a way to fill the memory."""
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader (no tag can run code) whose floats follow YAML 1.2, so that `1e-3` is a number."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that puts quotes around text that `_Loader` would read as a number, such as 1e5."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(
+            r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        list("-+0123456789."),
+    )
 
 
 @dataclass(frozen=True)
@@ -51,16 +60,8 @@ def parse(text: str, source: str) -> Document:
 
     Raises ConfigError on a syntax error, a tag, a key given twice, or anything but a mapping.
     """
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return Document({}, source)
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{source}: expected `key: value` lines, found a {_kind(node)}.")
-        lines: dict[Path, int] = {}
-        _walk(node, (), lines, source)
-        return Document(loader.construct_document(node), source, lines)
+        return _parse(_Loader(text), source)
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_problem(error, source)) from None
     except RecursionError:
@@ -69,18 +70,42 @@ def parse(text: str, source: str) -> Document:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{source}: {error}.") from None
-    finally:
-        loader.dispose()
+
+
+def _parse(loader: _Loader, source: str) -> Document:
+    node = loader.get_single_node()
+    if node is None or node.tag == "tag:yaml.org,2002:null":
+        return Document({}, source)
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{source}: expected `key: value` lines, found a {_kind(node)}.")
+    if _size(node, {}) > MAX_VALUES:
+        raise ConfigError(f"{source}: its aliases stand for more than {MAX_VALUES} values; write out what is meant.")
+    lines: dict[Path, int] = {}
+    _walk(node, (), lines, source)
+    return Document(loader.construct_document(node), source, lines)
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as it stands behind the `=` of an override. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    """One YAML value, as it stands behind the `=` of an override. Raises ValueError."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def dump(content: dict[str, Any]) -> str:
     """YAML that `parse` reads back, keys in the given order."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Number of values a node stands for, its aliases followed. sizes: those known already, by id."""
+    if id(node) not in sizes:
+        sizes[id(node)] = 0  # a node within itself
+        parts = [*itertools.chain(*node.value)] if isinstance(node, yaml.MappingNode) else node.value
+        inner = 0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, sizes) for part in parts)
+        sizes[id(node)] = 1 + inner
+    return sizes[id(node)]
 
 
 def _walk(node: yaml.MappingNode, path: Path, lines: dict[Path, int], source: str) -> None:

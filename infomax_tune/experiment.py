@@ -18,6 +18,7 @@ from infomax_tune.config import TrialConfig
 from infomax_tune.data import Dataset, check_batch_size, load
 from infomax_tune.environment import describe, fingerprint
 from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.interrupt import Interrupt
 from infomax_tune.metrics import convergence_epoch
 from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
 from infomax_tune.training import EpochReport, TrialState, train
@@ -25,11 +26,15 @@ from infomax_tune.training import EpochReport, TrialState, train
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not."""
+    """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not.
+
+    trial_epochs: the epochs behind all its trials together.
+    """
 
     epoch: int
     loss: float
     effective_rank: float
+    trial_epochs: int
     ended: int
     diverged: int
 
@@ -72,10 +77,12 @@ def train_pack(
     dataset: Dataset,
     how: How = How(),  # frozen
     on_epoch: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[str]:
     """Trains the trials of one cell that have no record yet, each from its own checkpoint; returns the warnings.
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
+    should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
     Raises whatever the training raises; the trials that had ended keep their records.
     """
     warnings: list[str] = []
@@ -89,9 +96,12 @@ def train_pack(
         members = list(group)
         for report, seconds in _timed(_reports(members, dataset, how)):
             _take(members, report, seconds / len(members), how)
-            on_epoch(_progress(members, report.epoch, [trial.status for trial in trials]))
+            on_epoch(_progress(members, trials, report.epoch))
             if all(trial.status for trial in members):
                 break
+            if should_stop():
+                _checkpoint(members, report)
+                return warnings
     return warnings
 
 
@@ -106,7 +116,7 @@ def run_alone(
     """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
 
     A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's,
-    ConfigError or DataError before anything is trained.
+    ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
     """
     check_batch_size(config)
     record = folder.read_record()
@@ -124,12 +134,15 @@ def run_alone(
                     f"epoch {progress.epoch}/{config.training.epochs}  {loss}  effective rank {progress.effective_rank:.4g}"
                 )
 
-        for warning in train_pack([config], [folder], dataset, How(device, environment=fingerprint(described)), show):
-            say(f"warning: {warning}")
+        how = How(device, environment=fingerprint(described))
+        with Interrupt(say) as interrupt:
+            for warning in train_pack([config], [folder], dataset, how, show, lambda: interrupt.asked):
+                say(f"warning: {warning}")
         record = folder.read_record()
-    if record is None or record.trial_id != config.trial_id:
-        other = record.trial_id if record else "nothing"
-        raise StoreError(f"{folder.path}: holds {other}, not {config.trial_id}; choose another --out.")
+        if record is None:
+            raise KeyboardInterrupt
+    if record.trial_id != config.trial_id:
+        raise StoreError(f"{folder.path}: holds {record.trial_id}, not {config.trial_id}; choose another --out.")
     return record
 
 
@@ -191,11 +204,20 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: Ho
         trial.history.append(row)
         if last or not finite:
             _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
-        elif epoch and epoch % config.logging.checkpoint_every == 0:
-            begun = time.perf_counter()
-            tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
-            trial.folder.write_checkpoint(Checkpoint(config.trial_id, epoch, tensors, trial.history, trial.timing))
-            trial.timing["store_s"] += time.perf_counter() - begun
+    if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
+        _checkpoint(trials, report)
+
+
+def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
+    """Leaves a checkpoint of each trial that is still alive."""
+    for i, trial in enumerate(trials):
+        if trial.status or report.epoch == 0:
+            continue
+        begun = time.perf_counter()
+        tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
+        checkpoint = Checkpoint(trial.config.trial_id, report.epoch, tensors, trial.history, trial.timing)
+        trial.folder.write_checkpoint(checkpoint)
+        trial.timing["store_s"] += time.perf_counter() - begun
 
 
 def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: int, finite: bool) -> None:
@@ -224,12 +246,20 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
     trial.folder.write_record(record, trial.history, weights)
 
 
-def _progress(trials: Sequence[_Trial], epoch: int, statuses: list[str | None]) -> Progress:
+def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int) -> Progress:
+    """The means over the trials that have just been trained, the counts over their whole pack."""
+
     def mean(name: str) -> float:
         latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
         known = [value for value in latest if math.isfinite(value)]
         return sum(known) / len(known) if known else math.nan
 
+    statuses = [trial.status for trial in pack]
     return Progress(
-        epoch, mean("loss"), mean("effective_rank"), len(statuses) - statuses.count(None), statuses.count("diverged")
+        epoch=epoch,
+        loss=mean("loss"),
+        effective_rank=mean("effective_rank"),
+        trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
+        ended=len(statuses) - statuses.count(None),
+        diverged=statuses.count("diverged"),
     )

@@ -83,6 +83,20 @@ class TrialFolder:
     def has_record(self) -> bool:
         return (self.path / "record.json").exists()
 
+    def refuse_strangers(self) -> None:
+        """Raises StoreError if this is no folder, or one that holds no record but something that is not a trial's."""
+        try:
+            names = sorted(path.name for path in self.path.iterdir())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be a folder ({error.strerror}); choose another --out.") from None
+        strangers = [name for name in names if not name.startswith((".", *_TRIAL_NAMES))]
+        if strangers and not self.has_record():
+            raise StoreError(
+                f"{self.path}: not a trial's folder, and not empty (it holds {strangers[0]}); choose another --out."
+            )
+
     def find(self) -> Finding:
         """The state of the trial: its record is read and the files it vouches for are checked, so that damage shows."""
         try:
@@ -159,8 +173,11 @@ class TrialFolder:
     def read_history(self) -> pd.DataFrame:
         """The history as a table: `columns.HISTORY` and epoch_s. Raises DamagedFileError."""
         try:
-            return pd.read_csv(self.path / "history.csv", float_precision="round_trip")
-        except (OSError, ValueError, pd.errors.ParserError) as error:
+            return _read_csv(
+                self.path / "history.csv",
+                {"epoch": "int64"} | dict.fromkeys((*columns.HISTORY[1:], "epoch_s"), "float64"),
+            )
+        except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
             raise DamagedFileError(f"{self.path / 'history.csv'}: cannot be read ({error}).") from None
 
     def read_weights(self) -> dict[str, NDArray[np.float32]]:
@@ -216,9 +233,14 @@ class TrialFolder:
                 return
 
     def write_failure(self, error: str, epoch: int) -> None:
-        """Leaves what went wrong, to be shown by `status`; the next run tries again."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_json(self.path / "failure.json", {"error": error, "epoch": epoch})
+        """Leaves what went wrong with a trial that has no record, to be shown by `status`; the next run tries again.
+
+        Where even that cannot be written (a full disk, say), the trial stays missing, and is counted so.
+        """
+        if not self.has_record():
+            with contextlib.suppress(OSError):
+                self.path.mkdir(parents=True, exist_ok=True)
+                _write_json(self.path / "failure.json", {"error": error, "epoch": epoch})
 
     def read_failure(self) -> dict[str, Any] | None:
         try:
@@ -255,6 +277,14 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
+    def remove_unused(self) -> None:
+        """Removes the folder if no trial was begun in it."""
+        with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
+            (self.root / "trials").rmdir()
+            for name in ("sweep.yaml", "environment.json", "stop", "lock"):
+                (self.root / name).unlink(missing_ok=True)
+            self.root.rmdir()
+
     def read_sweep(self) -> dict[str, Any]:
         """The sweep file: the space as run. Raises StoreError if the folder is not a sweep, or one of a newer schema."""
         path = self.root / "sweep.yaml"
@@ -271,13 +301,16 @@ class Store:
             content = documents.parse(text, str(path)).content
         except ConfigError as error:
             raise DamagedFileError(f"{error} {_HOW_TO_MEND_SWEEP}") from None
-        schema = content.get("schema")
+        schema, checksum = content.get("schema"), content.pop("sha256", None)
         if isinstance(schema, int) and schema > SCHEMA:
             raise StoreError(
                 f"{path}: written by a newer infomax-tune (schema {schema}, this one knows {SCHEMA}); upgrade to go on."
             )
-        checksum = content.pop("sha256", None)
-        if schema != SCHEMA or checksum != _digest(content):
+        try:
+            intact = schema == SCHEMA and checksum == _digest(content)
+        except (TypeError, ValueError):  # what JSON does not know, such as a date, was not written here
+            intact = False
+        if not intact:
             raise DamagedFileError(f"{path}: damaged or edited (its checksum is wrong). {_HOW_TO_MEND_SWEEP}")
         return content
 
@@ -293,6 +326,16 @@ class Store:
 
     def read_environment(self) -> dict[str, Any] | None:
         return _read_json(self.root / "environment.json")
+
+    def ask_to_stop(self) -> None:
+        """Asks the workers, wherever they are, to leave checkpoints after their epochs and stop."""
+        write_atomically(self.root / "stop", b"")
+
+    def stop_asked(self) -> bool:
+        return (self.root / "stop").exists()
+
+    def clear_stop(self) -> None:
+        (self.root / "stop").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -335,12 +378,8 @@ class Store:
         rows = [_result_row(config, findings[config.trial_id]) for config in plan]
         results = pd.DataFrame(rows, columns=list(columns.RESULTS)).astype(_RESULT_TYPES)
         records = {trial_id: finding.record for trial_id, finding in findings.items() if finding.record}
-        names = ["trial_id", *columns.HISTORY]
-        histories = [self.trial(trial_id).read_history().assign(trial_id=trial_id)[names] for trial_id in records]
-        history = pd.concat(histories) if histories else pd.DataFrame(columns=names)
-        history: pd.DataFrame = history.astype(
-            {"trial_id": str, "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
-        )
+        histories = [self.trial(trial_id).read_history().assign(trial_id=trial_id) for trial_id in records]
+        history = _stack(histories, ["trial_id", *columns.HISTORY])
         timings = pd.DataFrame(
             [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()],
             columns=list(columns.TIMINGS),
@@ -356,7 +395,7 @@ class Store:
         """The results table as last assembled. Raises StoreError."""
         path = self.root / "results.csv"
         try:
-            return pd.read_csv(path, float_precision="round_trip").astype({"diverged_epoch": "Int64"})
+            return _read_csv(path, _RESULT_TYPES)
         except FileNotFoundError:
             raise StoreError(
                 f"{self.root}: has no results.csv; make it with: infomax-tune results {self.root}"
@@ -368,10 +407,23 @@ class Store:
 
 
 _OWN_NAMES = {"trials", "lock", "ray"}
+_TRIAL_NAMES = (
+    "record.json",
+    "history.csv",
+    "weights.safetensors",
+    "checkpoint.safetensors",
+    "config.yaml",
+    "environment.json",
+    "failure.json",
+)
 _HOW_TO_MEND_SWEEP = (
     "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
 )
-_RESULT_TYPES: dict[str, Any] = {"diverged_epoch": "Int64"} | dict.fromkeys(columns.FINAL, "float64")
+_RESULT_TYPES: dict[str, Any] = (
+    {"diverged_epoch": "Int64", "hidden_dim": "int64", "batch_size": "int64", "epochs": "int64", "seed": "int64"}
+    | dict.fromkeys(("lambda_tc", "lambda_wr", "variance_eps", "lr"), "float64")
+    | dict.fromkeys(columns.FINAL, "float64")
+)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -411,8 +463,20 @@ def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
     )
 
 
+def _stack(histories: Sequence[pd.DataFrame], names: list[str]) -> pd.DataFrame:
+    """The histories of all trials below each other, with the same types however many there are."""
+    table = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=names)
+    types: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
+    return pd.DataFrame(table, columns=names).astype(types)
+
+
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
+    """A table with every bit of its numbers: read as text, since pandas' own float parser may round."""
+    return pd.read_csv(path, dtype=str).astype(dict(types))
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

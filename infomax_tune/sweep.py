@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
-import sys
-import threading
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import ray
@@ -22,6 +19,7 @@ from infomax_tune import data, environment
 from infomax_tune.callbacks import ProgressLines
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, ResourceError
+from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
 from infomax_tune.store import Store
@@ -34,6 +32,7 @@ _TUNE_SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
 }
 
 
@@ -116,6 +115,8 @@ def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], N
 def _cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
     """Joins or starts Ray, and leaves it in the pool; how many packs it can train at once. Raises ResourceError if none."""
     os.environ.update({name: value for name, value in _TUNE_SETTINGS.items() if name not in os.environ})
+    if options.address:
+        _check_reachable(options.address)
     try:
         ray.init(
             address=options.address or "local",
@@ -126,7 +127,8 @@ def _cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
-        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}") from None
+        token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
+        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         slots = sum(_slots(node, options) for node in nodes)
@@ -140,6 +142,19 @@ def _cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
         yield slots
     finally:
         pool.submit(ray.shutdown)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ResourceError at once if nobody answers at HOST:PORT, for which Ray itself would wait for ever."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # auto, or another name that Ray resolves itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ResourceError(
+            f"--address: nobody answers at {address} ({error}); give the address that `ray start --head` printed, or auto."
+        ) from None
 
 
 def _slots(node: dict[str, float], options: Options) -> int:
@@ -163,11 +178,13 @@ def _fit(
     device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
     described = environment.describe(device=device, threads=options.threads)
     store.write_environment(described)
+    store.clear_stop()
     how = How(device, environment=environment.fingerprint(described))
+    epochs = sum(config.training.epochs for pack in packs for config in pack)
     trainable = tune.with_parameters(
         train_on_ray, datasets=datasets, out=str(store.root.resolve()), how=how, threads=options.threads
     )
-    interrupt = _Interrupt(say)
+    interrupt = Interrupt(say, on_ask=store.ask_to_stop)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
         param_space={"pack": tune.grid_search([as_pack(pack) for pack in packs])},
@@ -181,12 +198,13 @@ def _fit(
             name="tune",
             storage_path=str(store.ray_folder.resolve()),
             verbose=0,
-            stop=interrupt,
-            callbacks=[ProgressLines(ended + sum(map(len, packs)), ended, say)],
+            stop=_StopWhenIdle(interrupt),
+            callbacks=[ProgressLines(ended + sum(map(len, packs)), ended, epochs, say)],
         ),
     )
     with interrupt:
         results = tuner.fit()
+    store.clear_stop()
     for i in range(len(results)):
         result = results[i]
         if result.error is not None and not interrupt.asked:
@@ -205,38 +223,20 @@ def _leave_failures(result: Any, store: Store) -> None:
     """A worker that died could not leave its own failure."""
     for config in from_pack(result.config["pack"]):
         folder = store.trial(config.trial_id)
-        if not folder.has_record() and folder.read_failure() is None:
+        if folder.read_failure() is None:
             folder.write_failure(f"its worker died: {result.error}", 0)
 
 
-class _Interrupt(tune.Stopper):
-    """Ctrl-C (or SIGTERM) stops after the epochs under way; a second one stops at once."""
+class _StopWhenIdle(tune.Stopper):
+    """Once an interrupt was asked for, ends the sweep as soon as the packs under way have left their checkpoints."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.asked = False
-        self._say = say
-        self._before: dict[int, Any] = {}
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._under_way: set[str] = set()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        (self._under_way.discard if result.get("finished") else self._under_way.add)(trial_id)
         return False
 
     def stop_all(self) -> bool:
-        return self.asked
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-            }
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            self._say("stopped at once")
-            sys.stdout.flush()
-            os._exit(128 + number)
-        self.asked = True
-        self._say("stopping; once more to stop at once")
+        return self._interrupt.asked and not self._under_way

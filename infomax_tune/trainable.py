@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     torch.set_num_threads(threads)
     pack = from_pack(config["pack"])
     store = Store(Path(out))
-    latest = Progress(0, float("nan"), float("nan"), 0, 0)
+    latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, ended=0, diverged=0)
 
     def report(progress: Progress) -> None:
         nonlocal latest
@@ -34,12 +35,11 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
 
     try:
         folders = [store.trial(trial.trial_id) for trial in pack]
-        warnings = train_pack(pack, folders, datasets[pack[0].data.dataset], how, report)
+        dataset = datasets[pack[0].data.dataset]
+        warnings = [] if store.stop_asked() else train_pack(pack, folders, dataset, how, report, store.stop_asked)
         tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
     except Exception:  # noqa: BLE001 - whatever it is, it is this pack's alone, and it is kept
         trace = traceback.format_exc()
         for trial in pack:
-            folder = store.trial(trial.trial_id)
-            if not folder.has_record():
-                folder.write_failure(trace, latest.epoch)
+            store.trial(trial.trial_id).write_failure(trace, latest.epoch)
         tune.report(asdict(latest) | {"error": trace, "finished": True})

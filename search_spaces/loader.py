@@ -56,7 +56,11 @@ class SearchSpace:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
         """The space that `as_dict` made. Raises ConfigError."""
-        return cls(content["name"], content["description"], from_nested(content["base"], source), content["axes"])
+        try:
+            name, description, base, axes = (content[key] for key in ("name", "description", "base", "axes"))
+        except KeyError as error:
+            raise ConfigError(f"{source}: not a sweep file: it has no {error}.") from None
+        return cls(name, description, from_nested(base, source), axes)
 
 
 def bundled() -> dict[str, Path]:
@@ -107,7 +111,8 @@ def parse(
         given = {}
     # the original study's files have their axes at the top, without `axes:`
     flat = {key: value for key, value in content.items() if key not in known}
-    axes = _read_axes(given, document, ("axes",), problems) | _read_axes(flat, document, (), problems)
+    axes = _read_axes(given, document, ("axes",), problems)
+    _merge(axes, _read_axes(flat, document, (), problems), problems)
     for axis, setting in overrides.items():
         axes.pop(axis, None)
         if isinstance(setting.value, (list, dict)):
@@ -141,18 +146,29 @@ def _read_axes(
         key = str(key)
         where = document.where(*prefix, key)
         name = resolve_name(key)
-        if name is None and key in SECTIONS and isinstance(value, Mapping) and prefix:
-            axes |= _read_axes({f"{key}.{inner}": more for inner, more in value.items()}, document, prefix, problems)
+        if key in SECTIONS and not prefix:
+            problems.append(
+                f"{key}: what all trials share goes under `base`, what they differ in under `axes` ({where})"
+            )
+        elif key in SECTIONS and isinstance(value, Mapping):
+            inner = {f"{key}.{short}": values for short, values in value.items()}
+            _merge(axes, _read_axes(inner, document, prefix, problems), problems)
         elif name is None and key in NO_EFFECT:
             problems.append(f"{key}: cannot be an axis, {NO_EFFECT[key]} ({where})")
         elif name is None:
             allowed = "" if prefix else " A space holds name, description, base and axes."
             problems.append(f"{unknown_key(key)} ({where}){allowed}")
-        elif name in axes:
-            problems.append(f"{name}: given twice ({axes[name].where}; {where})")
         else:
-            axes[name] = Setting(value, where)
+            _merge(axes, {name: Setting(value, where)}, problems)
     return axes
+
+
+def _merge(axes: Settings, more: Settings, problems: list[str]) -> None:
+    """Adds axes that are not there yet."""
+    for name, setting in more.items():
+        if name in axes:
+            problems.append(f"{name}: given twice ({axes[name].where}; {setting.where})")
+        axes[name] = setting
 
 
 def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
@@ -200,12 +216,13 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
 
 def _refuse_twins(space: SearchSpace, source: str) -> None:
     """Raises ConfigError if two points are the same experiment, such as two lambdas of a baseline that has none."""
-    seen: dict[str, TrialConfig] = {}
-    for config in space.trials():
-        twin = seen.setdefault(config.trial_id, config)
-        if twin is not config:
-            axes = ", ".join(axis.split(".")[1] for axis in space.axes if twin.flat()[axis] != config.flat()[axis])
+    seen: dict[str, tuple[Any, ...]] = {}
+    for config, point in zip(space.trials(), itertools.product(*space.axes.values()), strict=True):
+        twin = seen.setdefault(config.trial_id, point)
+        if twin is not point:
+            differ = zip(space.axes, twin, point, strict=True)
+            axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
             raise ConfigError(
-                f"axes: two points are one experiment ({config.trial_id}): with objective {config.loss.objective} "
-                f"{axes or 'an axis'} changes nothing; take it out of the axes ({source})"
+                f"axes: two points are one experiment ({config.trial_id}): {axes} changes nothing with objective "
+                f"{config.loss.objective} and epochs {config.training.epochs}; take it out of the axes ({source})"
             )

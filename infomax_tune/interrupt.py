@@ -1,0 +1,45 @@
+"""Ctrl-C with manners: the first asks to stop where nothing is lost, the second stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class Interrupt:
+    """While entered, notes the first SIGINT or SIGTERM in `asked` and lets the program go on; a second one ends it.
+
+    say: told what happens. on_ask: called at the first signal. Outside the main thread, where Python
+    allows no signal handlers, it does nothing.
+    """
+
+    def __init__(self, say: Callable[[str], None], on_ask: Callable[[], None] = lambda: None) -> None:
+        self.asked = False
+        self._say = say
+        self._on_ask = on_ask
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+            }
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self._say("stopped at once")
+            sys.stdout.flush()
+            os._exit(128 + number)
+        self.asked = True
+        self._say("stopping after the epochs under way; once more to stop at once")
+        self._on_ask()
