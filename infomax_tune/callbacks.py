@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
@@ -12,21 +13,28 @@ QUIET_S = 2.0
 """Seconds between two progress lines, at least."""
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What there is to do. total, ended: trials of the sweep, and those that had ended; epochs: trial-epochs to train."""
+
+    total: int
+    ended: int
+    epochs: int
+
+
 class ProgressLines(tune.Callback):
     """Says how many trials have ended and what share of the epochs is behind, as packs report; failures at once.
 
-    total, ended: trials of the sweep, and those that had ended before it began. epochs: trial-epochs to train.
+    explain: why a pack failed.
     """
 
-    def __init__(self, total: int, ended: int, epochs: int, say: Callable[[str], None]) -> None:
-        self._total = total
-        self._ended_before = ended
-        self._epochs = epochs
-        self._packs: dict[str, dict[str, Any]] = {}
+    def __init__(self, extent: Extent, explain: Callable[[dict[str, Any]], str], say: Callable[[str], None]) -> None:
+        self._extent = extent
+        self._explain = explain
         self._say = say
+        self._packs: dict[str, dict[str, Any]] = {}
         self._begun = time.monotonic()
         self._last = float("-inf")
-        self._traced = False
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -34,22 +42,17 @@ class ProgressLines(tune.Callback):
         self._packs[trial.trial_id] = result
         for warning in result.get("warnings") or []:
             self._say(f"warning: {warning}")
-        if error := result.get("error"):
-            self._say(f"{trial} failed: {error.strip().splitlines()[-1]}")
-            if not self._traced:
-                self._say(error)
-            self._traced = True
         if not result.get("finished"):
             self._line()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._say(f"{trial} failed: its worker died")
+        self._say(f"{trial} failed: {self._explain(trial.config['pack'])}")
 
     def _line(self) -> None:
-        ended = self._ended_before + sum(result["ended"] for result in self._packs.values())
+        ended = self._extent.ended + sum(result["ended"] for result in self._packs.values())
         now = time.monotonic()
-        if now - self._last >= QUIET_S or ended == self._total:
+        if now - self._last >= QUIET_S or ended == self._extent.total:
             self._last = now
             epochs = sum(result["trial_epochs"] for result in self._packs.values())
-            share = 100 * epochs // max(self._epochs, 1)
-            self._say(f"{ended}/{self._total} trials  {share}% of the epochs  {now - self._begun:.0f} s")
+            share = 100 * epochs // max(self._extent.epochs, 1)
+            self._say(f"{ended}/{self._extent.total} trials  {share}% of the epochs  {now - self._begun:.0f} s")

@@ -48,6 +48,10 @@ Address = Annotated[
     str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379. [default: start one here]")
 ]
 MaxConcurrent = Annotated[int | None, typer.Option(help="Packs trained at once, at most. [default: all that fit]")]
+MaxFailures = Annotated[int, typer.Option(help="How often a pack whose worker dies or raises is tried again.")]
+StrictEnvironment = Annotated[
+    bool, typer.Option("--strict-environment", help="Refuse to go on under other versions, CPU or threads.")
+]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
 
 
@@ -130,9 +134,13 @@ def sweep(
     max_concurrent: MaxConcurrent = None,
     data_dir: DataDir = None,
     device: Device = None,
+    max_failures: MaxFailures = 2,
+    strict_environment: StrictEnvironment = False,
 ) -> None:
     """Train every trial of a search space that has no record yet, and assemble the results table."""
-    options = _options(pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+    options = _options(
+        pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device, max_failures, strict_environment
+    )
     base = _read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
     try:
@@ -156,9 +164,13 @@ def resume(
     max_concurrent: MaxConcurrent = None,
     data_dir: DataDir = None,
     device: Device = None,
+    max_failures: MaxFailures = 2,
+    strict_environment: StrictEnvironment = False,
 ) -> None:
     """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
-    options = _options(pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device)
+    options = _options(
+        pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device, max_failures, strict_environment
+    )
     store = Store(out)
     _train(_space_of(store), store, options)
 
@@ -192,6 +204,39 @@ def status(out: Folder) -> None:
     for trial_id, finding in findings.items():
         if finding.problem:
             typer.echo(f"{trial_id}: {finding.status}: {finding.problem}")
+
+
+@app.command(epilog="Example: infomax-tune verify results/activation_study")
+def verify(out: Folder) -> None:
+    """Check every file in a sweep's folder; exit code 1 if any is damaged or the tables are not what the records say."""
+    store = Store(out)
+    report = store.verify(_space_of(store).trials())
+    for line in report.notes:
+        typer.echo(f"note: {line}")
+    for line in report.damage:
+        typer.echo(line)
+    typer.echo(f"{report.checked} trial folders checked: {len(report.damage) or 'no'} damage")
+    if report.damage:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command(epilog="Example: infomax-tune selfcheck")
+def selfcheck() -> None:
+    """Train a few steps alone and in packs, and say whether the bits agree on this machine; exit code 1 if not."""
+    from infomax_tune.selfcheck import check  # imports torch
+
+    report = check()
+    typer.echo(
+        f"{report.machine}: {report.compared} comparisons of trials in packs with trials alone, {report.seconds:.1f} s"
+    )
+    for line in report.differences:
+        typer.echo(f"differs: {line}")
+    if report.differences:
+        typer.echo(
+            "A sweep here trains such trials one after another: its numbers keep the promise, at the cost of speed."
+        )
+        raise typer.Exit(EXIT_INCOMPLETE)
+    typer.echo("Every trial came out bit for bit as if alone.")
 
 
 @app.command()
@@ -246,6 +291,8 @@ def _options(
     max_concurrent: int | None,
     data_dir: Path | None,
     device: str | None,
+    max_failures: int,
+    strict_environment: bool,
 ) -> Options:
     """The options of a sweep, checked: every mistake at once."""
     problems = []
@@ -259,10 +306,20 @@ def _options(
         problems.append(f"--max-concurrent: must be at least 1, got {max_concurrent}")
     if device not in (None, *DEVICES):
         problems.append(unknown("--device", device, DEVICES))
+    if max_failures < 0:
+        problems.append(f"--max-failures: must be 0 or more, got {max_failures}")
     if problems:
         raise ConfigError("\n".join(problems))
     return Options(
-        None if pack == "auto" else int(pack), cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device
+        None if pack == "auto" else int(pack),
+        cpus_per_pack,
+        gpus_per_pack,
+        address,
+        max_concurrent,
+        data_dir,
+        device,
+        max_failures,
+        strict_environment,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import math
@@ -21,7 +22,7 @@ from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.metrics import convergence_epoch
 from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
-from infomax_tune.training import EpochReport, TrialState, train
+from infomax_tune.training import EpochReport, TrialState, packs_agree, train
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ def train_pack(
         for config, folder in zip(pack, folders, strict=True)
         if not folder.has_record()
     ]
+    if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
+        how = dataclasses.replace(how, stacked=False)
+        warnings.append(
+            f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
+            "their numbers and costs speed (see `infomax-tune selfcheck`)"
+        )
     # a pack that was killed between the writes of two checkpoints goes on as two groups
     for _, group in itertools.groupby(sorted(trials, key=lambda trial: trial.begun), key=lambda trial: trial.begun):
         members = list(group)

@@ -14,7 +14,8 @@ class Options:
 
     pack: seeds a pack, None lets `plan` choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.
-    device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu.
+    device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
+    worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
     """
 
     pack: int | None = None
@@ -24,6 +25,8 @@ class Options:
     max_concurrent: int | None = None
     data_dir: Path | None = None
     device: str | None = None
+    max_failures: int = 2
+    strict_environment: bool = False
 
     @property
     def threads(self) -> int:

@@ -15,6 +15,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from infomax_tune import columns, documents
+from infomax_tune import columns, documents, faults
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, DamagedFileError, LockedError, StoreError
 
@@ -74,6 +75,15 @@ class Finding:
     """The damage, or the last line of the failure's traceback."""
 
 
+@dataclass(frozen=True)
+class Verification:
+    """What `Store.verify` found. damage: what must not be believed; notes: what is only left over."""
+
+    checked: int
+    damage: list[str]
+    notes: list[str]
+
+
 class TrialFolder:
     """The folder of one trial: record.json, history.csv, weights.safetensors; checkpoint.safetensors while it trains."""
 
@@ -97,11 +107,16 @@ class TrialFolder:
                 f"{self.path}: not a trial's folder, and not empty (it holds {strangers[0]}); choose another --out."
             )
 
-    def find(self) -> Finding:
-        """The state of the trial: its record is read and the files it vouches for are checked, so that damage shows."""
+    def find(self, trial_id: str | None = None) -> Finding:
+        """The state of the trial: its record is read and the files it vouches for are checked, so that damage shows.
+
+        trial_id: whose record it must be.
+        """
         try:
             record = self.read_record()
             if record is not None:
+                if trial_id not in (None, record.trial_id):
+                    raise DamagedFileError(f"{self.path / 'record.json'}: is of another trial ({record.trial_id}).")
                 for name, sha256 in record.files.items():
                     self._check(name, sha256)
                 return Finding(record.status, record)
@@ -111,6 +126,16 @@ class TrialFolder:
         if failure is not None:
             return Finding("failed", problem=str(failure["error"]).strip().splitlines()[-1])
         return Finding("missing")
+
+    def damage(self) -> list[str]:
+        """All that cannot be believed in the folder of a trial of a sweep."""
+        finding = self.find(self.path.name)
+        problems = [finding.problem] if finding.status == "damaged" else []
+        try:
+            self.read_checkpoint()
+        except DamagedFileError as error:
+            problems.append(str(error))
+        return problems
 
     def _check(self, name: str, sha256: str) -> None:
         try:
@@ -242,6 +267,11 @@ class TrialFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 _write_json(self.path / "failure.json", {"error": error, "epoch": epoch})
 
+    def note_death(self, error: str) -> None:
+        """Leaves a failure for a trial whose worker could not leave its own."""
+        if self.read_failure() is None:
+            self.write_failure(error, 0)
+
     def read_failure(self) -> dict[str, Any] | None:
         try:
             return _read_json(self.path / "failure.json")
@@ -281,6 +311,7 @@ class Store:
         """Removes the folder if no trial was begun in it."""
         with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
             (self.root / "trials").rmdir()
+            shutil.rmtree(self.root / "environments", ignore_errors=True)
             for name in ("sweep.yaml", "environment.json", "stop", "lock"):
                 (self.root / name).unlink(missing_ok=True)
             self.root.rmdir()
@@ -321,11 +352,20 @@ class Store:
     def has_sweep(self) -> bool:
         return (self.root / "sweep.yaml").exists()
 
-    def write_environment(self, environment: Mapping[str, Any]) -> None:
+    def write_environment(self, environment: Mapping[str, Any], fingerprint: str) -> None:
+        """Leaves environment.json, the latest, and a copy by its fingerprint, which timings.csv names."""
+        (self.root / "environments").mkdir(exist_ok=True)
+        _write_json(self.root / "environments" / f"{fingerprint}.json", environment)
         _write_json(self.root / "environment.json", environment)
 
     def read_environment(self) -> dict[str, Any] | None:
         return _read_json(self.root / "environment.json")
+
+    def tidy(self) -> None:
+        """Removes the temporary files that a crash left. The caller holds the lock."""
+        for pattern in (f".*{_TEMPORARY}", f"trials/*/.*{_TEMPORARY}", f"environments/.*{_TEMPORARY}"):
+            for leftover in self.root.glob(pattern):
+                leftover.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, wherever they are, to leave checkpoints after their epochs and stop."""
@@ -360,12 +400,14 @@ class Store:
             handle.truncate(0)
             handle.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
             handle.flush()
-            yield
-            handle.truncate(0)
+            try:
+                yield
+            finally:
+                handle.truncate(0)
 
     def find(self, plan: Sequence[TrialConfig]) -> dict[str, Finding]:
         """What is there of each planned trial, by trial id."""
-        return {config.trial_id: self.trial(config.trial_id).find() for config in plan}
+        return {config.trial_id: self.trial(config.trial_id).find(config.trial_id) for config in plan}
 
     def write_tables(self, plan: Sequence[TrialConfig]) -> pd.DataFrame:
         """Assembles results.csv, results.parquet, history.parquet and timings.csv from the records; returns the results.
@@ -373,6 +415,13 @@ class Store:
         One row a planned trial, sorted by its settings; status is done, diverged, failed or missing. Stable columns
         only: the same records give the same bytes, whatever was killed, packed, reordered or extended.
         """
+        results, tables = self._tables(plan)
+        for name, data in tables.items():
+            write_atomically(self.root / name, data)
+        return results
+
+    def _tables(self, plan: Sequence[TrialConfig]) -> tuple[pd.DataFrame, dict[str, bytes]]:
+        """The results, and the bytes of every table by its file's name."""
         plan = sorted(plan, key=_table_order)
         findings = self.find(plan)
         rows = [_result_row(config, findings[config.trial_id]) for config in plan]
@@ -384,12 +433,41 @@ class Store:
             [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()],
             columns=list(columns.TIMINGS),
         )
+        return results, {
+            "results.csv": _csv(results),
+            "results.parquet": _parquet(results),
+            "history.parquet": _parquet(history),
+            "timings.csv": _csv(timings),
+        }
 
-        write_atomically(self.root / "results.csv", _csv(results))
-        write_atomically(self.root / "results.parquet", _parquet(results))
-        write_atomically(self.root / "history.parquet", _parquet(history))
-        write_atomically(self.root / "timings.csv", _csv(timings))
-        return results
+    def verify(self, plan: Sequence[TrialConfig]) -> Verification:
+        """Checks every record, the files it vouches for, every checkpoint, and the tables against the records."""
+        damage: list[str] = []
+        notes: list[str] = []
+        planned = {config.trial_id for config in plan}
+        folders = sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
+        for path in folders:
+            damage += self.trial(path.name).damage()
+        others = sum(path.name not in planned for path in folders)
+        if others:
+            notes.append(f"{others} trial folders are of other axes than the sweep has now; they are kept")
+        notes += [f"{path}: left over by a crash, harmless" for path in sorted(self.root.glob(f"**/.*{_TEMPORARY}"))]
+        notes += [f"{path}: was damaged, and set aside" for path in sorted(self.root.glob("trials/*/*.damaged-*"))]
+        for name in (
+            "environment.json",
+            *(f"environments/{path.name}" for path in self.root.glob("environments/*.json")),
+        ):
+            try:
+                _read_json(self.root / name)
+            except DamagedFileError as error:
+                damage.append(str(error))
+        for name, data in self._tables(plan)[1].items():
+            path = self.root / name
+            if not path.exists():
+                notes.append(f"{path}: not there yet; make it with: infomax-tune results {self.root}")
+            elif path.read_bytes() != data:
+                damage.append(f"{path}: not what the records say; make it anew with: infomax-tune results {self.root}")
+        return Verification(len(folders), damage, notes)
 
     def read_results(self) -> pd.DataFrame:
         """The results table as last assembled. Raises StoreError."""
@@ -406,6 +484,7 @@ class Store:
             ) from None
 
 
+_TEMPORARY = ".tmp"
 _OWN_NAMES = {"trials", "lock", "ray"}
 _TRIAL_NAMES = (
     "record.json",
@@ -427,22 +506,32 @@ _RESULT_TYPES: dict[str, Any] = (
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, and durably: temporary name, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    """Writes a file whole or not at all, and durably: temporary name, fsync, rename, fsync of the folder.
+
+    Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then what it was.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
     try:
         with temporary.open("wb") as handle:
-            handle.write(data)
+            handle.write(data[: len(data) // 2])
+            faults.point(f"{path.name}:half")
+            handle.write(data[len(data) // 2 :])
             handle.flush()
             os.fsync(handle.fileno())
+        faults.point(f"{path.name}:written")
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        faults.point(f"{path.name}:renamed")
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from error
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _table_order(config: TrialConfig) -> tuple[Any, ...]:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import socket
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 
 from infomax_tune import data, environment
-from infomax_tune.callbacks import ProgressLines
+from infomax_tune.callbacks import Extent, ProgressLines
+from infomax_tune.cluster import cluster
 from infomax_tune.config import TrialConfig
-from infomax_tune.errors import ConfigError, ResourceError
+from infomax_tune.errors import ConfigError, EnvironmentDriftError
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
 from infomax_tune.store import Store
 from search_spaces import SearchSpace
 
-_TUNE_SETTINGS = {
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets a pack finish its epoch and says how to go on
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's files would double it
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing of Tune's is read again
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
-}
+if TYPE_CHECKING:
+    from infomax_tune.experiment import How
 
 
 @dataclass(frozen=True)
@@ -46,6 +36,19 @@ class Outcome:
     @property
     def complete(self) -> bool:
         return set(self.counts) <= {"done", "diverged"}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every pack of a sweep shares."""
+
+    datasets: dict[str, data.Dataset]
+    store: Store
+    options: Options
+    how: How
+    say: Callable[[str], None]
+    traced: list[bool] = field(default_factory=list)
+    """Not empty once a traceback was shown."""
 
 
 def begin(space: SearchSpace, store: Store) -> None:
@@ -77,20 +80,27 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
     trials = space.trials()
     for config in trials:
         data.check_batch_size(config)
+    store.tidy()
     missing = _missing(trials, store, say)
-    interrupted = False
+    interrupt = Interrupt(say, on_ask=store.ask_to_stop)
     # Ray takes seconds to start and one to stop: torch and the data are loaded meanwhile, and the tables written
     with ThreadPoolExecutor(1) as pool:
         if missing:
             loading = pool.submit(_load, missing, options)
-            with _cluster(options, pool) as slots:
+            with cluster(options, pool) as slots, interrupt:
                 packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack)
-                say(
-                    f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {min(slots, len(packs))} at a time"
-                )
-                interrupted = _fit(packs, loading.result(), store, options, ended=len(trials) - len(missing), say=say)
+                at_once = min(slots, len(packs))
+                say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time")
+                job = _prepare(loading.result(), store, options, say)
+                failed = _fit(packs, job, interrupt, ended=len(trials) - len(missing))
+                # one trial must not take its pack down with it
+                alone = [[config] for pack in failed if len(pack) > 1 for config in pack]
+                if alone and not interrupt.asked:
+                    say(f"{len(alone)} trials of the packs that failed are tried one by one")
+                    _fit(alone, job, interrupt, ended=len(trials) - len(alone))
+            store.clear_stop()
         results = store.write_tables(trials)
-    return Outcome(Counter(results["status"]), interrupted)
+    return Outcome(Counter(results["status"]), interrupt.asked)
 
 
 def _load(missing: Sequence[TrialConfig], options: Options) -> dict[str, data.Dataset]:
@@ -102,7 +112,7 @@ def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], N
     missing = []
     for config in trials:
         folder = store.trial(config.trial_id)
-        finding = folder.find()
+        finding = folder.find(config.trial_id)
         if finding.status == "damaged":
             folder.set_aside("record.json")
             say(f"warning: {finding.problem} Set aside; {config.trial_id} is trained again.")
@@ -111,80 +121,46 @@ def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], N
     return missing
 
 
-@contextlib.contextmanager
-def _cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
-    """Joins or starts Ray, and leaves it in the pool; how many packs it can train at once. Raises ResourceError if none."""
-    os.environ.update({name: value for name, value in _TUNE_SETTINGS.items() if name not in os.environ})
-    if options.address:
-        _check_reachable(options.address)
-    try:
-        ray.init(
-            address=options.address or "local",
-            include_dashboard=False if not options.address else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
-        token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
-        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
-    try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        slots = sum(_slots(node, options) for node in nodes)
-        if slots == 0:
-            cpus = max(node.get("CPU", 0) for node in nodes)
-            gpus = max(node.get("GPU", 0) for node in nodes)
-            raise ResourceError(
-                f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the "
-                f"cluster has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
-            )
-        yield slots
-    finally:
-        pool.submit(ray.shutdown)
-
-
-def _check_reachable(address: str) -> None:
-    """Raises ResourceError at once if nobody answers at HOST:PORT, for which Ray itself would wait for ever."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return  # auto, or another name that Ray resolves itself
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise ResourceError(
-            f"--address: nobody answers at {address} ({error}); give the address that `ray start --head` printed, or auto."
-        ) from None
-
-
-def _slots(node: dict[str, float], options: Options) -> int:
-    asked = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
-    return int(min(node.get(name, 0) / amount for name, amount in asked.items() if amount))
-
-
-def _fit(
-    packs: Sequence[list[TrialConfig]],
-    datasets: dict[str, data.Dataset],
-    store: Store,
-    options: Options,
-    *,
-    ended: int,
-    say: Callable[[str], None],
-) -> bool:
-    """Has Tune train the packs; True if it was interrupted."""
+def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, say: Callable[[str], None]) -> _Job:
+    """All that is the same for every pack. Raises EnvironmentDriftError under `strict_environment`."""
     from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
-    from infomax_tune.trainable import train_on_ray
 
     device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
     described = environment.describe(device=device, threads=options.threads)
-    store.write_environment(described)
+    before = store.read_environment()
+    if before and (drift := environment.differences(before, described)):
+        message = f"this sweep was begun in another environment: {'; '.join(drift)}"
+        if options.strict_environment:
+            raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
+        say(f"warning: {message}. The last bits of its trials may differ; timings.csv tells which trained where.")
+    if device != "cpu":
+        say(
+            f"note: on {device} the last bits of a trial can depend on the pack it is trained in; on a CPU they do not."
+        )
+    fingerprint = environment.fingerprint(described)
+    store.write_environment(described, fingerprint)
     store.clear_stop()
-    how = How(device, environment=environment.fingerprint(described))
+    return _Job(datasets, store, options, How(device, environment=fingerprint), say)
+
+
+def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, ended: int) -> list[list[TrialConfig]]:
+    """Has Tune train the packs; those that failed, with what is left of them to train."""
+    from infomax_tune.trainable import train_on_ray
+
+    options, store = job.options, job.store
     epochs = sum(config.training.epochs for pack in packs for config in pack)
     trainable = tune.with_parameters(
-        train_on_ray, datasets=datasets, out=str(store.root.resolve()), how=how, threads=options.threads
+        train_on_ray, datasets=job.datasets, out=str(store.root.resolve()), how=job.how, threads=options.threads
     )
-    interrupt = Interrupt(say, on_ask=store.ask_to_stop)
+
+    def explain(pack: dict[str, Any]) -> str:
+        failures = [store.trial(config.trial_id).read_failure() for config in from_pack(pack)]
+        error = next((failure["error"].strip() for failure in failures if failure), "its worker died")
+        if job.traced:
+            return error.splitlines()[-1]
+        job.traced.append(True)
+        return error  # the first one whole, since it may be the only one
+
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
         param_space={"pack": tune.grid_search([as_pack(pack) for pack in packs])},
@@ -199,17 +175,18 @@ def _fit(
             storage_path=str(store.ray_folder.resolve()),
             verbose=0,
             stop=_StopWhenIdle(interrupt),
-            callbacks=[ProgressLines(ended + sum(map(len, packs)), ended, epochs, say)],
+            failure_config=tune.FailureConfig(max_failures=options.max_failures),
+            callbacks=[ProgressLines(Extent(ended + sum(map(len, packs)), ended, epochs), explain, job.say)],
         ),
     )
-    with interrupt:
-        results = tuner.fit()
-    store.clear_stop()
-    for i in range(len(results)):
-        result = results[i]
-        if result.error is not None and not interrupt.asked:
-            _leave_failures(result, store)
-    return interrupt.asked
+    results = tuner.fit()
+    if interrupt.asked:
+        return []
+    ends = [results[i] for i in range(len(results))]
+    failed = [from_pack((end.config or {})["pack"]) for end in ends if end.error is not None]
+    for config in itertools.chain(*failed):
+        store.trial(config.trial_id).note_death("its worker died")
+    return [[config for config in pack if not store.trial(config.trial_id).has_record()] for pack in failed]
 
 
 def _name(trial: Any) -> str:
@@ -217,14 +194,6 @@ def _name(trial: Any) -> str:
     pack = trial.config["pack"]
     config = from_pack(pack | {"seeds": pack["seeds"][:1]})[0]
     return f"{config.cell}-s{'_'.join(map(str, pack['seeds']))}"
-
-
-def _leave_failures(result: Any, store: Store) -> None:
-    """A worker that died could not leave its own failure."""
-    for config in from_pack(result.config["pack"]):
-        folder = store.trial(config.trial_id)
-        if folder.read_failure() is None:
-            folder.write_failure(f"its worker died: {result.error}", 0)
 
 
 class _StopWhenIdle(tune.Stopper):

@@ -21,7 +21,7 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     """Tune's trainable: trains `config["pack"]` into the store at `out` and reports every epoch.
 
     datasets: read-only views of Ray's object store, by name. A pack that raises leaves its traceback with each of
-    its unfinished trials and ends quietly, so that its worker is used again.
+    its unfinished trials; Tune tries it again, as often as it was told to.
     """
     torch.set_num_threads(threads)
     pack = from_pack(config["pack"])
@@ -38,8 +38,8 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
         dataset = datasets[pack[0].data.dataset]
         warnings = [] if store.stop_asked() else train_pack(pack, folders, dataset, how, report, store.stop_asked)
         tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
-    except Exception:  # noqa: BLE001 - whatever it is, it is this pack's alone, and it is kept
+    except Exception:
         trace = traceback.format_exc()
         for trial in pack:
             store.trial(trial.trial_id).write_failure(trace, latest.epoch)
-        tune.report(asdict(latest) | {"error": trace, "finished": True})
+        raise

@@ -7,6 +7,7 @@ where it would not (an odd width, a ragged last batch), replicas are computed on
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -112,6 +113,33 @@ def train(
     for epoch in range(begun + 1, pack[0].training.epochs + 1):
         losses = [loss for stack in stacks for loss in stack.train_epoch(epoch)]
         yield EpochReport(epoch, losses, members, dataset)
+
+
+def packs_agree(pack: Sequence[TrialConfig], dataset: Dataset) -> bool:
+    """Whether these trials come out of a few steps together bit for bit as they do alone, on this CPU.
+
+    Trains on as many rows as show every shape of batch: one whole batch, and the short last one.
+    """
+    batch = pack[0].data.batch_size
+    if len(pack) == 1 or batch == -1 or pack[0].training.epochs == 0:
+        return True  # nothing is stacked
+    rows = min(len(dataset.train), batch + len(dataset.train) % batch)
+    few = dataclasses.replace(dataset, train=dataset.train[:rows])
+    short = [
+        config.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})}) for config in pack
+    ]
+    together, alone = (_last(train(short, few, stacked=stacked)) for stacked in (True, False))
+    for i in range(len(pack)):
+        one, other = together.state(i).tensors, alone.state(i).tensors
+        same = all(one[name].numpy().tobytes() == other[name].numpy().tobytes() for name in one)
+        if not same or str(together.losses[i]) != str(alone.losses[i]):
+            return False
+    return True
+
+
+def _last(reports: Iterator[EpochReport]) -> EpochReport:
+    *_, last = reports
+    return last
 
 
 def _stackable(config: TrialConfig, inputs: int) -> bool:

@@ -184,7 +184,7 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
         return []
     elif not given:
         problems.append(f"{axis}: the axis is empty ({setting.where})")
-    values: list[Any] = []
+    values: dict[Any, None] = {}  # a set in the order given
     for value in given:
         config, mistakes = validate({axis: Setting(value, setting.where)})
         problems += mistakes
@@ -193,8 +193,8 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
         settled = config.flat()[axis]
         if settled in values:
             problems.append(f"{axis}: {value!r} is given twice ({setting.where})")
-        values.append(settled)
-    return values
+        values[settled] = None
+    return list(values)
 
 
 def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:

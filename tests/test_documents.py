@@ -71,7 +71,7 @@ def test_values_are_read_as_yaml_1_2_reads_them(text: str, value: object) -> Non
 @pytest.mark.parametrize("text", ["[1", "{a: b", "'", "!!python/name:os.system", "[" * 5000, "9" * 5000, "\0"])
 def test_what_is_not_a_value_is_a_value_error(text: str) -> None:
     """Whatever PyYAML raises, there is one thing to catch."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\S"):
         documents.parse_value(text)
 
 

@@ -566,3 +566,14 @@ def test_infinite_parameters_are_seen_even_if_the_loss_before_them_was_finite(
     *_, report = train([make_config(epochs=1, batch_size=-1, lr=1e30, optimizer="sgd", lambda_tc=1e20)], wide)
     assert all(math.isfinite(value) for value in report.losses[0].values())
     assert not report.is_finite(0)
+
+
+def test_an_infinite_loss_is_seen_even_if_the_parameters_are_finite(make_config: MakeConfig, wide: Dataset) -> None:
+    """Adam divides by a squared gradient that has overflowed: it stands still instead of breaking."""
+    config = make_config(epochs=1, objective="reconstruction")
+    state = next(train([config], wide)).state(0)
+    start = TrialState(0, {**state.tensors, "offset": torch.full((784,), 1e25)})
+    (report,) = train([config], wide, [start])
+    assert all(bool(report.state(0).tensors[name].isfinite().all()) for name in ("weight", "bias", "offset"))
+    assert report.losses[0]["loss"] == math.inf
+    assert not report.is_finite(0)

@@ -1,0 +1,77 @@
+"""Ray's start and end: joins a cluster or starts one here, and says how many packs it can train at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import ray
+
+from infomax_tune.errors import ResourceError
+from infomax_tune.options import Options
+
+_SETTINGS = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets a pack finish its epoch and says how to go on
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's files would double it
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing of Tune's is read again
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextlib.contextmanager
+def cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
+    """Joins or starts Ray; how many packs it can train at once. The pool shuts it down while the caller goes on.
+
+    Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
+    """
+    os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
+    if options.address:
+        _check_reachable(options.address)
+    try:
+        ray.init(
+            address=options.address or "local",
+            include_dashboard=None if options.address else False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
+        token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
+        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
+    try:
+        yield _slots(options)
+    finally:
+        pool.submit(ray.shutdown)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ResourceError at once if nobody answers at HOST:PORT, for which Ray itself would wait for ever."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # auto, or another name that Ray resolves itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ResourceError(
+            f"--address: nobody answers at {address} ({error}); give the address that `ray start --head` printed, or auto."
+        ) from None
+
+
+def _slots(options: Options) -> int:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    asked = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
+    slots = sum(int(min(node.get(name, 0) / amount for name, amount in asked.items() if amount)) for node in nodes)
+    if slots == 0:
+        cpus, gpus = (max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
+        raise ResourceError(
+            f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the "
+            f"cluster has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
+        )
+    return slots
