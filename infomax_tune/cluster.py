@@ -15,6 +15,7 @@ from infomax_tune.errors import ResourceError
 from infomax_tune.options import Options
 
 _SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # a study tells nobody but its user
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets a pack finish its epoch and says how to go on
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's files would double it
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing of Tune's is read again

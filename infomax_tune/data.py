@@ -46,6 +46,8 @@ SHAPES: dict[str, Shape] = {
     "digits": Shape(1437, 360, 64),
     "synthetic_2d": Shape(8000, 2000, 2),
 }
+_TORCHVISION_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, KeyError, TypeError)
+"""What torchvision raises at files that are missing, damaged or of another kind."""
 _TORCHVISION_CLASS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 
@@ -88,29 +90,40 @@ def _images(name: str, data_dir: Path) -> Dataset:
     dataset_class = getattr(datasets, _TORCHVISION_CLASS[name])
     parts = []
     for train in (True, False):
-        try:
-            part = dataset_class(root=str(data_dir), train=train, download=False)
-        except RuntimeError:  # torchvision's word for "not there"
-            part = _download(dataset_class, name, data_dir, train=train)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{name}: cannot read the files under {data_dir} ({error}). {_ways_out(name)}") from None
+        part = _open(dataset_class, name, data_dir, train=train)
         parts.append((part.data.numpy(), part.targets.numpy()))
     (train_images, train_labels), (test_images, test_labels) = parts
     dataset = Dataset(name, _pixels(train_images), _pixels(test_images), train_labels, test_labels)
     found, expected = Shape(len(dataset.train), len(dataset.test), dataset.train.shape[1]), SHAPES[name]
     if found != expected:
         raise DataError(f"{name}: the files under {data_dir} hold {found}, expected {expected}. {_ways_out(name)}")
+    if (len(train_labels), len(test_labels)) != (expected.train, expected.test):
+        labels = f"{len(train_labels)} and {len(test_labels)} labels"
+        raise DataError(f"{name}: the files under {data_dir} hold {labels}, expected {expected}. {_ways_out(name)}")
     return dataset
 
 
-def _download(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
+def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
+    """torchvision's dataset, from the files that are there, or downloaded."""
+    there = (data_dir / dataset_class.__name__ / "raw").is_dir()
+    try:
+        return dataset_class(root=str(data_dir), train=train, download=False)
+    except _TORCHVISION_ERRORS as error:
+        if there and "not found" not in str(error):
+            raise DataError(
+                f"{name}: cannot read the files under {data_dir} ({_first_line(error)}). {_ways_out(name)}"
+            ) from None
     try:
         return dataset_class(root=str(data_dir), train=train, download=True)
-    except (RuntimeError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except _TORCHVISION_ERRORS as error:
         raise DataError(
-            f"{name}: not found under {data_dir}, and it could not be downloaded ({reason}). {_ways_out(name)}"
+            f"{name}: not found under {data_dir}, and it could not be downloaded ({_first_line(error)}). {_ways_out(name)}"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(": ")
 
 
 def _ways_out(name: str) -> str:

@@ -95,14 +95,14 @@ def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
 def convergence_epoch(losses: Sequence[float]) -> float:
     """First epoch (counted from 1) whose loss has made 90% of the fall from the first epoch's to the last's.
 
-    Range: 1 to len(losses); lower is faster. 1 if the loss did not fall, NaN if there is no epoch.
+    Range: 1 to len(losses); lower is faster. 1 if the loss did not fall, NaN if there is no epoch or a loss is not finite.
     """
     if not losses:
         return math.nan
     target = losses[0] - 0.9 * (losses[0] - losses[-1])
     if losses[-1] >= losses[0]:
         return 1.0
-    return float(next(epoch for epoch, loss in enumerate(losses, start=1) if loss <= target))
+    return float(next((epoch for epoch, loss in enumerate(losses, start=1) if loss <= target), math.nan))
 
 
 def evaluate(weight: Float[Tensor, "k d"], a: Float[Tensor, "n k"]) -> dict[str, float]:

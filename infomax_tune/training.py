@@ -144,7 +144,7 @@ def _last(reports: Iterator[EpochReport]) -> EpochReport:
 
 def _stackable(config: TrialConfig, inputs: int) -> bool:
     """Whether each replica's parameters fill whole vector registers, so that stacking them changes no bit."""
-    if config.loss.objective == "reconstruction" and inputs % _LANES:
+    if inputs == 1 or (config.loss.objective == "reconstruction" and inputs % _LANES):
         return False
     return config.model.hidden_dim % _LANES == 0
 

@@ -145,10 +145,11 @@ def test_an_existing_ray_cluster_is_joined_and_left_running(
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of-this-test-alone-0123456789abcdef")
     ray = Path(sys.executable).with_name("ray")
-    port = 16379 + os.getpid() % 10000
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    port = 6400 + os.getpid() % 3000  # below the ports that Ray gives its workers
     log = (tmp_path / "ray.log").open("w+", encoding="utf-8")
-    head = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
-    # a cluster with no agents' ports that another cluster on this machine could have
+    head = [ray, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1"]
+    head += ["--num-cpus=2", "--include-dashboard=false"]
     cluster = subprocess.Popen(head, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         wait_until(lambda: "Ray runtime started" in (tmp_path / "ray.log").read_text(encoding="utf-8"))
