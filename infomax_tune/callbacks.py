@@ -42,8 +42,7 @@ class ProgressLines(tune.Callback):
         self._packs[trial.trial_id] = result
         for warning in result.get("warnings") or []:
             self._say(f"warning: {warning}")
-        if not result.get("finished"):
-            self._line()
+        self._line()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._say(f"{trial} failed: {self._explain(trial.config['pack'])}")

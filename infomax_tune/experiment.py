@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from infomax_tune import faults
 from infomax_tune.config import TrialConfig
 from infomax_tune.data import Dataset, check_batch_size, load
 from infomax_tune.environment import describe, fingerprint
@@ -29,7 +30,7 @@ from infomax_tune.training import EpochReport, TrialState, packs_agree, train
 class Progress:
     """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not.
 
-    trial_epochs: the epochs behind all its trials together.
+    trial_epochs: the epochs behind all its trials together. finished: whether all have ended.
     """
 
     epoch: int
@@ -38,6 +39,7 @@ class Progress:
     trial_epochs: int
     ended: int
     diverged: int
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,22 +81,20 @@ def train_pack(
     how: How = How(),  # frozen
     on_epoch: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> list[str]:
-    """Trains the trials of one cell that have no record yet, each from its own checkpoint; returns the warnings.
+    warn: Callable[[str], None] = lambda message: None,
+) -> None:
+    """Trains the trials of one cell that have no record yet, each from its own checkpoint.
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
     should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
     Raises whatever the training raises; the trials that had ended keep their records.
     """
-    warnings: list[str] = []
     trials = [
-        _begin(config, folder, warnings)
-        for config, folder in zip(pack, folders, strict=True)
-        if not folder.has_record()
+        _begin(config, folder, warn) for config, folder in zip(pack, folders, strict=True) if not folder.has_record()
     ]
     if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
         how = dataclasses.replace(how, stacked=False)
-        warnings.append(
+        warn(
             f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
             "their numbers and costs speed (see `infomax-tune selfcheck`)"
         )
@@ -108,8 +108,7 @@ def train_pack(
                 break
             if should_stop():
                 _checkpoint(members, report)
-                return warnings
-    return warnings
+                return
 
 
 def run_alone(
@@ -143,8 +142,9 @@ def run_alone(
 
         how = How(device, environment=fingerprint(described))
         with Interrupt(say) as interrupt:
-            for warning in train_pack([config], [folder], dataset, how, show, lambda: interrupt.asked):
-                say(f"warning: {warning}")
+            train_pack(
+                [config], [folder], dataset, how, show, lambda: interrupt.asked, lambda text: say(f"warning: {text}")
+            )
         record = folder.read_record()
         if record is None:
             raise KeyboardInterrupt
@@ -153,7 +153,7 @@ def run_alone(
     return record
 
 
-def _begin(config: TrialConfig, folder: TrialFolder, warnings: list[str]) -> _Trial:
+def _begin(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> _Trial:
     """The trial as its checkpoint left it; one that cannot be believed is set aside, with a warning."""
     try:
         checkpoint = folder.read_checkpoint()
@@ -165,7 +165,7 @@ def _begin(config: TrialConfig, folder: TrialFolder, warnings: list[str]) -> _Tr
     except DamagedFileError as error:
         reason = str(error)
     folder.set_aside("checkpoint.safetensors")
-    warnings.append(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
+    warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
     return _Trial(config, folder, None)
 
 
@@ -202,6 +202,7 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: Ho
         finite = report.is_finite(i)
         row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s if epoch else math.nan, **report.losses[i]}
         if epoch:
+            faults.trace(f"{config.trial_id} {epoch}")
             trial.timing["train_s"] += epoch_s
             trial.timing["epochs_trained"] += 1
         if finite and (last or epoch % config.logging.save_metrics_every == 0):
@@ -269,4 +270,5 @@ def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int) -> P
         trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
         ended=len(statuses) - statuses.count(None),
         diverged=statuses.count("diverged"),
+        finished=None not in statuses,
     )

@@ -1,4 +1,7 @@
-"""A point where the kill tests can end this process for real. Does nothing unless $INFOMAX_TUNE_FAULT is set."""
+"""Where the kill tests reach into a sweep: points at which a process can end for real, and a trace of what was trained.
+
+Does nothing unless $INFOMAX_TUNE_FAULT or $INFOMAX_TUNE_TRACE is set.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,27 @@ import os
 import signal
 from collections import Counter
 
-VARIABLE = "INFOMAX_TUNE_FAULT"
+FAULT = "INFOMAX_TUNE_FAULT"
+TRACE = "INFOMAX_TUNE_TRACE"
 
 _passed: Counter[str] = Counter()
 
 
 def point(name: str) -> None:
     """SIGKILLs this process when it passes the point `name` for the n-th time, as $INFOMAX_TUNE_FAULT=name:n asks."""
-    wanted, _, count = os.environ.get(VARIABLE, "").rpartition(":")
+    wanted, _, count = os.environ.get(FAULT, "").rpartition(":")
     if wanted != name:
         return
     _passed[name] += 1
     if _passed[name] == int(count):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trace(line: str) -> None:
+    """Appends a line to the file that $INFOMAX_TUNE_TRACE names, at once and whole, whichever process writes."""
+    if path := os.environ.get(TRACE):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+        finally:
+            os.close(descriptor)

@@ -27,17 +27,21 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     pack = from_pack(config["pack"])
     store = Store(Path(out))
     latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, ended=0, diverged=0)
+    warnings: list[str] = []
 
     def report(progress: Progress) -> None:
         nonlocal latest
         latest = progress
-        tune.report(asdict(progress))
+        if progress.epoch > 0 or progress.finished:  # the driver is busy enough without the untrained epoch
+            tune.report(asdict(progress) | {"warnings": list(warnings)})
+            warnings.clear()
 
     try:
         folders = [store.trial(trial.trial_id) for trial in pack]
-        dataset = datasets[pack[0].data.dataset]
-        warnings = [] if store.stop_asked() else train_pack(pack, folders, dataset, how, report, store.stop_asked)
-        tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
+        if not store.stop_asked():
+            train_pack(pack, folders, datasets[pack[0].data.dataset], how, report, store.stop_asked, warnings.append)
+        if not latest.finished:  # stopped, or there was nothing left to train
+            tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
     except Exception:
         trace = traceback.format_exc()
         for trial in pack:
