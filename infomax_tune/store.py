@@ -297,7 +297,7 @@ class Store:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
         try:
             if self.root.is_dir() and not (self.root / "sweep.yaml").exists():
-                strangers = sorted(path.name for path in self.root.iterdir() if path.name not in _OWN_NAMES)
+                strangers = sorted(path.name for path in self.root.iterdir() if not _is_own(path.name))
                 if strangers:
                     raise StoreError(
                         f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
@@ -461,12 +461,17 @@ class Store:
                 _read_json(self.root / name)
             except DamagedFileError as error:
                 damage.append(str(error))
+        newest = max((path.stat().st_mtime_ns for path in self.root.glob("trials/*/record.json")), default=0)
         for name, data in self._tables(plan)[1].items():
             path = self.root / name
             if not path.exists():
                 notes.append(f"{path}: not there yet; make it with: infomax-tune results {self.root}")
             elif path.read_bytes() != data:
-                damage.append(f"{path}: not what the records say; make it anew with: infomax-tune results {self.root}")
+                stale = path.stat().st_mtime_ns <= newest  # a sweep that was stopped has records its tables do not
+                reason = "older than the records" if stale else "not what the records say"
+                (notes if stale else damage).append(
+                    f"{path}: {reason}; make it anew with: infomax-tune results {self.root}"
+                )
         return Verification(len(folders), damage, notes)
 
     def read_results(self) -> pd.DataFrame:
@@ -485,7 +490,8 @@ class Store:
 
 
 _TEMPORARY = ".tmp"
-_OWN_NAMES = {"trials", "lock", "ray"}
+_TABLES = ("results.csv", "results.parquet", "history.parquet", "timings.csv")
+_OWN_NAMES = {"trials", "lock", "stop", "ray", "environment.json", "environments", "analysis", "tensorboard", *_TABLES}
 _TRIAL_NAMES = (
     "record.json",
     "history.csv",
@@ -532,6 +538,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from error
         raise
+
+
+def _is_own(name: str) -> bool:
+    """Whether a file may stand in a sweep's folder, a damaged sweep file that was moved away included."""
+    return name in _OWN_NAMES or name.startswith("sweep.yaml") or name.endswith(_TEMPORARY)
 
 
 def _table_order(config: TrialConfig) -> tuple[Any, ...]:
