@@ -37,5 +37,5 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@ $(VENV)/.installed
 
-clean:
+clean: # the environment; results stay
 	rm -rf $(VENV)

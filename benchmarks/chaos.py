@@ -7,6 +7,7 @@ the GCS; SIGINT or SIGTERM of the driver; or a SIGKILL inside the write of a rec
 weights or a table. When the kills are spent the sweep is resumed to its end, and every table and weights file must
 have the bytes of the undisturbed run. Counted on the way: trials trained twice (none may be), and the epochs that
 were lost (at most those since the last checkpoint).
+A sweep whose worker was killed tries the pack again, and may go on to its end by itself.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class Chaos:
             str(out),
             "--pack",
             self.pack,
+            "--no-report",
         ]
         environment = os.environ | {"INFOMAX_TUNE_FAULT": fault, "INFOMAX_TUNE_TRACE": str(self.trace(out))}
         log = (self.folder / f"{out.name}.log").open("ab")
@@ -121,6 +123,8 @@ class Chaos:
         end = deadline if fault else time.monotonic() + after_s
         family.watch(lambda: time.monotonic() > end or (bool(fault) and family.lost_one()))
         died = family.lost_one() if fault else family.strike(how)
+        if fault and driver.poll() is None:
+            driver.kill()  # it would try the pack again, and the fault would kill it again
         try:
             driver.wait(120)
         except subprocess.TimeoutExpired:

@@ -52,6 +52,7 @@ MaxFailures = Annotated[int, typer.Option(help="How often a pack whose worker di
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to go on under other versions, CPU or threads.")
 ]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
 
 
@@ -136,6 +137,7 @@ def sweep(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    no_report: NoReport = False,
 ) -> None:
     """Train every trial of a search space that has no record yet, and assemble the results table."""
     options = _options(
@@ -151,7 +153,7 @@ def sweep(
         raise ConfigError("\n".join(problems))
     _print_notes(notes)
     store = Store(out or Path("results") / Path(space).stem)
-    _train(loaded, store, options)
+    _train(loaded, store, options, report=not no_report)
 
 
 @app.command(epilog="Example: infomax-tune resume results/activation_study")
@@ -166,13 +168,14 @@ def resume(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    no_report: NoReport = False,
 ) -> None:
     """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
     options = _options(
         pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device, max_failures, strict_environment
     )
     store = Store(out)
-    _train(_space_of(store), store, options)
+    _train(_space_of(store), store, options, report=not no_report)
 
 
 @app.command(epilog="Example: infomax-tune results results/activation_study")
@@ -204,6 +207,19 @@ def status(out: Folder) -> None:
     for trial_id, finding in findings.items():
         if finding.problem:
             typer.echo(f"{trial_id}: {finding.status}: {finding.problem}")
+
+
+@app.command(epilog="Example: infomax-tune analyze results/activation_study --output-dir talk/figures")
+def analyze(
+    out: Folder,
+    output_dir: Annotated[Path | None, typer.Option(help="Where to write. [default: OUT/analysis]")] = None,
+) -> None:
+    """Statistics, figures and the study report, from the tables of a sweep."""
+    import analysis  # imports pandas, scipy and matplotlib
+
+    written = analysis.analyze(out, output_dir)
+    typer.echo(f"{len(written.files)} files in {written.folder}")
+    typer.echo(f"report: {written.report}")
 
 
 @app.command(epilog="Example: infomax-tune verify results/activation_study")
@@ -247,7 +263,7 @@ def spaces() -> None:
         typer.echo(f"{name:20} {len(space.trials()):>5} trials  {space.description}")
 
 
-def _train(space: SearchSpace, store: Store, options: Options) -> None:
+def _train(space: SearchSpace, store: Store, options: Options, *, report: bool) -> None:
     from infomax_tune import sweep as sweeps  # imports Ray and torch
 
     again = f"infomax-tune resume {shlex.quote(str(store.root))}"
@@ -264,9 +280,21 @@ def _train(space: SearchSpace, store: Store, options: Options) -> None:
             raise typer.Exit(EXIT_INTERRUPTED) from None
     _print_counts(outcome.counts)
     typer.echo(f"results: {store.root / 'results.csv'}")
+    if report and not outcome.interrupted and outcome.counts["done"]:
+        _report(store)
     if not outcome.complete:
         typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
+
+
+def _report(store: Store) -> None:
+    """Ends a sweep with its report; a sweep is no worse for a report that failed."""
+    import analysis  # imports pandas, scipy and matplotlib
+
+    try:
+        typer.echo(f"report: {analysis.analyze(store.root).report}")
+    except Exception as error:  # noqa: BLE001 - the records are safe, whatever it is
+        typer.echo(f"no report: {error}; try again with: infomax-tune analyze {shlex.quote(str(store.root))}", err=True)
 
 
 @contextlib.contextmanager

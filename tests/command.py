@@ -11,8 +11,10 @@ from pathlib import Path
 COMMAND = [sys.executable, "-m", "infomax_tune"]
 
 
-def infomax_tune(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end; with `ok`, checks that it succeeded."""
+def infomax_tune(*arguments: object, ok: bool = True, report: bool = False) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end; with `ok`, checks that it succeeded. A sweep ends without its report, to be quick."""
+    if arguments[0] in ("sweep", "resume") and not report:
+        arguments = (*arguments, "--no-report")
     done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
     assert not ok or done.returncode == 0, done.stdout + done.stderr
     return done

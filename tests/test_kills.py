@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.chaos import CHECKPOINT_EVERY, PROCESSES, SIGNALS, WRITES, Chaos
-
-LIMIT = 2
+from benchmarks.chaos import CHECKPOINT_EVERY, SIGNALS, WRITES, Chaos
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +23,12 @@ def expected(chaos: Chaos) -> dict[str, str]:
 def test_every_way_to_die_once(chaos: Chaos, expected: dict[str, str]) -> None:
     """One sweep that dies by every signal and in every kind of write, then is resumed to its end."""
     moments = ("half", "written", "renamed")
-    ways = [*SIGNALS, *PROCESSES, *(f"kill in {name}:{moments[i % 3]}:1" for i, name in enumerate(WRITES))]
+    in_workers = [f"kill in {name}:{moments[i % 3]}:1" for i, name in enumerate(WRITES[:4])]
+    # a worker's death comes late: the sweep lives on and ends by itself, but for the tables
+    ways = [*SIGNALS, "kill the raylet", "kill the GCS", *in_workers, "kill in results.csv:half:1", "kill a worker"]
     died = [chaos.die(way, after_s=0.3) for way in ways]
-    # at the end of training there may be nobody left to kill
-    assert sum(died) >= len(ways) - LIMIT, dict(zip(ways, died, strict=True))
+    # the last two may find that all is trained
+    assert all(died[:-2]), dict(zip(ways, died, strict=True))
     assert chaos.finish() == expected
     chaos.count_epochs()
     assert chaos.trained_again == 0

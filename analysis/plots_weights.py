@@ -1,0 +1,94 @@
+"""Figures of learned weights: image tiles for square inputs, lines over the clusters for inputs of two numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.schema import activation_order
+from analysis.style import INK, MUTED, colour, empty_figure, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Weights = tuple[np.ndarray, np.ndarray]
+
+CLUSTERS, RADIUS, CLUSTER_SD = 8, 2.0, 0.3
+"""synthetic_2d: eight isotropic Gaussian clusters on a circle."""
+
+
+def drawable(weight: np.ndarray) -> str | None:
+    """How a weight matrix (k, d) can be drawn: "lines" for d = 2, "tiles" for a square d, else None."""
+    d = weight.shape[1]
+    return "lines" if d == 2 else "tiles" if d >= 16 and math.isqrt(d) ** 2 == d else None
+
+
+@styled
+def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
+    """The first units' weights as square tiles (784 -> 28 x 28, 64 -> 8 x 8), one row of tiles an activation.
+
+    weights: activation -> (weight (k, d), bias (k,)). Red is positive, blue negative, pale zero; the scale is the
+    largest absolute weight shown in that row, so tiles compare within a row.
+    """
+    names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "tiles"]
+    if not names:
+        return empty_figure("no weights whose input is a square image")
+    shown = min(units, max(len(weights[name][0]) for name in names))
+    columns = min(shown, 16)
+    figure = new_figure(9.5, 0.66 * len(names) + 0.35)
+    grid = figure.subplots(len(names), 1, squeeze=False)[:, 0]
+    for axes, name in zip(grid, names, strict=True):
+        weight = weights[name][0][:columns].astype(float)
+        side = math.isqrt(weight.shape[1])
+        # One image an activation, tiles with a gap of one pixel: sixteen axes a row would cost seconds to lay out.
+        row = np.full((side, columns * (side + 1) - 1), np.nan)
+        for i, tile in enumerate(weight):
+            row[:, i * (side + 1) : i * (side + 1) + side] = tile.reshape(side, side)
+        top = np.nanmax(np.abs(row)) or 1.0
+        axes.imshow(row, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="none")
+        axes.set_axis_off()
+        axes.text(-0.01, 0.5, f"{name}\n±{top:.2g}", transform=axes.transAxes, ha="right", va="center", fontsize=8)
+    return figure
+
+
+@styled
+def weight_lines(weights: Mapping[str, Weights]) -> Figure:
+    """Each unit as the line where its pre-activation is 0, over the clusters; the arrow points to its positive side.
+
+    weights: activation -> (weight (k, 2), bias (k,)). The rings are one and two standard deviations of each cluster.
+    """
+    names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "lines"]
+    if not names:
+        return empty_figure("no weights whose input has two numbers")
+    from matplotlib.patches import Circle
+
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    figure = new_figure(3.1 * columns, 3.25 * lines)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    angles = 2 * np.pi * np.arange(CLUSTERS) / CLUSTERS
+    for axes, name in zip(grid.flat, names, strict=False):
+        for centre in RADIUS * np.column_stack([np.cos(angles), np.sin(angles)]):
+            for times in (1, 2):
+                axes.add_patch(Circle(tuple(centre), times * CLUSTER_SD, facecolor=MUTED, alpha=0.16, edgecolor="none"))
+        for w, b in zip(*weights[name], strict=True):
+            length = float(np.hypot(*w))
+            if length < 1e-6:
+                continue
+            normal = np.asarray(w, float) / length
+            foot, along = -float(b) / length * normal, np.array([-normal[1], normal[0]])
+            ends = np.stack([foot - 10 * along, foot + 10 * along])
+            axes.plot(*ends.T, color=colour(name), linewidth=1.1, alpha=0.85)
+            # Near the rim, where lines are apart; nearly all of them pass close to the middle.
+            tail = foot + math.sqrt(max(0.0, 2.75**2 - float(foot @ foot))) * along
+            axes.annotate("", xy=tail + 0.45 * normal, xytext=tail, annotation_clip=True,
+                          arrowprops={"arrowstyle": "-|>", "color": colour(name), "linewidth": 1.1})  # fmt: skip
+        axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal", title=name)
+        axes.title.set_color(INK)
+        axes.grid(visible=False)
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    return figure

@@ -1,0 +1,180 @@
+"""The study report: tables and figures laid out in one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.findings import number
+from analysis.power import format_p
+from analysis.schema import METRICS, label
+from analysis.svg import inline
+from analysis.tables import show
+
+HEADINGS = {
+    "hidden_dim": "K",
+    "n_seeds": "seeds",
+    "left_out": "left out",
+    "mean_a": "mean of a",
+    "mean_b": "mean of b",
+    "ci_low": "95% from",
+    "ci_high": "95% to",
+    "cohens_d": "Cohen's d",
+    "superiority": "a better in",
+    "p_holm": "p (Holm)",
+    "kendalls_w": "Kendall's W",
+    "sd_low": "sd from",
+    "sd_high": "sd to",
+    "difference": "a - b",
+    "t_low": "t from",
+    "t_high": "t to",
+    "mean_low": "mean from",
+    "mean_high": "mean to",
+    "median_low": "median from",
+    "median_high": "median to",
+    "iqm": "IQM",
+    "iqm_low": "IQM from",
+    "iqm_high": "IQM to",
+    "family_size": "family",
+    "iqr": "IQR",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows, and what it sorts by (None sorts last)."""
+
+    text: str
+    value: float | str | None = None
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sortable table. folded: shown only when opened."""
+
+    id: str
+    caption: str
+    headings: list[tuple[str, bool]]
+    rows: list[list[Cell]]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report: its file name, its title, what it shows in words, and how to read it."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    svg: str
+
+
+@dataclass
+class Section:
+    """One question of the report: sentences first, then pictures, then tables. short: its name in the navigation."""
+
+    id: str
+    short: str
+    title: str
+    lead: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    folded_pictures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+def table(
+    name: str, caption: str, frame: pd.DataFrame, columns: Iterable[str] | None = None, folded: bool = False
+) -> Table:
+    """A DataFrame as a table of the report; columns that hold nothing, or nothing left out, take no room."""
+    names = [c for c in (columns if columns is not None else frame.columns) if c in frame and frame[c].notna().any()]
+    names = [c for c in names if c != "left_out" or frame[c].any()]
+    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c]) for c in names}
+    rows = [
+        [_cell(c, v) for c, v in zip(names, r, strict=True)] for r in frame[names].itertuples(index=False, name=None)
+    ]
+    headings = [(HEADINGS.get(c, c.replace("_", " ")), numeric[c]) for c in names]
+    return Table(name, caption, headings, rows, folded)
+
+
+def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str]) -> Table:
+    """The summary with a row a group and a column a metric: "mean (low to high)", sorted by the mean."""
+    rows = []
+    for key, group in summary.groupby(keys, sort=False, dropna=False):
+        found = group.set_index("metric")
+        cells = [Cell(show(value), str(value)) for value in (key if isinstance(key, tuple) else (key,))]
+        for metric in metrics:
+            mean, low, high = (float(found[column][metric]) for column in ("mean", "ci_low", "ci_high"))
+            text = number(mean) + (f" ({number(low)} to {number(high)})" if math.isfinite(low) else "")
+            cells.append(Cell(text, mean if math.isfinite(mean) else None, numeric=True))
+        rows.append(cells)
+    headings = [(HEADINGS.get(key, key), False) for key in keys] + [(label(metric), True) for metric in metrics]
+    return Table(name, caption, headings, rows)
+
+
+def picture(name: str, title: str, alt: str, caption: str, svg: str) -> Picture:
+    """A picture from matplotlib's SVG."""
+    return Picture(name, title, alt, caption, inline(svg, name, alt))
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The page. Everything from the study is escaped; only our own SVG, style and script are put in as they are."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    assets = files("analysis") / "templates"
+    page = environment.get_template("report.html.j2")
+    style = Markup((assets / "report.css").read_text(encoding="utf-8"))  # noqa: S704  # ours, not the study's
+    script = Markup((assets / "report.js").read_text(encoding="utf-8"))  # noqa: S704  # ours, not the study's
+    return page.render(style=style, script=script, safe=Markup, **context)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as rows of dotted name and text; lists are joined, empty values left out."""
+    rows: list[tuple[str, str]] = []
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{name}.")
+        elif isinstance(value, (list, tuple)):
+            rows.append((name, ", ".join(show(item) for item in value)))
+        elif value is not None and value != "":
+            rows.append((name, show(value)))
+    return rows
+
+
+def _cell(column: str, value: Any) -> Cell:
+    if isinstance(value, (bool, np.bool_)):
+        return Cell("yes" if value else "no", str(bool(value)))
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return Cell("n/a", None, numeric=True)
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        plain = float(value)
+        return Cell(_digits(column, plain), plain, numeric=True)
+    return Cell(label(value) if column == "metric" and value in METRICS else str(value), str(value))
+
+
+def _digits(column: str, value: float) -> str:
+    if column in ("p", "p_holm", "smallest_p_holm"):
+        return format_p(value)
+    if column in ("superiority", "share"):
+        return f"{value:.0%}"
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e6 else number(value)

@@ -1,0 +1,26 @@
+"""Studies that several test modules share. Made once: writing and analysing one takes seconds."""
+
+import pytest
+import synthetic
+
+import analysis
+
+
+@pytest.fixture(scope="session")
+def results():
+    """The activation study, whole: 6 activations x 3 widths x 10 seeds."""
+    return synthetic.make_results()
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory):
+    """A study with lost trials, in a folder whose name has odd characters."""
+    table = synthetic.make_results({"activation": synthetic.ACTIVATIONS, "hidden_dim": (16, 32)}, epochs=20)
+    table = synthetic.spoil(table, failed=[3], diverged=[45, 46], missing=[100])
+    return synthetic.write_study(tmp_path_factory.mktemp("out") / "a study & <more> äö", table, weights=1)
+
+
+@pytest.fixture(scope="session")
+def analysed(study_folder):
+    """That study, analysed."""
+    return analysis.analyze(study_folder)

@@ -1,0 +1,175 @@
+"""The page in a real browser: no errors, no requests, sorting, phone width, dark page, and axe-core's rules."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import synthetic
+
+import analysis
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AXE = importlib.util.find_spec("axe_playwright_python")
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; on Debian: apt-get install chromium"),
+    pytest.mark.skipif(AXE is None, reason="axe-core is not installed; pip install axe-playwright-python"),
+]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's chromium, headless, with a new and empty profile."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium, analysed):
+    """The report, with everything that the browser complains about or asks for."""
+    # The page forbids scripts that are not its own, and axe-core is one.
+    page = chromium.new_page(bypass_csp=True)
+    page.complaints, page.requests = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(analysed.report.as_uri())
+    yield page
+    page.close()
+
+
+def column(page, table, index):
+    """The texts of one column as they stand."""
+    return page.locator(f"#{table} tbody tr td:nth-child({index})").all_text_contents()
+
+
+def test_no_complaint_and_no_request_but_the_page_itself(page, analysed):
+    """Pictures inside the page are data: addresses."""
+    page.wait_for_load_state("networkidle")
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [analysed.report.as_uri()]
+
+
+def test_the_page_forbids_itself_the_network(chromium, analysed):
+    """Its own policy refuses a request, even one that a script asks for."""
+    page = chromium.new_page(bypass_csp=False)
+    page.goto(analysed.report.as_uri())
+    assert page.evaluate("fetch('data:text/plain,x').then(() => 'sent', () => 'refused')") == "refused"
+    page.close()
+
+
+def test_a_click_sorts_by_number_and_a_second_one_turns_it(page):
+    """10 after 9, missing last both ways; what is sorted is told to a screen reader."""
+    page.locator("summary", has_text="Every metric by activation and width").click()
+    heading = page.locator("#cells th", has_text="mean")
+    heading.get_by_role("button").click()
+    values = page.locator("#cells tbody tr").evaluate_all(
+        "(rows, i) => rows.map((r) => r.children[i].dataset.v)",
+        heading.evaluate("h => [...h.parentNode.children].indexOf(h)"),
+    )
+    numbers = [float(value) for value in values if value is not None]
+    assert numbers == sorted(numbers)
+    assert values[len(numbers) :] == [None] * (len(values) - len(numbers))
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert page.locator("#status").text_content() == "Sorted by mean, ascending."
+    heading.get_by_role("button").click()
+    first = page.locator("#cells tbody tr").first.evaluate("(r, i) => r.children[i].dataset.v", 4)
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert page.locator("#cells th[aria-sort]").count() == 1
+    assert first is not None
+
+
+def test_sorting_works_from_the_keyboard_and_by_word(page):
+    """Tab to the heading, Enter."""
+    before = column(page, "settings", 1)
+    page.locator("#settings th button").first.focus()
+    page.keyboard.press("Enter")
+    after = column(page, "settings", 1)
+    assert after == sorted(before, key=str.lower)
+    assert after != before
+
+
+def test_the_skip_link_is_the_first_stop_and_leads_to_the_findings(page):
+    """A keyboard need not walk through the navigation."""
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the findings"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_never_scrolls_sideways(page, width):
+    """Wide tables and figures scroll in their own frame."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_theme_follows_the_system_and_the_button_turns_it(page):
+    """Ink and paper change places, in figures too."""
+
+    def colours():
+        return page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('figure svg')).color]"
+        )
+
+    page.emulate_media(color_scheme="light")
+    light = colours()
+    page.emulate_media(color_scheme="dark")
+    dark = colours()
+    assert light != dark
+    page.locator("#theme").click()
+    assert colours() == light
+
+
+def test_paper_gets_everything_on_white(page):
+    """Folded tables unfold before printing and fold again after it."""
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    folded = page.locator("details:not([open])").count()
+    assert folded > 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() == folded
+
+
+@pytest.fixture(scope="module")
+def small_report(tmp_path_factory):
+    """Every kind of section in few rows: axe looks at each cell of each table."""
+    axes = {"activation": ["relu", "tanh", "softmax"], "lambda_tc": [0.1, 1.0]}
+    table = synthetic.spoil(synthetic.make_results(axes, seeds=2, epochs=5), failed=[0])
+    return analysis.analyze(
+        synthetic.write_study(tmp_path_factory.mktemp("small") / "out", table, weights=2, dim=64)
+    ).report
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_no_violation(page, small_report, scheme, width):
+    """Contrast, names, structure and keyboard, with every folded part open."""
+    page.goto(small_report.as_uri())
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.add_script_tag(content=(Path(AXE.submodule_search_locations[0]) / "axe.min.js").read_text())
+    # A picture is one image to a reader: its name stays, its thousands of paths would cost axe a minute.
+    page.evaluate("document.querySelectorAll('figure svg').forEach((picture) => picture.replaceChildren())")
+    # Ten rows of a table are as good as a hundred.
+    page.evaluate("document.querySelectorAll('tbody tr:nth-child(n + 11)').forEach((row) => row.remove())")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations', 'passes']})")
+    assert len(found["passes"]) > 20
+    told = [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]]
+    assert told == []

@@ -1,0 +1,315 @@
+"""The analysis from folder to page: what it writes, what it says, and that it says the same again."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+import analysis
+from analysis import findings, svg
+from analysis.evidence import gather, level_means
+from analysis.sections import headlines, warnings
+
+
+class Page(HTMLParser):
+    """The page's elements, and that each one opened is closed."""
+
+    VOID = frozenset(("meta", "br", "link", "img", "input"))
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.tags, self.links, self.text = [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        self.links += [attrs[name] for name in ("href", "src", "xlink:href") if name in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def sections(self):
+        return [attrs["id"] for tag, attrs in self.tags if tag == "section"]
+
+
+def small(tmp_path, table, **options):
+    """A small study analysed: its page and what was written."""
+    folder = synthetic.write_study(tmp_path / "out", table, **options)
+    result = analysis.analyze(folder)
+    return Page(result.report.read_text()), result
+
+
+def test_the_files_of_the_original_study_are_written(analysed):
+    """summary.csv, the plots by name, one training curve an activation, and the page."""
+    names = {path.name for path in analysed.files}
+    promised = {"summary.csv", "effective_rank.png", "redundancy_vs_dead.png", "report.html"}
+    promised |= {f"training_curves_{name}.png" for name in synthetic.ACTIVATIONS}
+    assert promised <= names
+    assert {"heatmaps.png", "by_width.png", "trade_offs.png", "weights.png", "ranks.png", "comparisons.csv"} <= names
+    assert all(path.is_file() for path in analysed.files)
+    assert analysed.folder.name == "analysis"
+
+
+def test_the_result_is_the_path_of_the_report(analysed):
+    """It can be opened as it is, and says how whole the study is."""
+    with open(analysed) as page:  # noqa: PTH123  # the point of the test
+        assert page.readline().strip() == "<!doctype html>"
+    assert (analysed.planned, analysed.done) == (120, 116)
+
+
+def test_the_same_tables_give_the_same_bytes(study_folder, analysed, tmp_path):
+    """Every file, into another folder."""
+    again = analysis.analyze(study_folder, tmp_path / "again")
+    for one, other in zip(analysed.files, again.files, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_the_page_is_whole_and_needs_nothing_else(analysed):
+    """Elements close, ids are unique, links stay on the page."""
+    page = Page(analysed.report.read_text())
+    assert len(page.ids) == len(set(page.ids))
+    assert page.links
+    for link in page.links:
+        assert link.startswith(("#", "data:image/png")), link
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+    assert not re.search(r"https?://(?!www\.w3\.org/)", analysed.report.read_text())
+
+
+def test_every_figure_has_words_and_a_heading(analysed):
+    """Alternative text that names numbers, not only a kind of chart."""
+    page = Page(analysed.report.read_text())
+    labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
+    assert len(labels) == sum(path.suffix == ".png" for path in analysed.files)
+    assert all(len(text) > 40 for text in labels)
+    assert any("Mean effective rank over widths and seeds: identity" in text for text in labels)
+
+
+def test_lost_trials_are_said_first_and_listed(analysed):
+    """Four of 120, by what became of them, and by name."""
+    text = " ".join(" ".join(Page(analysed.report.read_text()).text).split())
+    assert "4 of 120 planned trials have no result (2 diverged, 1 failed and 1 missing)" in text
+    assert "Trials that did not finish" in text
+
+
+def test_names_from_the_study_cannot_become_markup(tmp_path):
+    """A search space may be called anything."""
+    folder = synthetic.write_study(tmp_path / "out", synthetic.make_results({}, seeds=2, epochs=3))
+    (folder / "sweep.yaml").write_text("name: '<script>alert(1)</script>'\ndescription: '\"><img src=x>'\n")
+    (folder / "environment.json").write_text('{"host": "<b>&\\"", "nested": {"list": [1, "<i>"]}}')
+    text = analysis.analyze(folder).report.read_text()
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "&lt;b&gt;&amp;&#34;" in text
+
+
+def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
+    """softplus is best by construction; mean, interval, lead and p are those of the statistics."""
+    study = analysis.Study("made up", results)
+    evidence = gather(study, seed=0)
+    (sentence,) = (
+        text for text in headlines(evidence) if text.startswith("Output correlation (lower is better): softplus")
+    )
+    means = level_means(evidence.averaged, "output_correlation").set_index("activation").loc["softplus"]
+    pair = evidence.pooled.query("metric == 'output_correlation' and a == 'tanh' and b == 'softplus'").iloc[0]
+    assert f"leads with {findings.number(means['mean'])}" in sentence
+    assert f"95% interval {findings.number(means['ci_low'])} to {findings.number(means['ci_high'])}" in sentence
+    assert f"ahead of tanh by {findings.number(pair['difference'])}" in sentence
+    assert findings.p_words(pair["p_holm"]) in sentence
+    assert "told apart from every other" in sentence
+
+
+def test_without_an_effect_the_leader_is_not_told_apart():
+    """A leader there always is; the sentence says that it means nothing."""
+    evidence = gather(analysis.Study("made up", synthetic.make_results(effect=0, draw=5)), seed=0)
+    (sentence,) = (text for text in headlines(evidence) if text.startswith("Effective rank"))
+    assert "Not distinguishable from" in sentence
+    assert "old apart" not in sentence
+
+
+def test_a_tie_and_equality_are_said():
+    """Two leaders with the same mean, and a metric that is the same for all."""
+    means = pd.DataFrame(
+        {"activation": ["relu", "tanh", "softmax"], "mean": [0.0, 0.0, 2.0], "ci_low": 0.0, "ci_high": 0.0}
+    )
+    tied = findings.leader("dead_units", means, pd.DataFrame())
+    assert "relu and tanh share the lead with 0" in tied.text
+    equal = findings.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
+    assert equal.text == "Dead units: the same for all, 1."
+    assert findings.leader("activation_mean", means, pd.DataFrame()) is None
+
+
+def test_few_seeds_that_all_agree_are_not_called_indistinguishable(results):
+    """Five seeds cannot reach 0.05 over 15 pairs: the sentence blames the seeds."""
+    evidence = gather(analysis.Study("made up", results[results["seed"] <= 5]), seed=0)
+    (sentence,) = (
+        text for text in headlines(evidence) if text.startswith("Output correlation (lower is better): softplus")
+    )
+    assert "Every seed agrees against" in sentence
+    assert "too few for the corrected test" in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(1.0, "better after training for both cells"), (-1.0, "worse for both cells"), (0.0, "unchanged for both cells")],
+)
+def test_what_training_did_is_said_in_its_direction(change, told):
+    """Effective rank up is better, down is worse."""
+    stages = pd.DataFrame(
+        [
+            {
+                "activation": a,
+                "hidden_dim": 16,
+                "seed": s,
+                "stage": stage,
+                "effective_rank": 5 + s + (stage == "trained") * change,
+            }
+            for a in ("relu", "tanh")
+            for s in range(5)
+            for stage in ("trained", "untrained")
+        ]
+    )
+    pairs = analysis.compare(stages, "effective_rank", "stage", ["activation", "hidden_dim"])
+    assert told in findings.change("effective_rank", pairs, "cells")
+
+
+def test_lambda_has_a_section_only_where_it_varies(tmp_path):
+    """The third question, with its figure and its sentence."""
+    page, result = small(tmp_path, synthetic.make_results({"lambda_tc": [0.1, 1.0, 10.0]}, seeds=4, epochs=5))
+    assert page.sections() == ["short", "run", "redundancy", "activation", "lambda", "reading"]
+    assert result.folder / "by_lambda_tc.png" in result.files
+    text = " ".join(page.text)
+    assert "the best lambda_tc is 10 for relu" in text
+    assert "This study has one activation, relu" in text
+
+
+def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations(tmp_path):
+    """Their lambdas and epochs differ by their nature and make no section."""
+    axes = {"activation": ["relu", "tanh"]}
+    tables = [synthetic.make_results(axes, seeds=6, epochs=5)]
+    tables += [synthetic.make_results(axes, seeds=6, objective="random", epochs=0, effect=0, draw=1)]
+    tables += [synthetic.make_results(axes, seeds=6, objective="variance_only", lambda_tc=0.0, epochs=5, draw=2)]
+    table = pd.concat(tables, ignore_index=True)
+    page, result = small(tmp_path, table)
+    assert page.sections() == ["short", "run", "redundancy", "activation", "reading"]
+    text = " ".join(" ".join(page.text).split())
+    assert "InfoMax is better than random in" in text
+    assert "InfoMax is better than variance_only in" in text
+    scopes = pd.read_csv(result.folder / "comparisons.csv")["scope"].unique()
+    assert "against the baselines" in scopes
+    assert not any("levels of" in scope for scope in scopes)
+
+
+@pytest.mark.parametrize(
+    "axes", [{"optimizer": ["adam", "sgd"]}, {"batch_size": [-1, 128]}, {"head": ["none", "softmax"]}]
+)
+def test_any_other_setting_gets_its_own_section(tmp_path, axes):
+    """Adam against SGD, full batch against minibatch, head against none."""
+    page, result = small(tmp_path, synthetic.make_results(axes, seeds=3, epochs=5))
+    assert "settings" in page.sections()
+    assert any(path.name.startswith("by_") for path in result.files)
+
+
+def test_one_seed_gives_a_report_with_intervals_not_available(tmp_path):
+    """Numbers, without any claim about others."""
+    page, _ = small(tmp_path, synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
+    text = " ".join(page.text)
+    assert "This study has one seed" in text
+    assert "no interval: too few seeds" in text
+    assert "n/a" in text
+
+
+def test_results_alone_give_a_report(tmp_path):
+    """No history, space, environment or weights: fewer figures, and said so."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3).to_csv(folder / "results.csv", index=False)
+    result = analysis.analyze(folder)
+    page = Page(result.report.read_text())
+    text = " ".join(page.text)
+    assert "There is no history.parquet" in text
+    assert "cannot be compared with untrained ones" in text
+    assert not any("training_curves" in path.name for path in result.files)
+
+
+def test_no_finished_trial_gives_a_report_that_says_so(tmp_path):
+    """A sweep that was killed early still ends with a page."""
+    table = synthetic.spoil(synthetic.make_results({}, seeds=3), missing=[0, 1, 2])
+    page, result = small(tmp_path, table)
+    assert "No trial has finished" in " ".join(page.text)
+    assert not any(path.suffix == ".png" for path in result.files)
+
+
+def test_columns_of_nothing_and_columns_that_are_gone_make_a_smaller_report(tmp_path):
+    """A NaN column, and three metric columns less."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
+    table = table.assign(effective_rank=np.nan).drop(columns=["dead_units", "loss", "diverged_epoch"])
+    folder = synthetic.write_study(tmp_path / "out", table, history=False)
+    text = analysis.analyze(folder).report.read_text()
+    assert "The results table has no column dead_units" in text
+    assert "Not recorded in this study: effective_rank" in text
+
+
+def test_warnings_of_a_whole_study_are_none(results):
+    """Nothing to know before the numbers."""
+    assert warnings(gather(analysis.Study("whole", results), seed=0)) == []
+
+
+def test_svg_ids_are_the_figures_own_and_roles_become_the_pages():
+    """Two figures on one page share no id; ink follows the theme; alt text is escaped."""
+    given = '<?xml version="1.0"?>\n<svg width="10pt" viewBox="0 0 1 1">\n <g id="a" style="fill: #1a1d21"/>\n'
+    given += ' <use xlink:href="#a" clip-path="url(#b)"/>\n <path d="M 1.23456 2"/>\n</svg>'
+    made = svg.inline(given, "fig", 'says "x" & y')
+    assert 'id="fig-a"' in made
+    assert 'href="#fig-a"' in made
+    assert "url(#fig-b)" in made
+    assert "fill: currentColor" in made
+    assert "M 1.23 2" in made
+    assert 'aria-label="says &quot;x&quot; &amp; y"' in made
+    assert "width=" not in made
+
+
+def test_the_public_names_are_complete():
+    """Each name in __all__ loads, each public function of the package has its docstring."""
+    for name in analysis.__all__:
+        assert getattr(analysis, name).__doc__, name
+    assert set(analysis.__all__) <= set(dir(analysis))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = analysis.nothing
+
+
+def test_importing_costs_nothing_and_analysing_needs_neither_ray_nor_torch(study_folder, tmp_path):
+    """matplotlib waits for a plot, pandas for a table."""
+    code = f"""
+import sys, analysis
+assert not {{"matplotlib", "pandas", "scipy"}} & set(sys.modules), "slow import"
+analysis.load_study({str(study_folder)!r})
+assert "matplotlib" not in sys.modules
+analysis.analyze({str(study_folder)!r}, {str(tmp_path)!r})
+assert not {{"ray", "torch"}} & set(sys.modules), "heavy import"
+"""
+    path = ":".join(entry for entry in sys.path if entry)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": path}
+    )
+    assert found.returncode == 0, found.stderr

@@ -1,0 +1,187 @@
+"""Bad input: each mistake gets a message that says what is wrong and what to do, or a smaller study."""
+
+import pandas as pd
+import pytest
+import synthetic
+
+import analysis
+from analysis import AnalysisError, load_study
+from analysis.study import Output
+from infomax_tune.errors import InfomaxTuneError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small study."""
+    return synthetic.write_study(
+        tmp_path / "out", synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
+    )
+
+
+def edit(folder, change):
+    """The results table after a change to its text; the parquet twin goes, as it would no longer agree."""
+    path = folder / "results.csv"
+    path.write_text(change(path.read_text()))
+    (folder / "results.parquet").unlink()
+
+
+def test_analysis_errors_are_errors_for_users():
+    """The command line prints them without a traceback."""
+    assert issubclass(AnalysisError, InfomaxTuneError)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    """A typing mistake in the path."""
+    with pytest.raises(AnalysisError, match="no such folder"):
+        load_study(tmp_path / "nothing")
+
+
+def test_a_folder_without_results(tmp_path):
+    """A folder that no sweep wrote."""
+    with pytest.raises(AnalysisError, match=r"holds no results\.csv.*run `infomax-tune sweep` first"):
+        load_study(tmp_path)
+
+
+def test_a_parent_or_child_of_the_right_folder_is_pointed_out(folder):
+    """The near misses of path completion."""
+    with pytest.raises(AnalysisError, match=r"but .*out does"):
+        load_study(folder.parent)
+    (folder / "trials").mkdir()
+    with pytest.raises(AnalysisError, match=r"its parent .*out does"):
+        load_study(folder / "trials")
+
+
+@pytest.mark.parametrize("cut", [30, 1000])
+def test_a_csv_torn_in_the_middle_of_a_line(folder, cut):
+    """pandas would read the short row as one with missing values."""
+    edit(folder, lambda text: text[:-cut])
+    with pytest.raises(AnalysisError, match=r"results\.csv.*torn.*Run the sweep again"):
+        load_study(folder)
+
+
+def test_a_csv_torn_at_the_end_of_a_line_disagrees_with_its_twin(folder):
+    """Only the parquet file knows that a row is gone."""
+    path = folder / "results.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(AnalysisError, match=r"has 5 rows and results\.parquet has 6"):
+        load_study(folder)
+
+
+def test_an_empty_csv_and_one_without_rows(folder):
+    """Nothing, and a header over nothing."""
+    edit(folder, lambda text: text.splitlines()[0] + "\n")
+    with pytest.raises(AnalysisError, match="has no rows"):
+        load_study(folder)
+    (folder / "results.csv").write_text("")
+    with pytest.raises(AnalysisError, match="is empty"):
+        load_study(folder)
+
+
+def test_a_table_that_lacks_a_needed_column_names_the_near_miss(folder):
+    """All that is lacking at once, and what looks like it."""
+    edit(folder, lambda text: text.replace("hidden_dim", "hidden_dims", 1).replace("status", "state", 1))
+    with pytest.raises(
+        AnalysisError, match=r"lacks the columns status, hidden_dim;.*Is 'hidden_dims' meant to be 'hidden_dim'"
+    ):
+        load_study(folder)
+
+
+def test_a_word_where_a_number_belongs_names_its_line(folder):
+    """Line 2 is the first trial."""
+    edit(folder, lambda text: text.replace(",128,", ",many,", 1))
+    with pytest.raises(AnalysisError, match=r"line 2: batch_size is 'many', which is not a number"):
+        load_study(folder)
+
+
+def test_an_unknown_status_lists_the_known_ones(folder):
+    """The list is complete."""
+    edit(folder, lambda text: text.replace(",done,", ",ready,", 1))
+    with pytest.raises(AnalysisError, match="status 'ready' is unknown; one of done, diverged, failed, missing"):
+        load_study(folder)
+
+
+def test_a_trial_in_two_rows(folder):
+    """It would count twice."""
+    edit(folder, lambda text: text + text.splitlines(keepends=True)[-1])
+    with pytest.raises(AnalysisError, match="has more than one row"):
+        load_study(folder)
+
+
+def test_a_configuration_in_two_rows():
+    """The pairing by seed would not know which to take."""
+    table = synthetic.make_results({}, seeds=2).assign(seed=1)
+    with pytest.raises(AnalysisError, match=r"same settings and seed"):
+        analysis.check_results(table)
+
+
+def test_an_empty_seed_names_its_line():
+    """A trial without a seed has no partner."""
+    table = synthetic.make_results({}, seeds=2).astype({"seed": object})
+    table.loc[1, "seed"] = None
+    with pytest.raises(AnalysisError, match="line 3: seed is empty"):
+        analysis.check_results(table)
+
+
+def test_the_word_none_is_a_head_and_not_a_gap(folder):
+    """pandas has a list of words for missing values."""
+    assert set(load_study(folder).results["head"]) == {"none"}
+
+
+def test_a_torn_history_is_an_error(folder):
+    """It would otherwise be a report that says there is no history."""
+    path = folder / "history.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(AnalysisError, match=r"history\.parquet: is not a whole parquet file"):
+        load_study(folder)
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "environment.json", "sweep.yaml", "results.parquet", "trials"])
+def test_only_the_results_are_needed(folder, name):
+    """What is not there makes a note and a smaller report."""
+    for path in folder.rglob(name):
+        path.unlink()
+    study = load_study(folder)
+    assert len(study.results) == 6
+    if name not in ("results.parquet", "trials"):
+        assert any(name in note for note in study.notes)
+
+
+def test_a_broken_environment_or_space_is_a_note(folder):
+    """Neither holds a number of the study."""
+    (folder / "environment.json").write_text("{")
+    (folder / "sweep.yaml").write_text("a: [")
+    study = load_study(folder)
+    assert (study.environment, study.space) == ({}, {})
+    assert len(study.notes) == 2
+
+
+def test_a_broken_weight_file_is_as_good_as_none(folder):
+    """The gallery goes without it."""
+    trial = folder / "trials" / "relu-1"
+    trial.mkdir(parents=True)
+    (trial / "weights.safetensors").write_bytes(b"nonsense")
+    assert load_study(folder).load_weights("relu-1") is None
+    assert load_study(folder).load_weights("relu-2") is None
+
+
+def test_an_output_folder_that_is_a_file(folder, tmp_path):
+    """Said before any work is done."""
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(AnalysisError, match="cannot be made a folder"):
+        analysis.analyze(folder, tmp_path / "taken")
+
+
+def test_outputs_replace_their_elder_whole(tmp_path):
+    """No temporary file stays behind."""
+    out = Output(tmp_path / "deep" / "folder")
+    out.write("a.csv", pd.DataFrame({"x": [0.1]}))
+    out.write("a.csv", pd.DataFrame({"x": [0.2]}))
+    assert (out.folder / "a.csv").read_text() == "x\n0.2\n"
+    assert [path.name for path in out.folder.iterdir()] == ["a.csv"]
+
+
+def test_numbers_come_back_as_they_were_written(folder):
+    """The csv holds every bit of a float."""
+    pd.testing.assert_frame_equal(
+        load_study(folder).results, pd.read_parquet(folder / "results.parquet"), check_dtype=False, check_exact=True
+    )
