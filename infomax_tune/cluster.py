@@ -23,6 +23,9 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_LOCAL_SETTINGS = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a cluster of our own that lost its head does not come back
+}
 
 
 @contextlib.contextmanager
@@ -31,7 +34,8 @@ def cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
 
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
-    os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
+    settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
+    os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
     if options.address:
         _check_reachable(options.address)

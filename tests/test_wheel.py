@@ -46,8 +46,12 @@ def test_every_command_works_from_any_folder(installed: Path, tmp_path: Path) ->
     assert found.stdout.count(str(installed.parent)) == 3
     assert "activation_study       180 trials" in command("spaces")
     assert "done after 2 epochs" in command("run", "dataset=digits", "epochs=2")
-    assert "60 trials: 60 done" in command("sweep", "quickstart", "--set", "epochs=1")
-    assert "60 trials: 60 done" in command("resume", "results/quickstart")
+    swept = command("sweep", "quickstart", "--set", "epochs=1")
+    assert "60 trials: 60 done" in swept
+    assert "report: results/quickstart/analysis/report.html" in swept
+    assert "60 trials: 60 done" in command("resume", "results/quickstart", "--no-report")
+    assert "no damage" in command("verify", "results/quickstart")
+    assert "files in talk" in command("analyze", "results/quickstart", "--output-dir", "talk")
     assert "60 trials: 60 done" in command("results", "results/quickstart")
     assert command("status", "results/quickstart").splitlines()[-1].split() == ["all", "60", "0", "0", "0", "0"]
     assert (tmp_path / "results/quickstart/results.csv").exists()

@@ -1,0 +1,40 @@
+"""The documents: links lead somewhere, and commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from infomax_tune.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_file_resolves(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_option_named_exists(document: Path) -> None:
+    commands = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    options = {name for command in commands.values() for parameter in command.params for name in parameter.opts}
+    text = document.read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL))
+    for line in re.findall(r"^ *infomax-tune (.*)$", blocks, flags=re.MULTILINE):
+        assert line.split()[0] in commands, line
+        assert set(re.findall(r"--[a-z-]+", line.partition("#")[0])) <= options, line
+
+
+def test_the_readme_names_every_command_and_every_bundled_space() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in get_command(app).commands:  # pyright: ignore[reportAttributeAccessIssue]
+        assert f"`infomax-tune {name}" in text
+    for path in (ROOT / "search_spaces").glob("*.yaml"):
+        assert path.stem in text
