@@ -289,6 +289,9 @@ def _train(space: SearchSpace, store: Store, options: Options, *, report: bool) 
 
 def _report(store: Store) -> None:
     """Ends a sweep with its report; a sweep is no worse for a report that failed."""
+    if store.report_is_current():
+        typer.echo(f"report: {store.root / 'analysis' / 'report.html'}")
+        return
     import analysis  # imports pandas, scipy and matplotlib
 
     try:

@@ -417,7 +417,9 @@ class Store:
         """
         results, tables = self._tables(plan)
         for name, data in tables.items():
-            write_atomically(self.root / name, data)
+            path = self.root / name
+            if not path.exists() or path.read_bytes() != data:
+                write_atomically(path, data)
         return results
 
     def _tables(self, plan: Sequence[TrialConfig]) -> tuple[pd.DataFrame, dict[str, bytes]]:
@@ -473,6 +475,11 @@ class Store:
                     f"{path}: {reason}; make it anew with: infomax-tune results {self.root}"
                 )
         return Verification(len(folders), damage, notes)
+
+    def report_is_current(self) -> bool:
+        """Whether the report there is was made after the tables last changed."""
+        report, results = self.root / "analysis" / "report.html", self.root / "results.csv"
+        return report.exists() and results.exists() and report.stat().st_mtime_ns >= results.stat().st_mtime_ns
 
     def read_results(self) -> pd.DataFrame:
         """The results table as last assembled. Raises StoreError."""
