@@ -212,8 +212,8 @@ class Family:
         return False
 
     def end(self) -> None:
-        """Waits for what the driver left behind; ends what is still there after that."""
-        _, alive = psutil.wait_procs([process for process, _ in self.seen.values()], timeout=15)
+        """Ends what the driver left behind and the system has not ended by itself in two seconds."""
+        _, alive = psutil.wait_procs([process for process, _ in self.seen.values()], timeout=2)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=5)

@@ -1,4 +1,4 @@
-"""What Tune tells while it runs, turned into progress for people."""
+"""What Tune tells while it runs: progress for people, and when it may stop."""
 
 from __future__ import annotations
 
@@ -55,3 +55,38 @@ class ProgressLines(tune.Callback):
             epochs = sum(result["trial_epochs"] for result in self._packs.values())
             share = 100 * epochs // max(self._extent.epochs, 1)
             self._say(f"{ended}/{self._extent.total} trials  {share}% of the epochs  {now - self._begun:.0f} s")
+
+
+class StopWhenIdle(tune.Stopper):
+    """Once it is asked to, ends the sweep as soon as the packs under way have left their checkpoints.
+
+    asked: whether to stop. `watch` is the callback that has to be given to Tune beside it.
+    """
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked = asked
+        self.watch = _UnderWay(asked)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._asked() and not self.watch.packs
+
+
+class _UnderWay(tune.Callback):
+    """The packs that have been started and have not ended. One that starts after the asking trains nothing."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self._asked = asked
+        self.packs: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if not self._asked():
+            self.packs.add(trial.trial_id)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.packs.discard(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.packs.discard(trial.trial_id)

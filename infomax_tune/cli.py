@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shlex
 import sys
 from collections import Counter
@@ -17,13 +18,13 @@ from infomax_tune import __version__, documents
 from infomax_tune.config import read_config, read_overrides
 from infomax_tune.data import check_batch_size
 from infomax_tune.errors import ConfigError, DataError, InfomaxTuneError, ResourceError, unknown
+from infomax_tune.interrupt import EXIT_INTERRUPTED
 from infomax_tune.options import DEVICES, Options
 from infomax_tune.store import Store, TrialFolder
 from search_spaces import SearchSpace
 
 EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="infomax-tune",
@@ -109,7 +110,8 @@ def run(
     try:
         record = run_alone(config, trial, data_dir=data_dir, device=device or "cpu", say=typer.echo)
     except KeyboardInterrupt:
-        command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder)])
+        where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
+        command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder), *where])
         typer.echo(f"stopped; to go on from the last checkpoint: {command}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     for name, value in record.result.items():
@@ -266,14 +268,13 @@ def spaces() -> None:
 def _train(space: SearchSpace, store: Store, options: Options, *, report: bool) -> None:
     from infomax_tune import sweep as sweeps  # imports Ray and torch
 
-    again = f"infomax-tune resume {shlex.quote(str(store.root))}"
+    again = shlex.join(["infomax-tune", "resume", str(store.root), *_as_words(options, report=report)])
     for config in space.trials():
         check_batch_size(config)
     if options.address is None:
         _require_device(options.device)
     with _folder(store):
         try:
-            sweeps.begin(space, store)
             outcome = sweeps.run(space, store, options, typer.echo)
         except KeyboardInterrupt:
             typer.echo(f"stopped; to go on: {again}", err=True)
@@ -303,14 +304,14 @@ def _report(store: Store) -> None:
 @contextlib.contextmanager
 def _folder(store: Store) -> Iterator[None]:
     """Makes and holds the sweep's folder; removes it again if it is new and the sweep cannot begin."""
-    new = not store.has_sweep()
+    new, made = not store.has_sweep(), not store.root.exists()
     store.create()
     with store.lock():
         try:
             yield
         except (ConfigError, DataError, ResourceError):
             if new:
-                store.remove_unused()
+                store.remove_unused(root=made)
             raise
 
 
@@ -352,6 +353,16 @@ def _options(
         max_failures,
         strict_environment,
     )
+
+
+def _as_words(options: Options, *, report: bool) -> list[str]:
+    """The options that differ from the defaults, as they are typed: some of them change where and what is trained."""
+    words: list[str] = []
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words if report else [*words, "--no-report"]
 
 
 def _require_device(device: str | None) -> None:

@@ -7,7 +7,6 @@ import json
 import platform
 import socket
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ def describe(*, device: str, threads: int) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if device == "cuda" and torch.cuda.is_available() else device,
         "host": socket.gethostname(),
         "git_commit": _git_commit(),
-        "command": " ".join(sys.argv),
     }
     return described
 

@@ -6,7 +6,9 @@ import dataclasses
 import datetime
 import itertools
 import math
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from infomax_tune import faults
 from infomax_tune.config import TrialConfig
 from infomax_tune.data import Dataset, check_batch_size, load
 from infomax_tune.environment import describe, fingerprint
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import DamagedFileError
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.metrics import convergence_epoch
 from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
@@ -44,9 +46,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class How:
-    """How a pack is trained; none of it is to change its numbers.
+    """How a pack is trained.
 
-    device: cpu, cuda or mps. stacked: False computes the trials one after another.
+    device: cpu, cuda or mps; it can change a trial's last bits. stacked: False computes the trials one after another.
     environment: the fingerprint kept with each record's timing.
     """
 
@@ -121,24 +123,32 @@ def run_alone(
 ) -> Record:
     """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
 
-    A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's,
-    ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
+    A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's or
+    another process is at work in it, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
     """
     check_batch_size(config)
-    record = folder.read_record()
-    if record is None:
+    folder.refuse_another(config)
+    done = folder.find(config.trial_id).record
+    if done:
+        return done
+    dataset = load(config.data.dataset, data_dir)
+    with folder.lock():
+        finding = folder.find(config.trial_id)
+        if finding.record:
+            return finding.record
+        if finding.status == "damaged":
+            folder.set_aside("record.json")
+            say(f"warning: {finding.problem} Set aside; the trial is trained again.")
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
-        dataset = load(config.data.dataset, data_dir)
         described = describe(device=device, threads=1)
         folder.write_config(config)
-        folder.write_environment(described)
+        folder.write_environment(described | {"command": shlex.join(sys.argv)})
 
         def show(progress: Progress) -> None:
             if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:
                 loss = f"loss {progress.loss:.4g}" if progress.epoch else "untrained"
-                say(
-                    f"epoch {progress.epoch}/{config.training.epochs}  {loss}  effective rank {progress.effective_rank:.4g}"
-                )
+                rank = f"effective rank {progress.effective_rank:.4g}"
+                say(f"epoch {progress.epoch}/{config.training.epochs}  {loss}  {rank}")
 
         how = How(device, environment=fingerprint(described))
         with Interrupt(say) as interrupt:
@@ -148,9 +158,7 @@ def run_alone(
         record = folder.read_record()
         if record is None:
             raise KeyboardInterrupt
-    if record.trial_id != config.trial_id:
-        raise StoreError(f"{folder.path}: holds {record.trial_id}, not {config.trial_id}; choose another --out.")
-    return record
+        return record
 
 
 def _begin(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> _Trial:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+EXIT_INTERRUPTED = 130
+
 
 class Interrupt:
     """While entered, notes the first SIGINT or SIGTERM in `asked` and lets the program go on; a second one ends it.
@@ -39,7 +41,7 @@ class Interrupt:
         if self.asked:
             self._say("stopped at once")
             sys.stdout.flush()
-            os._exit(128 + number)
+            os._exit(EXIT_INTERRUPTED)
         self.asked = True
         self._say("stopping after the epochs under way; once more to stop at once")
         self._on_ask()

@@ -10,7 +10,7 @@ DEVICES = ("cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run; none of it changes its numbers.
+    """How a sweep is run. None of it changes its numbers, but device and threads (cpus_per_pack) can change their last bits.
 
     pack: seeds a pack, None lets `plan` choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.

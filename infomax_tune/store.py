@@ -101,11 +101,33 @@ class TrialFolder:
             return
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be a folder ({error.strerror}); choose another --out.") from None
-        strangers = [name for name in names if not name.startswith((".", *_TRIAL_NAMES))]
+        strangers = [name for name in names if name not in _TRIAL_NAMES and ".damaged-" not in name and name[0] != "."]
         if strangers and not self.has_record():
             raise StoreError(
                 f"{self.path}: not a trial's folder, and not empty (it holds {strangers[0]}); choose another --out."
             )
+
+    def refuse_another(self, config: TrialConfig) -> None:
+        """Raises StoreError if the folder holds another trial, begun or finished, or a config.yaml that is not ours."""
+        with contextlib.suppress(DamagedFileError):
+            for held in (self.read_record(), self.read_checkpoint()):
+                if held is not None and held.trial_id != config.trial_id:
+                    raise StoreError(
+                        f"{self.path}: holds {held.trial_id}, not {config.trial_id}; choose another --out."
+                    )
+                if held is not None:
+                    return
+        path = self.path / "config.yaml"
+        if path.exists() and path.read_bytes() != _config_yaml(config):
+            raise StoreError(
+                f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
+            )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for one process, as `Store.lock` does."""
+        with _lock(self.path):
+            yield
 
     def find(self, trial_id: str | None = None) -> Finding:
         """The state of the trial: its record is read and the files it vouches for are checked, so that damage shows.
@@ -189,7 +211,7 @@ class TrialFolder:
     def write_config(self, config: TrialConfig) -> None:
         """Leaves config.yaml, from which `run` can repeat the trial."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "config.yaml", documents.dump(config.nested()).encode())
+        write_atomically(self.path / "config.yaml", _config_yaml(config))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Leaves environment.json, for a trial that is not part of a sweep."""
@@ -267,6 +289,10 @@ class TrialFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 _write_json(self.path / "failure.json", {"error": error, "epoch": epoch})
 
+    def forget_failure(self) -> None:
+        """Makes room for another try: what goes wrong now is not what went wrong before."""
+        (self.path / "failure.json").unlink(missing_ok=True)
+
     def note_death(self, error: str) -> None:
         """Leaves a failure for a trial whose worker could not leave its own."""
         if self.read_failure() is None:
@@ -307,14 +333,15 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
-    def remove_unused(self) -> None:
-        """Removes the folder if no trial was begun in it."""
+    def remove_unused(self, *, root: bool) -> None:
+        """Removes what a sweep that could not begin left; `root`: the folder itself too."""
         with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
             (self.root / "trials").rmdir()
             shutil.rmtree(self.root / "environments", ignore_errors=True)
             for name in ("sweep.yaml", "environment.json", "stop", "lock"):
                 (self.root / name).unlink(missing_ok=True)
-            self.root.rmdir()
+            if root:
+                self.root.rmdir()
 
     def read_sweep(self) -> dict[str, Any]:
         """The sweep file: the space as run. Raises StoreError if the folder is not a sweep, or one of a newer schema."""
@@ -352,14 +379,28 @@ class Store:
     def has_sweep(self) -> bool:
         return (self.root / "sweep.yaml").exists()
 
-    def write_environment(self, environment: Mapping[str, Any], fingerprint: str) -> None:
-        """Leaves environment.json, the latest, and a copy by its fingerprint, which timings.csv names."""
-        (self.root / "environments").mkdir(exist_ok=True)
-        _write_json(self.root / "environments" / f"{fingerprint}.json", environment)
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Leaves environment.json: where and how the sweep was last run."""
         _write_json(self.root / "environment.json", environment)
 
-    def read_environment(self) -> dict[str, Any] | None:
-        return _read_json(self.root / "environment.json")
+    def note_environment(self, environment: Mapping[str, Any], fingerprint: str) -> None:
+        """Leaves environments/<fingerprint>.json, which timings.csv names, unless it is there."""
+        path = self.root / "environments" / f"{fingerprint}.json"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            _write_json(path, environment)
+
+    def read_environments(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Every environment that trials of this sweep were trained in, and what was damaged and is set aside."""
+        found: list[dict[str, Any]] = []
+        problems: list[str] = []
+        for path in sorted((self.root / "environments").glob("*.json")):
+            try:
+                found.append(_read_json(path) or {})
+            except DamagedFileError as error:
+                path.rename(path.with_name(f"{path.name}.damaged"))
+                problems.append(str(error))
+        return found, problems
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
@@ -383,27 +424,8 @@ class Store:
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
-        path = self.root / "lock"
-        try:
-            handle = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                holder = handle.read().strip() or "unknown"
-                raise LockedError(
-                    f"{self.root}: another sweep is at work here ({holder}); wait for it, or stop it first."
-                ) from None
-            handle.truncate(0)
-            handle.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
-            handle.flush()
-            try:
-                yield
-            finally:
-                handle.truncate(0)
+        with _lock(self.root):
+            yield
 
     def find(self, plan: Sequence[TrialConfig]) -> dict[str, Finding]:
         """What is there of each planned trial, by trial id."""
@@ -507,6 +529,7 @@ _TRIAL_NAMES = (
     "config.yaml",
     "environment.json",
     "failure.json",
+    "lock",
 )
 _HOW_TO_MEND_SWEEP = (
     "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
@@ -550,6 +573,40 @@ def write_atomically(path: Path, data: bytes) -> None:
 def _is_own(name: str) -> bool:
     """Whether a file may stand in a sweep's folder, a damaged sweep file that was moved away included."""
     return name in _OWN_NAMES or name.startswith("sweep.yaml") or name.endswith(_TEMPORARY)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """An operating system's lock on FOLDER/lock. Raises LockedError if another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}); choose another --out.") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            raise LockedError(
+                f"{folder}: another sweep is at work here ({holder}); wait for it, or stop it first."
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+            ) from None
+        handle.truncate(0)
+        handle.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+def _config_yaml(config: TrialConfig) -> bytes:
+    return documents.dump(config.nested()).encode()
 
 
 def _table_order(config: TrialConfig) -> tuple[Any, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from infomax_tune import data, environment
-from infomax_tune.callbacks import Extent, ProgressLines
+from infomax_tune.callbacks import Extent, ProgressLines, StopWhenIdle
 from infomax_tune.cluster import cluster
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, EnvironmentDriftError
@@ -51,12 +53,8 @@ class _Job:
     """Not empty once a traceback was shown."""
 
 
-def begin(space: SearchSpace, store: Store) -> None:
-    """Makes the folder a sweep of this space, or extends the sweep it is.
-
-    Raises ConfigError if the folder holds a sweep with another base config: its records would not fit.
-    """
-    store.create()
+def check(space: SearchSpace, store: Store) -> None:
+    """Raises ConfigError if the folder holds a sweep with another base config: its records would not fit."""
     if store.has_sweep():
         before = SearchSpace.from_dict(store.read_sweep(), str(store.root / "sweep.yaml"))
         axes = set(space.axes) | set(before.axes)
@@ -69,14 +67,17 @@ def begin(space: SearchSpace, store: Store) -> None:
             raise ConfigError(
                 f"{store.root}: holds a sweep with another base config ({'; '.join(changed)}). Choose another --out."
             )
-    store.write_sweep(space.as_dict())
 
 
 def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str], None]) -> Outcome:
-    """Trains every trial of the space that has no record, and assembles the tables. The caller holds the store's lock.
+    """Makes the folder a sweep of this space, or extends the sweep it is; trains every trial that has no record, and
+    assembles the tables. The caller holds the store's lock.
 
-    Raises ConfigError, DataError or ResourceError before anything is trained.
+    Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
+    check(space, store)
+    if not store.has_sweep():
+        store.write_sweep(space.as_dict())  # from here on it can be resumed; an extension waits until it is sure to run
     trials = space.trials()
     for config in trials:
         data.check_batch_size(config)
@@ -92,6 +93,9 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
                 at_once = min(slots, len(packs))
                 say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time")
                 job = _prepare(loading.result(), store, options, say)
+                store.write_sweep(space.as_dict())
+                for config in missing:
+                    store.trial(config.trial_id).forget_failure()
                 failed = _fit(packs, job, interrupt, ended=len(trials) - len(missing))
                 # one trial must not take its pack down with it
                 alone = [[config] for pack in failed if len(pack) > 1 for config in pack]
@@ -99,6 +103,8 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
                     say(f"{len(alone)} trials of the packs that failed are tried one by one")
                     _fit(alone, job, interrupt, ended=len(trials) - len(alone))
             store.clear_stop()
+        else:
+            store.write_sweep(space.as_dict())
         results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
@@ -127,20 +133,23 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
 
     device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
     described = environment.describe(device=device, threads=options.threads)
-    before = store.read_environment()
-    if before and (drift := environment.differences(before, described)):
-        message = f"this sweep was begun in another environment: {'; '.join(drift)}"
+    environments, problems = store.read_environments()
+    for problem in problems:
+        say(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
+    others = [environment.differences(before, described) for before in environments]
+    drift = "; or ".join("; ".join(differences) for differences in others if differences)
+    if drift:
+        message = f"trials of this sweep were trained in another environment: {drift}"
         if options.strict_environment:
             raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
-        say(f"warning: {message}. The last bits of its trials may differ; timings.csv tells which trained where.")
+        say(f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where.")
     if device != "cpu":
         say(
             f"note: on {device} the last bits of a trial can depend on the pack it is trained in; on a CPU they do not."
         )
-    fingerprint = environment.fingerprint(described)
-    store.write_environment(described, fingerprint)
+    store.write_environment(described | {"command": shlex.join(sys.argv)})
     store.clear_stop()
-    return _Job(datasets, store, options, How(device, environment=fingerprint), say)
+    return _Job(datasets, store, options, How(device), say)
 
 
 def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, ended: int) -> list[list[TrialConfig]]:
@@ -161,6 +170,7 @@ def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, en
         job.traced.append(True)
         return error  # the first one whole, since it may be the only one
 
+    idle = StopWhenIdle(lambda: interrupt.asked)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
         param_space={"pack": tune.grid_search([as_pack(pack) for pack in packs])},
@@ -174,9 +184,12 @@ def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, en
             name="tune",
             storage_path=str(store.ray_folder.resolve()),
             verbose=0,
-            stop=_StopWhenIdle(interrupt),
+            stop=idle,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            callbacks=[ProgressLines(Extent(ended + sum(map(len, packs)), ended, epochs), explain, job.say)],
+            callbacks=[
+                ProgressLines(Extent(ended + sum(map(len, packs)), ended, epochs), explain, job.say),
+                idle.watch,
+            ],
         ),
     )
     results = tuner.fit()
@@ -194,18 +207,3 @@ def _name(trial: Any) -> str:
     pack = trial.config["pack"]
     config = from_pack(pack | {"seeds": pack["seeds"][:1]})[0]
     return f"{config.cell}-s{'_'.join(map(str, pack['seeds']))}"
-
-
-class _StopWhenIdle(tune.Stopper):
-    """Once an interrupt was asked for, ends the sweep as soon as the packs under way have left their checkpoints."""
-
-    def __init__(self, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
-        self._under_way: set[str] = set()
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        (self._under_way.discard if result.get("finished") else self._under_way.add)(trial_id)
-        return False
-
-    def stop_all(self) -> bool:
-        return self._interrupt.asked and not self._under_way

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from ray import tune
 
 from infomax_tune.data import Dataset
+from infomax_tune.environment import describe, fingerprint
 from infomax_tune.experiment import How, Progress, train_pack
 from infomax_tune.packs import from_pack
 from infomax_tune.store import Store
@@ -26,6 +28,8 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     torch.set_num_threads(threads)
     pack = from_pack(config["pack"])
     store = Store(Path(out))
+    described = _described(how.device, threads)
+    how = replace(how, environment=fingerprint(described))
     latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, ended=0, diverged=0)
     warnings: list[str] = []
 
@@ -37,6 +41,7 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
             warnings.clear()
 
     try:
+        store.note_environment(described, how.environment)
         folders = [store.trial(trial.trial_id) for trial in pack]
         if not store.stop_asked():
             train_pack(pack, folders, datasets[pack[0].data.dataset], how, report, store.stop_asked, warnings.append)
@@ -47,3 +52,9 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
         for trial in pack:
             store.trial(trial.trial_id).write_failure(trace, latest.epoch)
         raise
+
+
+@functools.cache
+def _described(device: str, threads: int) -> dict[str, Any]:
+    """This worker's environment, which need not be the driver's."""
+    return describe(device=device, threads=threads)

@@ -120,7 +120,8 @@ def parse(
 
     fixed = under | base | {key: value for key, value in overrides.items() if key not in axes}
     base_config, mistakes = validate({key: value for key, value in fixed.items() if key not in axes})
-    problems += mistakes
+    hidden = validate(under | base)[1]  # by an axis or an override: a mistake all the same
+    problems += mistakes + [mistake for mistake in hidden if mistake not in mistakes]
     expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
     if not problems and not axes:
         problems.append(
@@ -174,6 +175,9 @@ def _merge(axes: Settings, more: Settings, problems: list[str]) -> None:
 def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
     """The values of an axis, each checked as a setting; mistakes go to `problems`."""
     given = setting.value
+    if axis.startswith("logging."):
+        problems.append(f"{axis}: cannot be an axis, it changes no trial's numbers ({setting.where})")
+        return []
     if isinstance(given, Mapping):
         given = _range(axis, setting, problems)
     elif not isinstance(given, list):

@@ -251,12 +251,13 @@ FOLDERS = [
     Bad("out: a file", "sweep quickstart --out there", ("there: cannot be written (File exists); choose another --out",), {"there": "x"}),
     Bad("out: below a file", "sweep quickstart --out there/x", ("there/x: cannot be written (Not a directory)",), {"there": "x"}),
     Bad("out: a stranger, of a run", "run dataset=digits --out there", ("there: not a trial's folder, and not empty (it holds thesis.txt)",), {"there/thesis.txt": "x"}),
-    Bad("out: a sweep, of a run", "run dataset=digits", ("out: not a trial's folder, and not empty (it holds lock)",), lambda: _sweep() and None),
+    Bad("out: a sweep, of a run", "run dataset=digits", ("out: not a trial's folder, and not empty (it holds sweep.yaml)",), lambda: _sweep() and None),
     Bad("out: a file, of a run", "run dataset=digits --out there", ("there: cannot be a folder (Not a directory)",), {"there": "x"}),
     Bad("out: below a file, of a run", "run dataset=digits --out there/x", ("there/x: cannot be a folder",), {"there": "x"}),
     Bad("out: too long a name", f"run dataset=synthetic_2d --out {'x' * 300}", ("cannot be a folder (File name too long)",)),
     Bad("out: another trial", "run dataset=synthetic_2d epochs=0", ("out: holds relu-k16-s1-", ", not relu-k16-s1-", "choose another --out"), _another_trial),
-    Bad("out: a damaged record", "run dataset=synthetic_2d epochs=0", ("record.json: cannot be read",), {"out/record.json": '{"trial_id": "relu'}),
+    Bad("out: a config of the user's own", "run dataset=synthetic_2d epochs=0", ("is not the config of", "is not overwritten"), {"out/config.yaml": "epochs: 0 # mine"}),
+    Bad("an axis that changes no number", "sweep quickstart --set checkpoint_every=[1,2]", ("logging.checkpoint_every: cannot be an axis",)),
     Bad("out: a sweep with another base config", "sweep quickstart --set lr=0.5 --set epochs=3", ("out: holds a sweep with another base config", "training.epochs was 30, is 3; training.lr was 0.01, is 0.5", "Choose another --out"), lambda: _sweep() and None),
     Bad("out: another space", "sweep synthetic_2d", ("data.dataset was 'digits', is 'synthetic_2d'",), lambda: _sweep() and None),
     Bad("data: none, and no network", "run dataset=mnist", ("mnist: not found under", "could not be downloaded", "--data-dir", "--set dataset=digits")),
@@ -362,7 +363,7 @@ def test_a_sweep_that_cannot_begin_leaves_no_folder(
     """So that the command the message advises (`--set dataset=digits`) is not refused for another base config."""
 
     def cannot(space: search_spaces.SearchSpace, store: Store, *args: object) -> None:
-        store.write_environment({}, "0123")
+        store.write_environment({})
         raise error
 
     monkeypatch.setattr("infomax_tune.sweep.run", cannot)

@@ -144,18 +144,21 @@ def test_a_damaged_sweep_file_is_told_with_the_way_out(harm: Callable[[Path], No
 
 
 def test_another_environment_is_told_and_refused_if_asked(out: Path) -> None:
-    environment = Store(out).read_environment()
-    assert environment is not None
-    Store(out).write_environment(environment | {"torch": "2.6.0", "cpu": "Another CPU"}, "00000000")
+    ((environment,), _) = Store(out).read_environments()
+    Store(out).note_environment(environment | {"torch": "2.6.0", "cpu": "Another CPU"}, "00000000")
     (trial(out) / "record.json").unlink()
     refused = infomax_tune("resume", out, "--strict-environment", ok=False)
     assert refused.returncode == 2
-    assert "begun in another environment: torch was 2.6.0, is" in refused.stderr
+    assert "trials of this sweep were trained in another environment: torch was 2.6.0, is" in refused.stderr
     assert "cpu was Another CPU, is" in refused.stderr
     assert not (trial(out) / "record.json").exists()
     warned = infomax_tune("resume", out)
-    assert "warning: this sweep was begun in another environment: torch was 2.6.0" in warned.stdout
+    assert "warning: trials of this sweep were trained in another environment: torch was 2.6.0" in warned.stdout
     assert {path.stem for path in (out / "environments").iterdir()} > {"00000000"}
+    # and what was noted of an environment may be damaged itself
+    cut(out / "environments" / "00000000.json")
+    (trial(out) / "record.json").unlink()
+    assert "whether its trials were trained elsewhere is not known" in infomax_tune("resume", out).stdout
 
 
 def test_a_full_disk_is_told_and_leaves_everything_to_go_on_with(out: Path, finished: Path) -> None:

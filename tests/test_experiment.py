@@ -188,13 +188,41 @@ def test_run_alone_gives_the_numbers_of_the_pack_and_leaves_everything(
     run_alone(pack[1], alone)
     assert numbers(alone) == numbers(folders(tmp_path / "pack", pack)[1])
     names = {path.name for path in alone.path.iterdir()}
-    assert names == {"config.yaml", "environment.json", "history.csv", "record.json", "weights.safetensors"}
+    assert names == {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
 
 
 def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[TrialConfig]) -> None:
     run_alone(pack[0], TrialFolder(tmp_path))
     with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}; choose another --out"):
         run_alone(pack[1], TrialFolder(tmp_path))
+
+
+def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_the_users_own(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    under_way, mine = TrialFolder(tmp_path / "under way"), TrialFolder(tmp_path / "mine")
+    train_pack(pack[:1], [under_way], digits, should_stop=Countdown(3))
+    before = (under_way.path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}"):
+        run_alone(pack[1], under_way)
+    assert (under_way.path / "checkpoint.safetensors").read_bytes() == before
+    mine.path.mkdir()
+    (mine.path / "config.yaml").write_text("epochs: 5  # as my supervisor wants it\n")
+    with pytest.raises(StoreError, match=r"is not the config of .*, and is not overwritten; choose another --out"):
+        run_alone(pack[1], mine)
+    assert (mine.path / "config.yaml").read_text() == "epochs: 5  # as my supervisor wants it\n"
+
+
+def test_run_alone_trains_again_what_was_damaged(tmp_path: Path, pack: list[TrialConfig]) -> None:
+    folder = TrialFolder(tmp_path)
+    run_alone(pack[0], folder)
+    before = numbers(folder)
+    with (tmp_path / "weights.safetensors").open("ab") as weights:
+        weights.write(b"x")
+    said: list[str] = []
+    run_alone(pack[0], folder, say=said.append)
+    assert "weights.safetensors: damaged (its checksum is wrong). Set aside; the trial is trained again." in said[0]
+    assert numbers(folder) == before
 
 
 def test_weights_are_kept_only_if_asked_for(tmp_path: Path, make_config: MakeConfig, digits: Dataset) -> None:

@@ -232,7 +232,6 @@ def test_values_that_are_equal_are_given_twice(values: str) -> None:
         ("base: {objective: random}\naxes: {lr: [0.1, 0.2], seed: [1]}", "lr"),
         ("base: {epochs: 0}\naxes: {optimizer: [adam, sgd]}", "optimizer"),
         ("axes: {objective: [infomax, random], epochs: [1, 2]}", "epochs"),
-        ("axes: {checkpoint_every: [1, 2]}", "checkpoint_every"),
     ],
 )
 def test_two_points_that_are_one_experiment_are_refused(text: str, axis: str) -> None:
