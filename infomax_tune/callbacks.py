@@ -79,14 +79,14 @@ class _UnderWay(tune.Callback):
 
     def __init__(self, asked: Callable[[], bool]) -> None:
         self._asked = asked
-        self.packs: set[str] = set()
+        self.packs: dict[str, dict[str, Any]] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if not self._asked():
-            self.packs.add(trial.trial_id)
+            self.packs[trial.trial_id] = trial.config["pack"]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.packs.discard(trial.trial_id)
+        self.packs.pop(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.packs.discard(trial.trial_id)
+        self.packs.pop(trial.trial_id, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shlex
 import sys
@@ -96,12 +97,7 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
                 store.write_sweep(space.as_dict())
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
-                failed = _fit(packs, job, interrupt, ended=len(trials) - len(missing))
-                # one trial must not take its pack down with it
-                alone = [[config] for pack in failed if len(pack) > 1 for config in pack]
-                if alone and not interrupt.asked:
-                    say(f"{len(alone)} trials of the packs that failed are tried one by one")
-                    _fit(alone, job, interrupt, ended=len(trials) - len(alone))
+                _train_all(packs, job, interrupt, total=len(trials))
             store.clear_stop()
         else:
             store.write_sweep(space.as_dict())
@@ -152,8 +148,51 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
     return _Job(datasets, store, options, How(device), say)
 
 
-def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, ended: int) -> list[list[TrialConfig]]:
-    """Has Tune train the packs; those that failed, with what is left of them to train."""
+def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, total: int) -> None:
+    """Trains the packs, then one by one the trials of those that failed: one trial must not take others with it."""
+    failed, suspects = _until_none_is_left(packs, job, interrupt, total)
+    alone = [[config] for pack in failed if len(pack) > 1 for config in pack] + [[c] for pack in suspects for c in pack]
+    if alone and not interrupt.asked:
+        job.say(f"{len(alone)} trials of the packs that failed are tried one by one")
+        one_at_a_time = dataclasses.replace(job.options, max_concurrent=1) if suspects else job.options
+        _, guilty = _until_none_is_left(alone, dataclasses.replace(job, options=one_at_a_time), interrupt, total)
+        for config in itertools.chain(*guilty):
+            job.store.trial(config.trial_id).note_death("its worker ran out of memory")
+
+
+def _until_none_is_left(
+    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, total: int
+) -> tuple[list[list[TrialConfig]], list[list[TrialConfig]]]:
+    """Has Tune train the packs, anew for the rest each time it gives up; (packs that failed, packs it gave up on).
+
+    Tune gives up when Ray ends a worker for want of memory: of the packs under way then, any may be to blame.
+    """
+    failed: list[list[TrialConfig]] = []
+    suspects: list[list[TrialConfig]] = []
+    while packs and not interrupt.asked:
+        ended = total - sum(map(len, packs)) - sum(map(len, failed)) - sum(map(len, suspects))
+        more, given_up = _fit(packs, job, interrupt, ended)
+        failed += more
+        suspects += given_up
+        known = {config.trial_id for pack in failed + suspects for config in pack}
+        left = [
+            [config for config in pack if not _is_done(config, job.store) and config.trial_id not in known]
+            for pack in packs
+        ]
+        if not given_up:
+            break
+        packs = [pack for pack in left if pack]
+    return failed, suspects
+
+
+def _is_done(config: TrialConfig, store: Store) -> bool:
+    return store.trial(config.trial_id).has_record()
+
+
+def _fit(
+    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, ended: int
+) -> tuple[list[list[TrialConfig]], list[list[TrialConfig]]]:
+    """Has Tune train the packs; (those that failed, those under way when Tune gave up), with what is left of them."""
     from infomax_tune.trainable import train_on_ray
 
     options, store = job.options, job.store
@@ -192,14 +231,24 @@ def _fit(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, en
             ],
         ),
     )
-    results = tuner.fit()
+
+    def left(pack: dict[str, Any]) -> list[TrialConfig]:
+        return [config for config in from_pack(pack) if not _is_done(config, store)]
+
+    try:
+        results = tuner.fit()
+    except RuntimeError as error:
+        if "running low on memory" not in str(error) or not idle.watch.packs:
+            raise
+        job.say("Ray ended a worker for want of memory")
+        return [], [pack for pack in map(left, idle.watch.packs.values()) if pack]
     if interrupt.asked:
-        return []
+        return [], []
     ends = [results[i] for i in range(len(results))]
-    failed = [from_pack((end.config or {})["pack"]) for end in ends if end.error is not None]
+    failed = [left((end.config or {})["pack"]) for end in ends if end.error is not None]
     for config in itertools.chain(*failed):
         store.trial(config.trial_id).note_death("its worker died")
-    return [[config for config in pack if not store.trial(config.trial_id).has_record()] for pack in failed]
+    return failed, []
 
 
 def _name(trial: Any) -> str:
