@@ -22,7 +22,6 @@ from infomax_tune.errors import ConfigError, DataError
 
 MakeConfig = Callable[..., TrialConfig]
 
-GIVEN_DIR = os.environ.get(data.DATA_DIR_VARIABLE)
 WAY_OUT = r"--data-dir .*--set dataset=digits"
 
 
@@ -139,32 +138,6 @@ def test_the_batch_size_a_refusal_proposes_is_accepted(make_config: MakeConfig, 
         proposed = re.search(r"use (-?\d+)", str(caught.value))
         assert proposed
         check_batch_size(make_config(dataset=name, batch_size=int(proposed[1])))
-
-
-# ---- MNIST itself
-
-
-@pytest.fixture(scope="module")
-def mnist() -> Dataset:
-    if not GIVEN_DIR:
-        pytest.skip(f"needs the folder that holds MNIST/raw in ${data.DATA_DIR_VARIABLE}")
-    return data.load("mnist", Path(GIVEN_DIR))
-
-
-def test_mnist_is_60000_and_10000_images_of_784_pixels_in_0_to_1(mnist: Dataset) -> None:
-    assert SHAPES["mnist"] == Shape(60_000, 10_000, 784)
-    assert_is_well_formed(mnist, classes=10)
-    for part in (mnist.train, mnist.test):
-        assert part.min() == 0
-        assert part.max() == 1
-    assert mnist.train.mean() == pytest.approx(0.1307, abs=1e-4)
-
-
-def test_mnist_has_its_known_labels(mnist: Dataset) -> None:
-    assert mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
-    assert mnist.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert np.bincount(mnist.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 # ---- image sets that are missing or broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,6 +22,16 @@ def has_mnist() -> bool:
     not has_mnist(), reason="needs MNIST: give the folder that holds MNIST/raw as $INFOMAX_TUNE_DATA_DIR"
 )
 def test_the_whole_study_runs_on_mnist(tmp_path: Path) -> None:
+    """In one test with the data it runs on, so that without MNIST one test is skipped, and only that."""
+    mnist = data.load("mnist")
+    assert (mnist.train.shape, mnist.test.shape) == ((60_000, 784), (10_000, 784))
+    for part in (mnist.train, mnist.test):
+        assert (part.min(), part.max()) == (0, 1)
+    assert mnist.train.mean() == pytest.approx(0.1307, abs=1e-4)
+    assert mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(mnist.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
     out = tmp_path / "study"
     done = infomax_tune("sweep", "activation_study", "--set", "epochs=1", "--out", out)
     assert "180 trials: 180 done" in done.stdout
