@@ -85,11 +85,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 def other_schema(path: Path) -> None:
-    from infomax_tune import store
+    from infomax_tune import files
 
     content = json.loads(path.read_bytes()) | {"schema": 99}
     del content["sha256"]
-    path.write_text(json.dumps(content | {"sha256": store._digest(content)}))
+    path.write_text(json.dumps(content | {"sha256": files.digest(content)}))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

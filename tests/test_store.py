@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infomax_tune import columns, store
+from infomax_tune import columns, files
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.store import Checkpoint, Record, Store, TrialFolder
@@ -112,14 +112,14 @@ def json_equal(name: str, data: bytes, whole: bytes) -> bool:
 
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    store.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def crash(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", crash)
     with pytest.raises(StoreError, match="No space left"):
-        store.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
