@@ -112,6 +112,12 @@ class Store:
         """Leaves environment.json: where and how the sweep was last run."""
         write_json(self.root / "environment.json", environment)
 
+    def begun_by(self) -> str | None:
+        """The command that began the sweep, if environment.json tells."""
+        with contextlib.suppress(DamagedFileError):
+            return (read_json(self.root / "environment.json") or {}).get("command")
+        return None
+
     def note_environment(self, environment: Mapping[str, Any], fingerprint: str) -> None:
         """Leaves environments/<fingerprint>.json, which timings.csv names, unless it is there."""
         path = self.root / "environments" / f"{fingerprint}.json"

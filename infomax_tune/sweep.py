@@ -143,7 +143,9 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
         say(
             f"note: on {device} the last bits of a trial can depend on the pack it is trained in; on a CPU they do not."
         )
-    store.write_environment(described | {"command": shlex.join(sys.argv)})
+    command = shlex.join(sys.argv)
+    resumed = "resume" in sys.argv[1:2]  # the report tells the command that repeats the study, not the one that went on
+    store.write_environment(described | {"command": (store.begun_by() or command) if resumed else command})
     store.clear_stop()
     return _Job(datasets, store, options, How(device), say)
 
