@@ -1,9 +1,11 @@
-"""Names the analysis knows: the table's columns, and of each metric its label, direction and scale. Imports nothing."""
+"""Names the analysis knows: the table's columns, and of each metric its label, direction and scale. Imports only names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from infomax_tune import columns
 
 STATUSES = ("done", "diverged", "failed", "missing")
 """What can have become of a planned trial. Only `done` rows enter statistics; the others are counted and listed."""
@@ -32,7 +34,7 @@ TEXT_COLUMNS = ("trial_id", "status", "dataset", "activation", "head", "objectiv
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "softmax", "tanh", "softplus")
 """The order in which activations appear in every table and figure."""
 
-LOSS_TERMS = ("loss", "entropy", "tc", "wr")
+LOSS_TERMS = columns.TERMS
 
 BASELINE_COLUMNS = ("objective", "lambda_tc", "lambda_wr", "epochs")
 """What a baseline changes at once: `variance_only` also sets both lambdas to 0, `random` also sets epochs to 0."""

@@ -176,13 +176,13 @@ def _until_none_is_left(
         more, given_up = _fit(packs, job, interrupt, ended)
         failed += more
         suspects += given_up
+        if not given_up:
+            break
         known = {config.trial_id for pack in failed + suspects for config in pack}
         left = [
             [config for config in pack if not _is_done(config, job.store) and config.trial_id not in known]
             for pack in packs
         ]
-        if not given_up:
-            break
         packs = [pack for pack in left if pack]
     return failed, suspects
 
