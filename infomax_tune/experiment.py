@@ -30,18 +30,21 @@ from infomax_tune.training import EpochReport, TrialState, packs_agree, train
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not.
+    """Where a pack stands after an epoch: the means over its trials, and the status of each.
 
-    trial_epochs: the epochs behind all its trials together. finished: whether all have ended.
+    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
+    a trial trains, in the order of the pack. finished: whether all have ended.
     """
 
     epoch: int
     loss: float
     effective_rank: float
     trial_epochs: int
-    ended: int
-    diverged: int
-    finished: bool = False
+    statuses: list[str | None]
+
+    @property
+    def finished(self) -> bool:
+        return None not in self.statuses
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,15 @@ def train_pack(
     should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
     Raises whatever the training raises; the trials that had ended keep their records.
     """
+    ended = {
+        config.trial_id: record.status
+        for config, folder in zip(pack, folders, strict=True)
+        if (record := folder.read_record())
+    }
     trials = [
-        _begin(config, folder, warn) for config, folder in zip(pack, folders, strict=True) if not folder.has_record()
+        _begin(config, folder, warn)
+        for config, folder in zip(pack, folders, strict=True)
+        if config.trial_id not in ended
     ]
     if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
         how = dataclasses.replace(how, stacked=False)
@@ -105,7 +115,8 @@ def train_pack(
         members = list(group)
         for report, seconds in _timed(_reports(members, dataset, how)):
             _take(members, report, seconds / len(members), how)
-            on_epoch(_progress(members, trials, report.epoch))
+            now = ended | {trial.config.trial_id: trial.status for trial in trials}
+            on_epoch(_progress(members, trials, report.epoch, [now[config.trial_id] for config in pack]))
             if all(trial.status for trial in members):
                 break
             if should_stop():
@@ -262,21 +273,18 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
     trial.folder.write_record(record, trial.history, weights)
 
 
-def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int) -> Progress:
-    """The means over the trials that have just been trained, the counts over their whole pack."""
+def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[str | None]) -> Progress:
+    """The means over the trials that have just been trained, the epochs over all that are."""
 
     def mean(name: str) -> float:
         latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
         known = [value for value in latest if math.isfinite(value)]
         return sum(known) / len(known) if known else math.nan
 
-    statuses = [trial.status for trial in pack]
     return Progress(
         epoch=epoch,
         loss=mean("loss"),
         effective_rank=mean("effective_rank"),
         trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
-        ended=len(statuses) - statuses.count(None),
-        diverged=statuses.count("diverged"),
-        finished=None not in statuses,
+        statuses=list(statuses),
     )

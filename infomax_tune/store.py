@@ -48,6 +48,11 @@ class Store:
         """Where Tune keeps its own files; disposable."""
         return self.root / "ray"
 
+    @property
+    def ray_log(self) -> Path:
+        """Where all goes that Ray and other libraries print during a sweep."""
+        return self.root / "ray.log"
+
     def create(self) -> None:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
         try:
@@ -67,7 +72,7 @@ class Store:
         with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
             (self.root / "trials").rmdir()
             shutil.rmtree(self.root / "environments", ignore_errors=True)
-            for name in ("sweep.yaml", "environment.json", "stop", "lock"):
+            for name in ("sweep.yaml", "environment.json", "progress.json", "ray.log", "stop", "lock"):
                 (self.root / name).unlink(missing_ok=True)
             if root:
                 self.root.rmdir()
@@ -142,6 +147,20 @@ class Store:
         for pattern in (f".*{TEMPORARY}", f"trials/*/.*{TEMPORARY}", f"environments/.*{TEMPORARY}"):
             for leftover in self.root.glob(pattern):
                 leftover.unlink(missing_ok=True)
+
+    def write_progress(self, content: Mapping[str, Any]) -> None:
+        """Leaves progress.json, where the sweep stands, for `status` in another terminal. A disk that is full is no matter."""
+        with contextlib.suppress(StoreError):
+            write_json(self.root / "progress.json", content, durably=False)
+
+    def read_progress(self) -> dict[str, Any] | None:
+        """What a driver last told; None if none is at work, or what it told cannot be read."""
+        with contextlib.suppress(DamagedFileError):
+            return read_json(self.root / "progress.json")
+        return None
+
+    def clear_progress(self) -> None:
+        (self.root / "progress.json").unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, wherever they are, to leave checkpoints after their epochs and stop."""
@@ -256,7 +275,19 @@ class Store:
 _TABLES = ("results.csv", "results.parquet", "history.parquet", "timings.csv")
 
 
-_OWN_NAMES = {"trials", "lock", "stop", "ray", "environment.json", "environments", "analysis", "tensorboard", *_TABLES}
+_OWN_NAMES = {
+    "trials",
+    "lock",
+    "stop",
+    "ray",
+    "ray.log",
+    "environment.json",
+    "environments",
+    "progress.json",
+    "analysis",
+    "tensorboard",
+    *_TABLES,
+}
 
 
 _HOW_TO_MEND_SWEEP = (

@@ -30,7 +30,7 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     store = Store(Path(out))
     described = _described(how.device, threads)
     how = replace(how, environment=fingerprint(described))
-    latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, ended=0, diverged=0)
+    latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, statuses=[None] * len(pack))
     warnings: list[str] = []
 
     def report(progress: Progress) -> None:
@@ -46,7 +46,9 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
         if not store.stop_asked():
             train_pack(pack, folders, datasets[pack[0].data.dataset], how, report, store.stop_asked, warnings.append)
         if not latest.finished:  # stopped, or there was nothing left to train
-            tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
+            records = [folder.read_record() for folder in folders]
+            latest = replace(latest, statuses=[record.status if record else None for record in records])
+            tune.report(asdict(latest) | {"warnings": warnings})
     except Exception:
         trace = traceback.format_exc()
         for trial in pack:
