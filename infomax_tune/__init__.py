@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infomax_tune.errors import InfomaxTuneError
+from infomax_tune.errors import ConfigError, InfomaxTuneError
 
 if TYPE_CHECKING:
     from infomax_tune.api import Sweep, load_results, run, sweep
 
 __version__ = "0.1.0"
-__all__ = ["InfomaxTuneError", "Sweep", "__version__", "load_results", "run", "sweep"]
+__all__ = ["ConfigError", "InfomaxTuneError", "Sweep", "__version__", "load_results", "run", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
