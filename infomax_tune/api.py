@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 from collections import Counter
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from infomax_tune.estimate import Estimate
+
+logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # when Ray is imported in a notebook it advertises a package
 
 
 @dataclass(frozen=True)

@@ -236,6 +236,7 @@ def _fit(
             name="tune",
             storage_path=str(store.ray_folder.resolve()),
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # silent so; the one for notebooks would clear the cell's output
             stop=idle,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             callbacks=[Follow(job.tally, job.display, store, explain, ended), idle.watch],
