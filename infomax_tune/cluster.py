@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ray
@@ -30,8 +30,8 @@ _LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def cluster(options: Options, pool: ThreadPoolExecutor, log: Path) -> Iterator[int]:
-    """Joins or starts Ray; how many packs it can train at once. The pool shuts it down while the caller goes on.
+def cluster(options: Options, log: Path) -> Iterator[int]:
+    """Joins or starts Ray; how many packs it can train at once. Ends what it started.
 
     log: where Ray's own messages go; in it stands where it keeps what its workers print.
 
@@ -58,10 +58,11 @@ def cluster(options: Options, pool: ThreadPoolExecutor, log: Path) -> Iterator[i
     try:
         yield _slots(options)
     finally:
-        pool.submit(_end, messages)
+        _end(messages)
 
 
 def _end(messages: logging.Handler) -> None:
+    gc.collect()  # a reference to one of Ray's objects that is dropped after its end makes Ray end this process
     ray.shutdown()
     logging.getLogger("ray").removeHandler(messages)
     messages.close()

@@ -11,7 +11,6 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,15 +77,14 @@ def estimate(space: SearchSpace, store: Store, options: Options) -> Estimate:
         return Estimate(len(trials), len(trials), cells, 0, 0)
     begun = time.perf_counter()
     device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
-    with ThreadPoolExecutor(1) as pool:
-        with cluster(options, pool, Path(os.devnull)) as slots:
-            datasets = {name: data.load(name, options.data_dir) for name in sorted({c.data.dataset for c in missing})}
-            packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack_size)
-            at_once = min(slots, options.max_concurrent or slots, len(packs))
-            kinds: dict[_Kind, list[TrialConfig]] = {}
-            for pack in packs:
-                kinds.setdefault(_kind(pack[0]), pack)
-            costs, first = _measure(_choose(kinds), datasets, options, device, at_once)
+    with cluster(options, Path(os.devnull)) as slots:
+        datasets = {name: data.load(name, options.data_dir) for name in sorted({c.data.dataset for c in missing})}
+        packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack_size)
+        at_once = min(slots, options.max_concurrent or slots, len(packs))
+        kinds: dict[_Kind, list[TrialConfig]] = {}
+        for pack in packs:
+            kinds.setdefault(_kind(pack[0]), pack)
+        costs, first = _measure(_choose(kinds), datasets, options, device, at_once)
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
     seconds = [_pack_s(pack, _cost(pack[0], costs)) for pack in packs]

@@ -89,14 +89,14 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
     missing = [config for config in trials if findings[config.trial_id].record is None]
     tally = Tally(trials, {trial_id: finding.status for trial_id, finding in findings.items() if finding.record})
     interrupt = Interrupt(display.say, on_ask=store.ask_to_stop, on_leave=display.close)
-    # Ray takes seconds to start and one to stop: torch and the data are loaded meanwhile, and the tables written
-    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(store.clear_progress)
         stack.callback(display.close)
         if missing:
             display.show(tally.state())
-            loading = pool.submit(_load, missing, options)
-            with cluster(options, pool, store.ray_log) as slots, interrupt:
+            # Ray takes seconds to start: torch and the data are loaded meanwhile
+            loading = stack.enter_context(ThreadPoolExecutor(1)).submit(_load, missing, options)
+            with cluster(options, store.ray_log) as slots, interrupt:
                 packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack_size)
                 at_once = min(slots, options.max_concurrent or slots, len(packs))
                 display.say(
@@ -108,12 +108,13 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
                 _train_all(packs, job, interrupt)
-            store.clear_stop()
-            tally.phase = "writing the tables"
-            display.show(tally.state())
+                store.clear_stop()
+                tally.phase = "writing the tables"
+                display.show(tally.state())
+                results = store.write_tables(trials)  # before Ray, which might not end well, is ended
         else:
             store.write_sweep(space.as_dict())
-        results = store.write_tables(trials)
+            results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 

@@ -57,6 +57,18 @@ assert again.report.name == "report.html" and again.report.exists()
     assert command.tables(Path("python")) == command.tables(Path("command"))
 
 
+def test_sweep_after_sweep_in_one_process() -> None:
+    """As in a notebook. What is left of one Ray must not end the process in the next."""
+    program = f"""
+from infomax_tune import sweep
+for seed in (1, 2, 3, 4):
+    assert sweep("quickstart", settings={SMALL!r} | {{"seed": [seed]}}, out=f"{{seed}}", report=False, quiet=True).complete
+print("all four")
+"""
+    done = python(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all four\n", "")
+
+
 def test_run_gives_the_record_and_says_how_it_goes() -> None:
     said: list[str] = []
     record = run({"model": {"activation": "tanh"}, "dataset": "digits"}, settings={"epochs": 3}, say=said.append)
