@@ -23,6 +23,7 @@ from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
 from infomax_tune.store import Store
+from infomax_tune.tensorboard import mend, of_sweep
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _Job:
 
     datasets: dict[str, data.Dataset]
     store: Store
+    axes: list[str]
     options: Options
     how: How
     say: Callable[[str], None]
@@ -93,14 +95,16 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
                 packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack)
                 at_once = min(slots, len(packs))
                 say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time")
-                job = _prepare(loading.result(), store, options, say)
+                job = _prepare(loading.result(), store, space.further_axes(), options, say)
                 store.write_sweep(space.as_dict())
+                _mend_runs(space, store, say)
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
                 _train_all(packs, job, interrupt, total=len(trials))
             store.clear_stop()
         else:
             store.write_sweep(space.as_dict())
+            _mend_runs(space, store, say)
         results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
@@ -123,7 +127,15 @@ def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], N
     return missing
 
 
-def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, say: Callable[[str], None]) -> _Job:
+def _mend_runs(space: SearchSpace, store: Store, say: Callable[[str], None]) -> None:
+    """Sees to it that TensorBoard shows what the records say, each trial at its place."""
+    for problem in mend(store.runs_folder, of_sweep(space.trials(), store, space.further_axes())):
+        say(f"warning: {problem} TensorBoard will not show it.")
+
+
+def _prepare(
+    datasets: dict[str, data.Dataset], store: Store, axes: list[str], options: Options, say: Callable[[str], None]
+) -> _Job:
     """All that is the same for every pack. Raises EnvironmentDriftError under `strict_environment`."""
     from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
 
@@ -147,7 +159,7 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
     resumed = "resume" in sys.argv[1:2]  # the report tells the command that repeats the study, not the one that went on
     store.write_environment(described | {"command": (store.begun_by() or command) if resumed else command})
     store.clear_stop()
-    return _Job(datasets, store, options, How(device), say)
+    return _Job(datasets, store, axes, options, How(device), say)
 
 
 def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, total: int) -> None:
@@ -200,7 +212,12 @@ def _fit(
     options, store = job.options, job.store
     epochs = sum(config.training.epochs for pack in packs for config in pack)
     trainable = tune.with_parameters(
-        train_on_ray, datasets=job.datasets, out=str(store.root.resolve()), how=job.how, threads=options.threads
+        train_on_ray,
+        datasets=job.datasets,
+        out=str(store.root.resolve()),
+        axes=job.axes,
+        how=job.how,
+        threads=options.threads,
     )
 
     def explain(pack: dict[str, Any]) -> str:
