@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
@@ -36,6 +36,7 @@ from infomax_tune.errors import DamagedFileError, LockedError, ResourceError, St
 from infomax_tune.files import locked, write_atomically
 from infomax_tune.records import RUNS
 from infomax_tune.store import HistoryRow, Store, TrialFolder
+from infomax_tune.tiles import tiles
 
 PORT = 6006
 """TensorBoard's own."""
@@ -50,11 +51,6 @@ _OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z_]+-k\d
 _LARGEST = float(np.finfo(np.float32).max)
 """TensorBoard keeps float32."""
 _ONLY_AT_THE_END = tuple(name for name in columns.FINAL if name not in columns.HISTORY)
-_MOST_TILES = 256
-"""Units drawn at most: TensorBoard's checksum is slow, and nobody looks at more."""
-_GREY = 255
-_BLUE_TO_RED = bytes.fromhex("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f")
-"""ColorBrewer's RdBu, in which the report draws weights too."""
 
 
 class Run:
@@ -71,8 +67,13 @@ class Run:
         self._clock = 0.0
 
     def begin(self, history: Iterable[HistoryRow]) -> None:
-        """Replaces what is there by a run of the epochs so far."""
-        self._replace(self._opening(list(history), time.time()))
+        """Replaces what is there by a run of the epochs so far. It need not last: the trial that goes on begins it anew."""
+        self._clear()
+        data = _encode(self._opening(list(history), time.time()))
+        try:
+            self._path.write_bytes(data)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
     def add(self, row: HistoryRow) -> None:
         """Appends one epoch."""
@@ -102,10 +103,10 @@ class Run:
         except (KeyError, TypeError, ValueError):
             finished = time.time()
         weights = folder.read_weights() if "weights.safetensors" in record.files else None
-        history = folder.read_history().to_dict("records")
-        self._replace(
-            [*self._opening(history, finished), *self._ending(record.status, record.epoch, record.result, weights)]
-        )
+        events = self._opening(folder.read_history().to_dict("records"), finished)
+        events += self._ending(record.status, record.epoch, record.result, weights)
+        self._clear()
+        write_atomically(self._path, _encode(events))
 
     def _opening(self, history: Sequence[Mapping[Any, float]], now: float) -> list[Event]:
         """The settings, as the HParams page wants them, and the epochs so far; now: when the last of them ended."""
@@ -117,8 +118,6 @@ class Run:
             setattr(info.hparams[column], kind, flat[name])
         return [
             Event(wall_time=self._clock, file_version="brain.Event:2"),
-            # tells a TensorBoard that is watching to forget what it saw of this run
-            Event(wall_time=self._clock, session_log=SessionLog(status=SessionLog.START)),
             self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=info),
             *map(self._epoch, history),
         ]
@@ -147,8 +146,8 @@ class Run:
         event.summary.value.add(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
         return event
 
-    def _replace(self, events: Iterable[Event]) -> None:
-        # a later name than any before it: a TensorBoard that is watching goes on to it
+    def _clear(self) -> None:
+        """Makes room for a new event file. Its name is later than any before it: a TensorBoard that is watching reads it."""
         self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +156,6 @@ class Run:
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
         faults.point("tensorboard:removed")
-        write_atomically(self._path, _encode(events))
 
     def _append(self, events: Iterable[Event], *, durably: bool = False) -> None:
         data = _encode(events)
@@ -175,39 +173,6 @@ class Run:
             return  # somebody removed it while its trial was trained: `mend` makes it anew
         except OSError as error:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
-
-
-def tiles(weight: NDArray[np.float32]) -> tuple[bytes, int, int] | None:
-    """The units' weights as one picture, red positive and blue negative: (PNG, height, width).
-
-    weight: (K, D). Each unit is a tile of sqrt(D) x sqrt(D) pixels. All have one scale, symmetric about 0.
-    None where the inputs are no square image, or a weight is not finite.
-    """
-    k, d = weight.shape
-    side = math.isqrt(d)
-    if d < 16 or side * side != d or not np.isfinite(weight).all():
-        return None
-    from PIL import Image  # a trial needs it once, at its end
-
-    drawn = min(k, _MOST_TILES)
-    across = math.ceil(math.sqrt(drawn))
-    down = math.ceil(drawn / across)
-    shown = weight[:drawn].astype(np.float64)
-    shade = shown / (np.abs(shown).max() or 1.0)
-    page = np.full((down * across, side + 1, side + 1), _GREY, np.uint8)  # a line below each tile and at its right
-    page[:drawn, :side, :side] = np.rint((1 + shade) * (_GREY // 2)).reshape(drawn, side, side)
-    rows = page.reshape(down, across, side + 1, side + 1).transpose(0, 2, 1, 3)
-    pixels = rows.reshape(down * (side + 1), across * (side + 1))[:-1, :-1]
-
-    anchors = np.frombuffer(_BLUE_TO_RED, np.uint8).reshape(-1, 3)
-    places = np.linspace(0, len(anchors) - 1, _GREY)
-    colors = np.stack([np.interp(places, range(len(anchors)), channel) for channel in anchors.T], axis=1)
-    picture = Image.fromarray(pixels)
-    picture.putpalette([*np.rint(colors).astype(np.uint8).tobytes(), 128, 128, 128])
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    height, width = pixels.shape
-    return buffer.getvalue(), height, width
 
 
 def of_sweep(plan: Sequence[TrialConfig], store: Store, axes: Sequence[str]) -> list[tuple[TrialFolder, Run]]:
