@@ -19,7 +19,7 @@ from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.interrupt import EXIT_INTERRUPTED
 from infomax_tune.options import DEVICES, Options
 from infomax_tune.status import Look, watch
-from infomax_tune.store import Store
+from infomax_tune.store import Store, TrialFolder
 from search_spaces import SearchSpace
 
 EXIT_INCOMPLETE = 1
@@ -308,6 +308,34 @@ def analyze(
     written = analysis.analyze(out, output_dir)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
+
+
+@app.command(epilog=_examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
+def tensorboard(
+    out: Annotated[Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT")],
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="[default: the first free one from 6006 on]")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; 0.0.0.0 lets other machines look.")
+    ] = "localhost",
+) -> None:
+    """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
+    from infomax_tune import tensorboard as runs  # imports TensorBoard
+
+    store, alone = Store(out), TrialFolder(out)
+    if store.has_sweep() or not alone.has_config():
+        space = api.space_of(store)
+        trials = runs.of_sweep(space.trials(), store, space.further_axes())
+    else:
+        trials = runs.of_run(alone)
+    for problem in runs.mend_unless_busy(out, trials):
+        typer.echo(f"warning: {problem} TensorBoard will not show it.", err=True)
+    port = runs.free_port(host, port)
+    typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
+    typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{runs.VIEW}")
+    sys.stdout.flush()
+    runs.serve(store.runs_folder, host, port)
 
 
 @app.command(epilog=_examples("verify results/activation_study"))

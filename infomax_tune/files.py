@@ -32,7 +32,8 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
 
     Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then what it was.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    # not named after the file: TensorBoard reads whatever has "tfevents" in its name
+    temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
         with temporary.open("wb") as handle:
             handle.write(data[: len(data) // 2])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from infomax_tune import columns, documents
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.files import SCHEMA, TEMPORARY, digest, locked, read_csv, read_json, write_atomically, write_json
-from infomax_tune.records import Checkpoint, Finding, HistoryRow, Record, TrialFolder
+from infomax_tune.records import RUNS, Checkpoint, Finding, HistoryRow, Record, TrialFolder, run_path
 
 __all__ = ["Checkpoint", "Finding", "HistoryRow", "Record", "Store", "TrialFolder", "Verification"]
 
@@ -35,7 +35,7 @@ class Verification:
 
 
 class Store:
-    """An output folder: sweep.yaml, trials/, the tables, timings.csv, environment.json, lock, ray/."""
+    """An output folder: sweep.yaml, trials/, the tables, timings.csv, environment.json, lock, tensorboard/, ray/."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,6 +52,15 @@ class Store:
     def ray_log(self) -> Path:
         """Where all goes that Ray and other libraries print during a sweep."""
         return self.root / "ray.log"
+
+    @property
+    def runs_folder(self) -> Path:
+        """What TensorBoard reads: one run a trial."""
+        return self.root / RUNS
+
+    def run_folder(self, config: TrialConfig, axes: Iterable[str]) -> Path:
+        """Where TensorBoard finds a trial; axes: what the sweep's trials differ in, see `run_path`."""
+        return self.runs_folder / run_path(config, axes)
 
     def create(self) -> None:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
@@ -144,7 +153,12 @@ class Store:
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
-        for pattern in (f".*{TEMPORARY}", f"trials/*/.*{TEMPORARY}", f"environments/.*{TEMPORARY}"):
+        for pattern in (
+            f".*{TEMPORARY}",
+            f"trials/*/.*{TEMPORARY}",
+            f"environments/.*{TEMPORARY}",
+            f"{RUNS}/**/.*{TEMPORARY}",
+        ):
             for leftover in self.root.glob(pattern):
                 leftover.unlink(missing_ok=True)
 
@@ -285,7 +299,7 @@ _OWN_NAMES = {
     "environments",
     "progress.json",
     "analysis",
-    "tensorboard",
+    RUNS,
     *_TABLES,
 }
 

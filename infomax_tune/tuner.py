@@ -26,6 +26,7 @@ from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
 from infomax_tune.progress import Tally
 from infomax_tune.store import Finding, Store
+from infomax_tune.tensorboard import mend, of_sweep
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class _Job:
 
     datasets: dict[str, data.Dataset]
     store: Store
+    axes: list[str]
     options: Options
     how: How
     display: Display
@@ -103,8 +105,9 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                     f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time"
                 )
                 tally.slots, tally.phase = at_once, "training"
-                job = _prepare(loading.result(), store, options, display, tally)
+                job = _prepare(loading.result(), store, space.further_axes(), options, display, tally)
                 store.write_sweep(space.as_dict())
+                _mend_runs(space, store, display)
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
                 _train_all(packs, job, interrupt)
@@ -114,6 +117,7 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                 results = store.write_tables(trials)  # before Ray, which might not end well, is ended
         else:
             store.write_sweep(space.as_dict())
+            _mend_runs(space, store, display)
             results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
@@ -132,7 +136,20 @@ def _findings(trials: Sequence[TrialConfig], store: Store, display: Display) -> 
     return findings
 
 
-def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, display: Display, tally: Tally) -> _Job:
+def _mend_runs(space: SearchSpace, store: Store, display: Display) -> None:
+    """Sees to it that TensorBoard shows what the records say, each trial at its place."""
+    for problem in mend(store.runs_folder, of_sweep(space.trials(), store, space.further_axes())):
+        display.warn(f"warning: {problem} TensorBoard will not show it.")
+
+
+def _prepare(
+    datasets: dict[str, data.Dataset],
+    store: Store,
+    axes: list[str],
+    options: Options,
+    display: Display,
+    tally: Tally,
+) -> _Job:
     """All that is the same for every pack. Raises EnvironmentDriftError under `strict_environment`."""
     from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
 
@@ -156,7 +173,7 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
     resumed = "resume" in sys.argv[1:2]  # the report tells the command that repeats the study, not the one that went on
     store.write_environment(described | {"command": (store.begun_by() or command) if resumed else command})
     store.clear_stop()
-    return _Job(datasets, store, options, How(device), display, tally)
+    return _Job(datasets, store, axes, options, How(device), display, tally)
 
 
 def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt) -> None:
@@ -207,7 +224,12 @@ def _fit(
 
     options, store = job.options, job.store
     trainable = tune.with_parameters(
-        train_on_ray, datasets=job.datasets, out=str(store.root.resolve()), how=job.how, threads=options.threads
+        train_on_ray,
+        datasets=job.datasets,
+        out=str(store.root.resolve()),
+        axes=job.axes,
+        how=job.how,
+        threads=options.threads,
     )
 
     def explain(pack: Sequence[TrialConfig]) -> str:

@@ -107,7 +107,8 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     cut(trial(out) / "record.json")
     flip(next(out.glob("trials/tanh-k16-s2-*")) / "weights.safetensors")
     (out / "results.csv").write_text("nonsense")
-    (out / "trials" / trial(out).name / ".record.json.0123.tmp").write_text("left over")
+    (out / "trials" / trial(out).name / ".0123.tmp").write_text("left over")
+    (out / "tensorboard/tanh/k16/seed1/.4567.tmp").write_text("left over")
     done = infomax_tune("resume", out)
     assert done.stderr.count("warning:") == 2
     assert "2 of 2 trials to train" in done.stdout

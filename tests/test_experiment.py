@@ -188,7 +188,8 @@ def test_run_alone_gives_the_numbers_of_the_pack_and_leaves_everything(
     run_alone(pack[1], alone)
     assert numbers(alone) == numbers(folders(tmp_path / "pack", pack)[1])
     names = {path.name for path in alone.path.iterdir()}
-    assert names == {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
+    files = {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
+    assert names == files | {"tensorboard"}
 
 
 def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[TrialConfig]) -> None:
