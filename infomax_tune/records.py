@@ -73,6 +73,13 @@ class TrialFolder:
     def has_record(self) -> bool:
         return (self.path / "record.json").exists()
 
+    def record_digest(self) -> str | None:
+        """The sha256 of the record's file; None if there is none. It is another one if the trial is trained again."""
+        try:
+            return hashlib.sha256((self.path / "record.json").read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return None
+
     def refuse_strangers(self) -> None:
         """Raises StoreError if this is no folder, or one that holds no record but something that is not a trial's."""
         try:
