@@ -19,7 +19,7 @@ from infomax_tune.config import read_config, read_overrides
 from infomax_tune.data import check_batch_size
 from infomax_tune.errors import ConfigError, DataError, InfomaxTuneError, ResourceError, unknown
 from infomax_tune.interrupt import EXIT_INTERRUPTED
-from infomax_tune.options import DEVICES, Options
+from infomax_tune.options import DEVICES, Options, problems_of_loggers
 from infomax_tune.store import Store, TrialFolder
 from search_spaces import SearchSpace
 
@@ -52,6 +52,10 @@ MaxConcurrent = Annotated[int | None, typer.Option(help="Packs trained at once, 
 MaxFailures = Annotated[int, typer.Option(help="How often a pack whose worker dies or raises is tried again.")]
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to go on under other versions, CPU or threads.")
+]
+Logger = Annotated[
+    list[str] | None,
+    typer.Option("--logger", metavar="NAME", help="Log every trial to mlflow, wandb, csv or json too; repeatable."),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
@@ -139,11 +143,21 @@ def sweep(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    logger: Logger = None,
     no_report: NoReport = False,
 ) -> None:
     """Train every trial of a search space that has no record yet, and assemble the results table."""
     options = _options(
-        pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device, max_failures, strict_environment
+        pack,
+        cpus_per_pack,
+        gpus_per_pack,
+        address,
+        max_concurrent,
+        data_dir,
+        device,
+        max_failures,
+        strict_environment,
+        logger,
     )
     base = _read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
@@ -170,11 +184,21 @@ def resume(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    logger: Logger = None,
     no_report: NoReport = False,
 ) -> None:
     """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
     options = _options(
-        pack, cpus_per_pack, gpus_per_pack, address, max_concurrent, data_dir, device, max_failures, strict_environment
+        pack,
+        cpus_per_pack,
+        gpus_per_pack,
+        address,
+        max_concurrent,
+        data_dir,
+        device,
+        max_failures,
+        strict_environment,
+        logger,
     )
     store = Store(out)
     _train(_space_of(store), store, options, report=not no_report)
@@ -325,6 +349,7 @@ def _options(
     device: str | None,
     max_failures: int,
     strict_environment: bool,
+    loggers: list[str] | None,
 ) -> Options:
     """The options of a sweep, checked: every mistake at once."""
     problems = []
@@ -340,6 +365,7 @@ def _options(
         problems.append(unknown("--device", device, DEVICES))
     if max_failures < 0:
         problems.append(f"--max-failures: must be 0 or more, got {max_failures}")
+    problems += problems_of_loggers(loggers or [])
     if problems:
         raise ConfigError("\n".join(problems))
     return Options(
@@ -352,6 +378,7 @@ def _options(
         device,
         max_failures,
         strict_environment,
+        tuple(dict.fromkeys(loggers or ())),
     )
 
 
@@ -360,7 +387,9 @@ def _as_words(options: Options, *, report: bool) -> list[str]:
     words: list[str] = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value != field.default:
+        if field.name == "loggers":
+            words += [word for name in value for word in ("--logger", name)]
+        elif value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words if report else [*words, "--no-report"]
 

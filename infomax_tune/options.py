@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infomax_tune.errors import unknown
+
 DEVICES = ("cpu", "cuda", "mps")
+LOGGERS: dict[str, tuple[str, ...]] = {
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
+    "csv": (),
+    "json": (),
+}
+"""The trackers that trials can be handed to, each with the packages it needs, which come with the extra of its name."""
+
+
+def problems_of_loggers(loggers: Sequence[str]) -> list[str]:
+    """What is wrong with the values of --logger: a name that is unknown, a package that is not installed."""
+    problems = []
+    for name in loggers:
+        if name not in LOGGERS:
+            problems.append(unknown("--logger", name, LOGGERS))
+            continue
+        missing = [package for package in LOGGERS[name] if importlib.util.find_spec(package) is None]
+        if missing:
+            *others, last = missing
+            packages = f"packages {', '.join(others)} and {last}" if others else f"package {last}"
+            problems.append(f"--logger {name} needs the {packages}: pip install 'infomax-tune[{name}]'")
+    return problems
 
 
 @dataclass(frozen=True)
@@ -16,6 +42,7 @@ class Options:
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.
     device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
     worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
+    loggers: the trackers, of `LOGGERS`, that every finished trial is handed to.
     """
 
     pack: int | None = None
@@ -27,6 +54,7 @@ class Options:
     device: str | None = None
     max_failures: int = 2
     strict_environment: bool = False
+    loggers: tuple[str, ...] = ()
 
     @property
     def threads(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import shlex
@@ -19,6 +20,7 @@ from infomax_tune.callbacks import Extent, ProgressLines, StopWhenIdle
 from infomax_tune.cluster import cluster
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, EnvironmentDriftError
+from infomax_tune.handover import HandOver
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
@@ -50,6 +52,7 @@ class _Job:
     options: Options
     how: How
     say: Callable[[str], None]
+    callbacks: Sequence[tune.Callback] = ()
     traced: list[bool] = field(default_factory=list)
     """Not empty once a traceback was shown."""
 
@@ -85,6 +88,7 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
     store.tidy()
     missing = _missing(trials, store, say)
     interrupt = Interrupt(say, on_ask=store.ask_to_stop)
+    handover = HandOver(space.name, trials, store, options.loggers, say)
     # Ray takes seconds to start and one to stop: torch and the data are loaded meanwhile, and the tables written
     with ThreadPoolExecutor(1) as pool:
         if missing:
@@ -93,14 +97,17 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
                 packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack)
                 at_once = min(slots, len(packs))
                 say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time")
-                job = _prepare(loading.result(), store, options, say)
+                job = dataclasses.replace(_prepare(loading.result(), store, options, say), callbacks=handover.callbacks)
                 store.write_sweep(space.as_dict())
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
-                _train_all(packs, job, interrupt, total=len(trials))
+                with handover.at_work(lambda: interrupt.asked):
+                    _train_all(packs, job, interrupt, total=len(trials))
             store.clear_stop()
         else:
             store.write_sweep(space.as_dict())
+            with cluster(options, pool) if handover.needs_ray() else contextlib.nullcontext(), handover.at_work():
+                pass
         results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
@@ -230,6 +237,7 @@ def _fit(
             callbacks=[
                 ProgressLines(Extent(ended + sum(map(len, packs)), ended, epochs), explain, job.say),
                 idle.watch,
+                *job.callbacks,
             ],
         ),
     )
