@@ -1,6 +1,32 @@
-"""infomax-tune: how does the activation function of a layer change what it learns?"""
+"""infomax-tune: how does the activation function of a layer change what it learns?
 
-from infomax_tune.errors import InfomaxTuneError
+from infomax_tune import load_results, run, sweep
+
+sweep("quickstart", out="results/quickstart")
+table = load_results("results/quickstart")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from infomax_tune.errors import ConfigError, InfomaxTuneError
+
+if TYPE_CHECKING:
+    from infomax_tune.api import Sweep, load_results, run, sweep
 
 __version__ = "0.1.0"
-__all__ = ["InfomaxTuneError", "__version__"]
+__all__ = ["ConfigError", "InfomaxTuneError", "Sweep", "__version__", "load_results", "run", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the functions when they are first used: torch and Ray take seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from infomax_tune import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,60 +1,113 @@
-"""What Tune tells while it runs: progress for people, and when it may stop."""
+"""What Tune tells while it runs: progress for people and for `status`, and when it may stop."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
 
-QUIET_S = 2.0
-"""Seconds between two progress lines, at least."""
+from infomax_tune.config import TrialConfig
+from infomax_tune.display import Display, spans
+from infomax_tune.packs import from_pack
+from infomax_tune.progress import Tally
+from infomax_tune.store import Store
+
+_SHOW_S, _LEAVE_S = 0.25, 1.0
+"""Seconds between two looks at the display, and between two notes in the store, at least."""
 
 
-@dataclass(frozen=True)
-class Extent:
-    """What there is to do. total, ended: trials of the sweep, and those that had ended; epochs: trial-epochs to train."""
+class Follow(tune.Callback):
+    """Counts packs as they begin, report and end; shows where the sweep stands, and leaves it in the store.
 
-    total: int
-    ended: int
-    epochs: int
-
-
-class ProgressLines(tune.Callback):
-    """Says how many trials have ended and what share of the epochs is behind, as packs report; failures at once.
-
-    explain: why a pack failed.
+    explain: why a pack failed. ended: the status of those trials that have a record.
     """
 
-    def __init__(self, extent: Extent, explain: Callable[[dict[str, Any]], str], say: Callable[[str], None]) -> None:
-        self._extent = extent
-        self._explain = explain
-        self._say = say
-        self._packs: dict[str, dict[str, Any]] = {}
-        self._begun = time.monotonic()
-        self._last = float("-inf")
+    def __init__(
+        self,
+        tally: Tally,
+        display: Display,
+        store: Store,
+        explain: Callable[[Sequence[TrialConfig]], str],
+        ended: Callable[[Sequence[TrialConfig]], Mapping[str, str]],
+    ) -> None:
+        self._tally, self._display, self._store = tally, display, store
+        self._explain, self._ended = explain, ended
+        self._shown = self._left = float("-inf")
+
+    def __reduce__(self) -> Any:
+        return _not_kept()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        pack = from_pack(trial.config["pack"])
+        self._tally.begin(trial.trial_id, pack)
+        self._display.detail(f"begins: {_name(pack)}")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._packs[trial.trial_id] = result
+        self._tally.report(trial.trial_id, result)
         for warning in result.get("warnings") or []:
-            self._say(f"warning: {warning}")
-        self._line()
+            self._display.warn(f"warning: {warning}")
+        self._tell()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._tally.end(trial.trial_id)
+        self._display.detail(f"ended: {_name(from_pack(trial.config['pack']))}")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        pack = from_pack(trial.config["pack"])
+        self._display.warn(f"{_name(pack)} failed, and is tried again: {self._explain(pack)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._say(f"{trial} failed: {self._explain(trial.config['pack'])}")
+        pack = from_pack(trial.config["pack"])
+        self._tally.end(trial.trial_id, self._ended(pack))
+        self._display.warn(f"{_name(pack)} failed: {self._explain(pack)}")
 
-    def _line(self) -> None:
-        ended = self._extent.ended + sum(result["ended"] for result in self._packs.values())
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._tell()
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self._tell(at_once=True)
+
+    def _tell(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if now - self._last >= QUIET_S or ended == self._extent.total:
-            self._last = now
-            epochs = sum(result["trial_epochs"] for result in self._packs.values())
-            share = 100 * epochs // max(self._extent.epochs, 1)
-            self._say(f"{ended}/{self._extent.total} trials  {share}% of the epochs  {now - self._begun:.0f} s")
+        if at_once or now - self._shown >= _SHOW_S:
+            state = self._tally.state()
+            self._display.show(state)
+            self._shown = now
+            if at_once or now - self._left >= _LEAVE_S:
+                self._store.write_progress(state.as_dict())
+                self._left = now
+
+
+def _name(pack: Sequence[TrialConfig]) -> str:
+    return f"{pack[0].cell}, {'seeds' if len(pack) > 1 else 'seed'} {spans([config.training.seed for config in pack])}"
+
+
+def _not_kept() -> Any:
+    """Tune pickles what it is given, to resume from it. A sweep resumes from its store: these have nothing to keep."""
+    return tune.Callback, ()
+
+
+class Offer(tune.Callback):
+    """Offers a pack's trials to whom the finished ones go, whenever more of them have ended."""
+
+    def __init__(self, offer: Callable[[Sequence[TrialConfig]], None]) -> None:
+        self._offer = offer
+        self._ended: dict[str, int] = {}
+
+    def __reduce__(self) -> Any:
+        return _not_kept()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        ended = len(result["statuses"]) - result["statuses"].count(None)
+        if ended > self._ended.get(trial.trial_id, 0):
+            self._ended[trial.trial_id] = ended
+            self._offer(from_pack(trial.config["pack"]))
 
 
 class StopWhenIdle(tune.Stopper):
@@ -66,6 +119,9 @@ class StopWhenIdle(tune.Stopper):
     def __init__(self, asked: Callable[[], bool]) -> None:
         self._asked = asked
         self.watch = _UnderWay(asked)
+
+    def __reduce__(self) -> Any:
+        return _not_kept()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
@@ -80,6 +136,9 @@ class _UnderWay(tune.Callback):
     def __init__(self, asked: Callable[[], bool]) -> None:
         self._asked = asked
         self.packs: dict[str, dict[str, Any]] = {}
+
+    def __reduce__(self) -> Any:
+        return _not_kept()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if not self._asked():

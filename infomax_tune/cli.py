@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import search_spaces
-from infomax_tune import __version__, documents
-from infomax_tune.config import read_config, read_overrides
-from infomax_tune.data import check_batch_size
-from infomax_tune.errors import ConfigError, DataError, InfomaxTuneError, ResourceError, unknown
+from infomax_tune import __version__, api, documents
+from infomax_tune.config import NAMES, read_config, read_overrides
+from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.interrupt import EXIT_INTERRUPTED
-from infomax_tune.options import DEVICES, Options, problems_of_loggers
+from infomax_tune.options import DEVICES, Options
+from infomax_tune.status import Look, watch
 from infomax_tune.store import Store, TrialFolder
 from search_spaces import SearchSpace
 
 EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
 
+_EXIT_CODES = (
+    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found something; "
+    "2 bad input; 130 stopped."
+)
+
 app = typer.Typer(
     name="infomax-tune",
     help="How does the activation function of a layer change what it learns? Sweeps of single-layer InfoMax networks on Ray Tune.",
-    epilog="Exit codes: 0 all done, 1 trials are failed or missing, 2 bad input, 130 interrupted.",
+    epilog=_EXIT_CODES,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -37,11 +41,36 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  infomax-tune {line}" for line in lines)
+
+
+def _complete_space(incomplete: str) -> list[str]:
+    files = [str(path) for path in Path().glob(f"{incomplete}*.y*ml")]
+    return [name for name in search_spaces.bundled() if name.startswith(incomplete)] + files
+
+
+def _complete_setting(incomplete: str) -> list[str]:
+    shorts = [f"{name.split('.')[1]}=" for name in NAMES]
+    return [name for name in shorts if name.startswith(incomplete)]
+
+
+def _complete_device(incomplete: str) -> list[str]:
+    return [name for name in DEVICES if name.startswith(incomplete)]
+
+
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]", autocompletion=_complete_device
+    ),
+]
 Pack = Annotated[str, typer.Option(help="Seeds trained together: auto, or a number; 1 is one Ray trial a seed.")]
 CpusPerPack = Annotated[float, typer.Option(help="CPUs a pack occupies; also its threads.")]
 GpusPerPack = Annotated[float, typer.Option(help="GPUs a pack occupies; a fraction lets several share one.")]
@@ -58,6 +87,11 @@ Logger = Annotated[
     typer.Option("--logger", metavar="NAME", help="Log every trial to mlflow, wandb, csv or json too; repeatable."),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Train nothing; say what there is to train and about what it takes.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each pack as it begins and ends.")]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
 
 
@@ -85,11 +119,19 @@ def _infomax_tune(
     pass
 
 
-@app.command(epilog="Example: infomax-tune run activation=tanh dataset=digits epochs=20 --out results/tanh")
+@app.command(
+    epilog=_examples(
+        "run activation=tanh dataset=digits epochs=20 --out results/tanh", "run results/tanh/config.yaml lr=1e-2"
+    )
+)
 def run(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CONFIG.yaml] [KEY=VALUE]...", help="A config file, then settings over it."),
+        typer.Argument(
+            metavar="[CONFIG.yaml] [KEY=VALUE]...",
+            help="A config file, then settings over it.",
+            autocompletion=_complete_setting,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<trial id>]")] = None,
     data_dir: DataDir = None,
@@ -99,20 +141,12 @@ def run(
     files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
         raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
-    document = _read_document(Path(files[0])) if files else documents.Document({}, "")
+    document = api.read_document(Path(files[0])) if files else documents.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     _print_notes(notes)
-    if device not in (None, *DEVICES):
-        raise ConfigError(unknown("--device", device, DEVICES))
-    _require_device(device)
-    folder = out or Path("results") / config.trial_id
-    trial = TrialFolder(folder)
-    trial.refuse_strangers()
-
-    from infomax_tune.experiment import run_alone  # imports torch
-
+    folder = out or api.default_out(config)
     try:
-        record = run_alone(config, trial, data_dir=data_dir, device=device or "cpu", say=typer.echo)
+        record = api.run_config(config, out=folder, data_dir=data_dir, device=device or "cpu", say=typer.echo)
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
         command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder), *where])
@@ -123,16 +157,33 @@ def run(
     typer.echo(f"{record.status} after {record.epoch} epochs: {folder}")
 
 
-@app.command(epilog="Example: infomax-tune sweep activation_study --set epochs=20 --out results/short")
+@app.command(
+    epilog=_examples(
+        "sweep activation_study",
+        "sweep activation_study --dry-run",
+        "sweep quickstart --set 'seed={range: [1, 20]}' --set epochs=50 --out results/more",
+        "sweep my_study.yaml --config base.yaml --max-concurrent 4",
+    )
+)
 def sweep(
     space: Annotated[
-        str, typer.Argument(metavar="SPACE", help="A bundled search space (see `spaces`) or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="SPACE",
+            help="A bundled search space (see `spaces`) or a YAML file.",
+            autocompletion=_complete_space,
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<space>]")] = None,
     config: Annotated[Path | None, typer.Option(help="A base config, under the space's own settings.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting over the space's; repeatable. A list is an axis."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting over the space's; repeatable. A list is an axis.",
+            autocompletion=_complete_setting,
+        ),
     ] = None,
     pack: Pack = "auto",
     cpus_per_pack: CpusPerPack = 1,
@@ -145,10 +196,13 @@ def sweep(
     strict_environment: StrictEnvironment = False,
     logger: Logger = None,
     no_report: NoReport = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train every trial of a search space that has no record yet, and assemble the results table."""
-    options = _options(
-        pack,
+    options = Options(
+        _pack(pack),
         cpus_per_pack,
         gpus_per_pack,
         address,
@@ -157,9 +211,9 @@ def sweep(
         device,
         max_failures,
         strict_environment,
-        logger,
+        tuple(logger or ()),
     )
-    base = _read_document(config) if config else None
+    base = api.read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
     try:
         loaded, notes = search_spaces.load(space, config=base, overrides=overrides)
@@ -169,10 +223,10 @@ def sweep(
         raise ConfigError("\n".join(problems))
     _print_notes(notes)
     store = Store(out or Path("results") / Path(space).stem)
-    _train(loaded, store, options, report=not no_report)
+    _train(loaded, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
 
-@app.command(epilog="Example: infomax-tune resume results/activation_study")
+@app.command(epilog=_examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"))
 def resume(
     out: Folder,
     pack: Pack = "auto",
@@ -186,10 +240,13 @@ def resume(
     strict_environment: StrictEnvironment = False,
     logger: Logger = None,
     no_report: NoReport = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
-    options = _options(
-        pack,
+    options = Options(
+        _pack(pack),
         cpus_per_pack,
         gpus_per_pack,
         address,
@@ -198,44 +255,57 @@ def resume(
         device,
         max_failures,
         strict_environment,
-        logger,
+        tuple(logger or ()),
     )
     store = Store(out)
-    _train(_space_of(store), store, options, report=not no_report)
+    space = api.space_of(store)
+    _train(space, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
 
-@app.command(epilog="Example: infomax-tune results results/activation_study")
+@app.command(epilog=_examples("results results/activation_study"))
 def results(out: Folder) -> None:
     """Assemble results.csv, results.parquet, history.parquet and timings.csv from the records there are."""
     store = Store(out)
-    table = store.write_tables(_space_of(store).trials())
+    table = store.write_tables(api.space_of(store).trials())
     _print_counts(Counter(table["status"]))
     typer.echo(f"results: {out / 'results.csv'}")
 
 
-@app.command(epilog="Example: infomax-tune status results/activation_study")
-def status(out: Folder) -> None:
-    """Count the trials that are done, diverged, failed, damaged and missing, by cell."""
+@app.command(
+    epilog=_examples(
+        "status results/activation_study", "status results/activation_study --watch", "status results/short --json"
+    )
+)
+def status(
+    out: Folder,
+    watch_: Annotated[bool, typer.Option("--watch", "-w", help="Look again until the sweep has ended.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two looks, with --watch.", min=0.1)] = 2.0,
+    json_: Annotated[bool, typer.Option("--json", help="For scripts: one JSON object a look, on a line.")] = False,
+) -> None:
+    """Count the trials that are done, diverged, failed, damaged, running and left, by cell; also while the sweep runs."""
     store = Store(out)
-    trials = _space_of(store).trials()
-    findings = store.find(trials)
-    statuses = ("done", "diverged", "failed", "damaged", "missing")
-    cells: dict[str, Counter[str]] = {}
-    for trial in trials:
-        cells.setdefault(trial.cell, Counter())[findings[trial.trial_id].status] += 1
-    width = max(map(len, cells))
-    typer.echo(f"{'cell':{width}}" + "".join(f"{name:>10}" for name in statuses))
-    total: Counter[str] = Counter()
-    for cell, counts in cells.items():
-        typer.echo(f"{cell:{width}}" + "".join(f"{counts[name]:>10}" for name in statuses))
-        total += counts
-    typer.echo(f"{'all':{width}}" + "".join(f"{total[name]:>10}" for name in statuses))
-    for trial_id, finding in findings.items():
-        if finding.problem:
-            typer.echo(f"{trial_id}: {finding.status}: {finding.problem}")
+    look = Look(store, api.space_of(store))
+    if json_:
+        for found in watch(look, every) if watch_ else [look()]:
+            typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+        return
+    from infomax_tune import display  # rich
+
+    if watch_:
+        try:
+            display.show_statuses(watch(look, every))
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    else:
+        found = look()
+        typer.echo("\n".join(found.lines()))
+        if found.driver:
+            typer.echo(f"{display.headline(found.driver)}  (host {found.driver.host}, pid {found.driver.pid})")
 
 
-@app.command(epilog="Example: infomax-tune analyze results/activation_study --output-dir talk/figures")
+@app.command(
+    epilog=_examples("analyze results/activation_study", "analyze results/activation_study --output-dir talk/figures")
+)
 def analyze(
     out: Folder,
     output_dir: Annotated[Path | None, typer.Option(help="Where to write. [default: OUT/analysis]")] = None,
@@ -248,11 +318,39 @@ def analyze(
     typer.echo(f"report: {written.report}")
 
 
-@app.command(epilog="Example: infomax-tune verify results/activation_study")
+@app.command(epilog=_examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
+def tensorboard(
+    out: Annotated[Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT")],
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="[default: the first free one from 6006 on]")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; 0.0.0.0 lets other machines look.")
+    ] = "localhost",
+) -> None:
+    """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
+    from infomax_tune import tensorboard as runs  # imports TensorBoard
+
+    store, alone = Store(out), TrialFolder(out)
+    if store.has_sweep() or not alone.has_config():
+        space = api.space_of(store)
+        trials = runs.of_sweep(space.trials(), store, space.further_axes())
+    else:
+        trials = runs.of_run(alone)
+    for problem in runs.mend_unless_busy(out, trials):
+        typer.echo(f"warning: {problem} TensorBoard will not show it.", err=True)
+    port = runs.free_port(host, port)
+    typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
+    typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{runs.VIEW}")
+    sys.stdout.flush()
+    runs.serve(store.runs_folder, host, port)
+
+
+@app.command(epilog=_examples("verify results/activation_study"))
 def verify(out: Folder) -> None:
     """Check every file in a sweep's folder; exit code 1 if any is damaged or the tables are not what the records say."""
     store = Store(out)
-    report = store.verify(_space_of(store).trials())
+    report = store.verify(api.space_of(store).trials())
     for line in report.notes:
         typer.echo(f"note: {line}")
     for line in report.damage:
@@ -262,7 +360,7 @@ def verify(out: Folder) -> None:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-@app.command(epilog="Example: infomax-tune selfcheck")
+@app.command(epilog=_examples("selfcheck"))
 def selfcheck() -> None:
     """Train a few steps alone and in packs, and say whether the bits agree on this machine; exit code 1 if not."""
     from infomax_tune.selfcheck import check  # imports torch
@@ -281,7 +379,7 @@ def selfcheck() -> None:
     typer.echo("Every trial came out bit for bit as if alone.")
 
 
-@app.command()
+@app.command(epilog=_examples("spaces"))
 def spaces() -> None:
     """List the search spaces that come with infomax-tune, with the number of their trials."""
     for name in search_spaces.bundled():
@@ -289,100 +387,36 @@ def spaces() -> None:
         typer.echo(f"{name:20} {len(space.trials()):>5} trials  {space.description}")
 
 
-def _train(space: SearchSpace, store: Store, options: Options, *, report: bool) -> None:
-    from infomax_tune import sweep as sweeps  # imports Ray and torch
-
-    again = shlex.join(["infomax-tune", "resume", str(store.root), *_as_words(options, report=report)])
-    for config in space.trials():
-        check_batch_size(config)
-    if options.address is None:
-        _require_device(options.device)
-    with _folder(store):
-        try:
-            outcome = sweeps.run(space, store, options, typer.echo)
-        except KeyboardInterrupt:
-            typer.echo(f"stopped; to go on: {again}", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-    _print_counts(outcome.counts)
-    typer.echo(f"results: {store.root / 'results.csv'}")
-    if report and not outcome.interrupted and outcome.counts["done"]:
-        _report(store)
+def _train(
+    space: SearchSpace, store: Store, options: Options, *, report: bool, dry_run: bool, quiet: bool, verbose: bool
+) -> None:
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose: give one of them.")
+    if dry_run:
+        typer.echo("\n".join(api.estimate(space, store, options).lines()))
+        return
+    words = [*_as_words(options), *(word for word, given in (("--no-report", not report), ("--quiet", quiet)) if given)]
+    again = shlex.join(["infomax-tune", "resume", str(store.root), *words])
+    try:
+        outcome = api.train(space, store, options, report=report, quiet=quiet, verbose=verbose)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; to go on: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not quiet:
+        _print_counts(outcome.counts)
+        typer.echo(f"results: {store.root / 'results.csv'}")
+        if outcome.report:
+            typer.echo(f"report: {outcome.report}")
     if not outcome.complete:
         typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
 
 
-def _report(store: Store) -> None:
-    """Ends a sweep with its report; a sweep is no worse for a report that failed."""
-    if store.report_is_current():
-        typer.echo(f"report: {store.root / 'analysis' / 'report.html'}")
-        return
-    import analysis  # imports pandas, scipy and matplotlib
-
-    try:
-        typer.echo(f"report: {analysis.analyze(store.root).report}")
-    except Exception as error:  # noqa: BLE001 - the records are safe, whatever it is
-        typer.echo(f"no report: {error}; try again with: infomax-tune analyze {shlex.quote(str(store.root))}", err=True)
+def _pack(text: str) -> int | str:
+    return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
-@contextlib.contextmanager
-def _folder(store: Store) -> Iterator[None]:
-    """Makes and holds the sweep's folder; removes it again if it is new and the sweep cannot begin."""
-    new, made = not store.has_sweep(), not store.root.exists()
-    store.create()
-    with store.lock():
-        try:
-            yield
-        except (ConfigError, DataError, ResourceError):
-            if new:
-                store.remove_unused(root=made)
-            raise
-
-
-def _options(
-    pack: str,
-    cpus_per_pack: float,
-    gpus_per_pack: float,
-    address: str | None,
-    max_concurrent: int | None,
-    data_dir: Path | None,
-    device: str | None,
-    max_failures: int,
-    strict_environment: bool,
-    loggers: list[str] | None,
-) -> Options:
-    """The options of a sweep, checked: every mistake at once."""
-    problems = []
-    if pack != "auto" and not (pack.isdecimal() and len(pack) < 10 and int(pack) > 0):
-        problems.append(f"--pack: must be auto or a whole number of at least 1, got {pack!r}")
-    if not 0 < cpus_per_pack < float("inf"):
-        problems.append(f"--cpus-per-pack: must be more than 0, got {cpus_per_pack:g}")
-    if not 0 <= gpus_per_pack < float("inf"):
-        problems.append(f"--gpus-per-pack: must be 0 or more, got {gpus_per_pack:g}")
-    if max_concurrent is not None and max_concurrent < 1:
-        problems.append(f"--max-concurrent: must be at least 1, got {max_concurrent}")
-    if device not in (None, *DEVICES):
-        problems.append(unknown("--device", device, DEVICES))
-    if max_failures < 0:
-        problems.append(f"--max-failures: must be 0 or more, got {max_failures}")
-    problems += problems_of_loggers(loggers or [])
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return Options(
-        None if pack == "auto" else int(pack),
-        cpus_per_pack,
-        gpus_per_pack,
-        address,
-        max_concurrent,
-        data_dir,
-        device,
-        max_failures,
-        strict_environment,
-        tuple(dict.fromkeys(loggers or ())),
-    )
-
-
-def _as_words(options: Options, *, report: bool) -> list[str]:
+def _as_words(options: Options) -> list[str]:
     """The options that differ from the defaults, as they are typed: some of them change where and what is trained."""
     words: list[str] = []
     for field in dataclasses.fields(options):
@@ -391,31 +425,7 @@ def _as_words(options: Options, *, report: bool) -> list[str]:
             words += [word for name in value for word in ("--logger", name)]
         elif value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words if report else [*words, "--no-report"]
-
-
-def _require_device(device: str | None) -> None:
-    """Raises ResourceError if torch finds no such device on this machine."""
-    if device in (None, "cpu"):
-        return
-    import torch  # slow
-
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not found[device]:
-        raise ResourceError(f"--device {device}: torch {torch.__version__} finds no such device here; use cpu.")
-
-
-def _space_of(store: Store) -> SearchSpace:
-    return SearchSpace.from_dict(store.read_sweep(), str(store.root / "sweep.yaml"))
-
-
-def _read_document(path: Path) -> documents.Document:
-    try:
-        return documents.parse(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file. Settings look like key=value.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}).") from None
+    return words
 
 
 def _is_file(argument: str) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import ray
 
@@ -29,31 +30,54 @@ _LOCAL_SETTINGS = {
 
 
 @contextlib.contextmanager
-def cluster(options: Options, pool: ThreadPoolExecutor) -> Iterator[int]:
-    """Joins or starts Ray; how many packs it can train at once. The pool shuts it down while the caller goes on.
+def cluster(options: Options, log: Path) -> Iterator[int]:
+    """Joins or starts Ray; how many packs it can train at once. Ends what it started.
+
+    log: where Ray's own messages go; in it stands where it keeps what its workers print.
 
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what fails is told by us, once
     if options.address:
         _check_reachable(options.address)
     try:
-        ray.init(
+        context = ray.init(
             address=options.address or "local",
             include_dashboard=None if options.address else False,
             log_to_driver=False,
-            logging_level=logging.CRITICAL,
+            logging_level=logging.CRITICAL,  # what fails here is told by us, once
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
+    messages = _to_file("ray", log)
+    session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
+    logging.getLogger("ray").info("what the workers print is under %s/logs", session)
     try:
         yield _slots(options)
     finally:
-        pool.submit(ray.shutdown)
+        _end(messages)
+
+
+def _end(messages: logging.Handler) -> None:
+    gc.collect()  # a reference to one of Ray's objects that is dropped after its end makes Ray end this process
+    ray.shutdown()
+    logging.getLogger("ray").removeHandler(messages)
+    messages.close()
+
+
+def _to_file(name: str, log: Path) -> logging.Handler:
+    """Sends what this logger and those below it say to the end of a file, and nowhere else."""
+    logger, handler = logging.getLogger(name), logging.FileHandler(log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for before in list(logger.handlers):
+        logger.removeHandler(before)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return handler
 
 
 def _check_reachable(address: str) -> None:

@@ -45,6 +45,7 @@ TIMINGS: tuple[str, ...] = (
     "train_s",
     "evaluate_s",
     "store_s",
+    "tensorboard_s",
     "epochs_trained",
     "pack_size",
     "device",

@@ -3,7 +3,7 @@
 InfomaxTuneError                 base; its text is meant for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
 ├── DataError                    a dataset is not there or cannot be read (exit code 2)
-├── ResourceError                more CPUs or GPUs were asked for than there are (exit code 2)
+├── ResourceError                more CPUs or GPUs than there are, or a port that is taken (exit code 2)
 ├── StoreError                   the output folder is not what it should be (exit code 2)
 │   ├── DamagedFileError         a file's checksum or schema is wrong
 │   └── LockedError              another driver is at work in the folder
@@ -29,7 +29,7 @@ class DataError(InfomaxTuneError):
 
 
 class ResourceError(InfomaxTuneError):
-    """The cluster cannot ever provide what one pack asks for."""
+    """The machine or the cluster cannot provide what was asked for."""
 
 
 class StoreError(InfomaxTuneError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import itertools
@@ -25,23 +26,27 @@ from infomax_tune.errors import DamagedFileError
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.metrics import convergence_epoch
 from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
+from infomax_tune.tensorboard import Run
 from infomax_tune.training import EpochReport, TrialState, packs_agree, train
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a pack stands after an epoch: the means over its trials, and how many of them have ended, diverged or not.
+    """Where a pack stands after an epoch: the means over its trials, and the status of each.
 
-    trial_epochs: the epochs behind all its trials together. finished: whether all have ended.
+    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
+    a trial trains, in the order of the pack. finished: whether all have ended.
     """
 
     epoch: int
     loss: float
     effective_rank: float
     trial_epochs: int
-    ended: int
-    diverged: int
-    finished: bool = False
+    statuses: list[str | None]
+
+    @property
+    def finished(self) -> bool:
+        return None not in self.statuses
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,13 @@ class _Trial:
 
     config: TrialConfig
     folder: TrialFolder
+    run: Run | None
     checkpoint: Checkpoint | None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
-        default_factory=lambda: {"train_s": 0.0, "evaluate_s": 0.0, "store_s": 0.0, "epochs_trained": 0}
+        default_factory=lambda: (
+            dict.fromkeys(("train_s", "evaluate_s", "store_s", "tensorboard_s"), 0.0) | {"epochs_trained": 0}
+        )
     )
     status: str | None = None
     """None while it trains, then done or diverged."""
@@ -74,6 +82,13 @@ class _Trial:
     @property
     def begun(self) -> int:
         return self.checkpoint.epoch if self.checkpoint else 0
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Adds the seconds it is entered to one of the timings."""
+        begun = time.perf_counter()
+        yield
+        self.timing[name] += time.perf_counter() - begun
 
 
 def train_pack(
@@ -84,15 +99,24 @@ def train_pack(
     on_epoch: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
+    runs: Sequence[Run] | None = None,
 ) -> None:
     """Trains the trials of one cell that have no record yet, each from its own checkpoint.
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
+    runs: where TensorBoard sees each of them; None: it sees nothing.
     should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
     Raises whatever the training raises; the trials that had ended keep their records.
     """
+    ended = {
+        config.trial_id: record.status
+        for config, folder in zip(pack, folders, strict=True)
+        if (record := folder.read_record())
+    }
     trials = [
-        _begin(config, folder, warn) for config, folder in zip(pack, folders, strict=True) if not folder.has_record()
+        _begin(config, folder, run, warn)
+        for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
+        if config.trial_id not in ended
     ]
     if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
         how = dataclasses.replace(how, stacked=False)
@@ -105,7 +129,8 @@ def train_pack(
         members = list(group)
         for report, seconds in _timed(_reports(members, dataset, how)):
             _take(members, report, seconds / len(members), how)
-            on_epoch(_progress(members, trials, report.epoch))
+            now = ended | {trial.config.trial_id: trial.status for trial in trials}
+            on_epoch(_progress(members, trials, report.epoch, [now[config.trial_id] for config in pack]))
             if all(trial.status for trial in members):
                 break
             if should_stop():
@@ -153,7 +178,14 @@ def run_alone(
         how = How(device, environment=fingerprint(described))
         with Interrupt(say) as interrupt:
             train_pack(
-                [config], [folder], dataset, how, show, lambda: interrupt.asked, lambda text: say(f"warning: {text}")
+                [config],
+                [folder],
+                dataset,
+                how,
+                show,
+                lambda: interrupt.asked,
+                lambda text: say(f"warning: {text}"),
+                [Run(folder.run_folder(config), config)],
             )
         record = folder.read_record()
         if record is None:
@@ -161,20 +193,32 @@ def run_alone(
         return record
 
 
-def _begin(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> _Trial:
-    """The trial as its checkpoint left it; one that cannot be believed is set aside, with a warning."""
+def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
+    """The trial as its checkpoint left it, and its TensorBoard run begun anew from there."""
+    trial = _Trial(config, folder, run, _checkpoint_of(config, folder, warn))
+    if trial.checkpoint:
+        trial.history += trial.checkpoint.history
+        trial.timing |= trial.checkpoint.timing
+    if run:
+        with trial.timed("tensorboard_s"):
+            run.begin(trial.history)
+    return trial
+
+
+def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> Checkpoint | None:
+    """Where the trial can go on; a checkpoint that cannot be believed is set aside, with a warning."""
     try:
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
-            return _Trial(config, folder, None)
+            return None
         if checkpoint.trial_id == config.trial_id and 0 < checkpoint.epoch < config.training.epochs:
-            return _Trial(config, folder, checkpoint, list(checkpoint.history), dict(checkpoint.timing))
+            return checkpoint
         reason = f"{folder.path}: its checkpoint is of another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})."
     except DamagedFileError as error:
         reason = str(error)
     folder.set_aside("checkpoint.safetensors")
     warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
-    return _Trial(config, folder, None)
+    return None
 
 
 def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[EpochReport]:
@@ -214,10 +258,12 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: Ho
             trial.timing["train_s"] += epoch_s
             trial.timing["epochs_trained"] += 1
         if finite and (last or epoch % config.logging.save_metrics_every == 0):
-            begun = time.perf_counter()
-            row |= report.evaluate(i)
-            trial.timing["evaluate_s"] += time.perf_counter() - begun
+            with trial.timed("evaluate_s"):
+                row |= report.evaluate(i)
         trial.history.append(row)
+        if trial.run:
+            with trial.timed("tensorboard_s"):
+                trial.run.add(row)
         if last or not finite:
             _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
     if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
@@ -229,11 +275,10 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
     for i, trial in enumerate(trials):
         if trial.status or report.epoch == 0:
             continue
-        begun = time.perf_counter()
-        tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
-        checkpoint = Checkpoint(trial.config.trial_id, report.epoch, tensors, trial.history, trial.timing)
-        trial.folder.write_checkpoint(checkpoint)
-        trial.timing["store_s"] += time.perf_counter() - begun
+        with trial.timed("store_s"):
+            tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
+            checkpoint = Checkpoint(trial.config.trial_id, report.epoch, tensors, trial.history, trial.timing)
+            trial.folder.write_checkpoint(checkpoint)
 
 
 def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: int, finite: bool) -> None:
@@ -250,6 +295,9 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
     if config.logging.save_weights:
         state = report.state(i).tensors
         weights = {name: tensor.numpy() for name, tensor in state.items() if "." not in name}
+    if trial.run:
+        with trial.timed("tensorboard_s"):
+            trial.run.end(trial.status, report.epoch, result, weights)
     timing = trial.timing | {
         "pack_size": pack_size,
         "device": how.device,
@@ -262,21 +310,18 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
     trial.folder.write_record(record, trial.history, weights)
 
 
-def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int) -> Progress:
-    """The means over the trials that have just been trained, the counts over their whole pack."""
+def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[str | None]) -> Progress:
+    """The means over the trials that have just been trained, the epochs over all that are."""
 
     def mean(name: str) -> float:
         latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
         known = [value for value in latest if math.isfinite(value)]
         return sum(known) / len(known) if known else math.nan
 
-    statuses = [trial.status for trial in pack]
     return Progress(
         epoch=epoch,
         loss=mean("loss"),
         effective_rank=mean("effective_rank"),
         trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
-        ended=len(statuses) - statuses.count(None),
-        diverged=statuses.count("diverged"),
-        finished=None not in statuses,
+        statuses=list(statuses),
     )

@@ -25,26 +25,27 @@ TEMPORARY = ".tmp"
 """How the name of a file ends while it is being written."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, and durably: temporary name, fsync, rename, fsync of the folder.
+def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
+    """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    durably: False leaves out the fsyncs, for what is not worth keeping when the power fails.
 
     Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then what it was.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    # not named after the file: TensorBoard reads whatever has "tfevents" in its name
+    temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
         with temporary.open("wb") as handle:
             handle.write(data[: len(data) // 2])
             faults.point(f"{path.name}:half")
             handle.write(data[len(data) // 2 :])
             handle.flush()
-            os.fsync(handle.fileno())
+            if durably:
+                os.fsync(handle.fileno())
         faults.point(f"{path.name}:written")
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if durably:
+            _sync_folder(path.parent)
         faults.point(f"{path.name}:renamed")
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -54,11 +55,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, durably: bool = True) -> None:
     """Writes a mapping with the schema and a checksum. Raises StoreError."""
     content = {"schema": SCHEMA, **content}
     text = json.dumps({**content, "sha256": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, text.encode() + b"\n", durably=durably)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -7,12 +7,9 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-from ray import tune
 
 from infomax_tune.config import TrialConfig
-from infomax_tune.packs import from_pack
+from infomax_tune.display import Display
 from infomax_tune.store import Store
 from infomax_tune.trackers import Tracker, leave_mlflow, tracker_named
 
@@ -23,7 +20,7 @@ GRACE_S = 10
 class HandOver:
     """The trackers of a sweep and the thread that feeds them: MLflow's own database takes seconds for a long trial.
 
-    trials: the plan. loggers: of `options.LOGGERS`. say: told what went wrong, and how many trials were handed over.
+    trials: the plan. loggers: of `options.LOGGERS`.
     """
 
     def __init__(
@@ -32,11 +29,11 @@ class HandOver:
         trials: Sequence[TrialConfig],
         store: Store,
         loggers: Sequence[str],
-        say: Callable[[str], None],
+        display: Display,
     ) -> None:
         self._trials = trials
         self._store = store
-        self._say = say
+        self._display = display
         self._trackers = [tracker_named(name, space, store) for name in loggers]
         self._offered: set[str] = set()
         self._queue: queue.SimpleQueue[TrialConfig | None] = queue.SimpleQueue()
@@ -45,11 +42,6 @@ class HandOver:
     def needs_ray(self) -> bool:
         """Whether a tracker that runs on Ray lacks a trial; a sweep that has nothing to train has not started Ray."""
         return any(tracker.on_ray and tracker.left(self._trials) for tracker in self._trackers)
-
-    @property
-    def callbacks(self) -> list[tune.Callback]:
-        """What Tune has to be given for trials to be handed over as soon as they are finished."""
-        return [_Finished(self.offer)] if self._trackers else []
 
     @contextlib.contextmanager
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
@@ -69,7 +61,7 @@ class HandOver:
             self.offer(self._trials)  # those that no report told of
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
-                self._say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
+                self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
             thread.join()
         except BaseException:
             self._abandoned = True
@@ -79,7 +71,7 @@ class HandOver:
 
     def offer(self, trials: Sequence[TrialConfig]) -> None:
         """Queues those of the trials that have their record, each once."""
-        for config in trials:
+        for config in trials if self._trackers else ():
             if config.trial_id not in self._offered and self._store.trial(config.trial_id).has_record():
                 self._offered.add(config.trial_id)
                 self._queue.put(config)
@@ -94,9 +86,11 @@ class HandOver:
                     self._attempt(tracker, tracker.give, config)
         for tracker in trackers:
             self._attempt(tracker, tracker.close)
+            tracker.forget()
         leave_mlflow(before)
         for tracker in trackers:
-            self._tell(tracker.summary(self._trials))
+            if not self._abandoned:
+                self._display.say(tracker.summary(self._trials))
 
     def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
         if tracker.failed:
@@ -106,28 +100,7 @@ class HandOver:
         except Exception as error:  # noqa: BLE001 - a tracker's trouble is not the sweep's
             tracker.failed = True
             reason = next(iter(str(error).strip().splitlines()), "")
-            self._tell(
-                f"warning: --logger {tracker.name} is left out from here on: {type(error).__name__}: {reason}",
-            )
-
-    def _tell(self, line: str) -> None:
-        if not self._abandoned:
-            self._say(line)
-
-
-class _Finished(tune.Callback):
-    """Offers a pack's trials whenever more of them have ended."""
-
-    def __init__(self, offer: Callable[[Sequence[TrialConfig]], None]) -> None:
-        self._offer = offer
-        self._ended: dict[str, int] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks into a file that nobody reads, and a queue cannot be pickled
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if result["ended"] > self._ended.get(trial.trial_id, 0):
-            self._ended[trial.trial_id] = result["ended"]
-            self._offer(from_pack(trial.config["pack"]))
+            if not self._abandoned:
+                self._display.warn(
+                    f"warning: --logger {tracker.name} is left out from here on: {type(error).__name__}: {reason}"
+                )

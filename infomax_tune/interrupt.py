@@ -16,14 +16,20 @@ EXIT_INTERRUPTED = 130
 class Interrupt:
     """While entered, notes the first SIGINT or SIGTERM in `asked` and lets the program go on; a second one ends it.
 
-    say: told what happens. on_ask: called at the first signal. Outside the main thread, where Python
-    allows no signal handlers, it does nothing.
+    say: told what happens. on_ask: called at the first signal, on_leave before the second ends the program.
+    Outside the main thread, where Python allows no signal handlers, it does nothing.
     """
 
-    def __init__(self, say: Callable[[str], None], on_ask: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        on_ask: Callable[[], None] = lambda: None,
+        on_leave: Callable[[], None] = lambda: None,
+    ) -> None:
         self.asked = False
         self._say = say
         self._on_ask = on_ask
+        self._on_leave = on_leave
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -40,6 +46,7 @@ class Interrupt:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             self._say("stopped at once")
+            self._on_leave()
             sys.stdout.flush()
             os._exit(EXIT_INTERRUPTED)
         self.asked = True

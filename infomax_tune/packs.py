@@ -26,11 +26,19 @@ def plan(missing: Sequence[TrialConfig], slots: int, pack: int | None = None) ->
     return sorted(packs, key=_cost, reverse=True)
 
 
-def _cost(pack: Sequence[TrialConfig]) -> int:
-    """Proportional to the multiplications of the pack's training."""
+def _cost(pack: Sequence[TrialConfig]) -> float:
     config = pack[0]
-    shape = data.SHAPES[config.data.dataset]
-    return len(pack) * config.training.epochs * shape.train * shape.inputs * config.model.hidden_dim
+    return len(pack) * config.training.epochs * epoch_cost(config.data.dataset, config.model.hidden_dim)
+
+
+def epoch_cost(dataset: str, hidden_dim: int) -> float:
+    """What an epoch of a trial costs, in no unit: its multiplications, and the gathering of its rows beside them."""
+    shape = data.SHAPES[dataset]
+    return shape.train * shape.inputs * (hidden_dim + _GATHER)
+
+
+_GATHER = 32
+"""Units whose products take about as long as the gathering of a batch."""
 
 
 def as_pack(trials: list[TrialConfig]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class TrialFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def run_folder(self, config: TrialConfig) -> Path:
+        """Where TensorBoard finds the trial, if it is not part of a sweep."""
+        return self.path / RUNS / run_path(config)
+
     def has_record(self) -> bool:
         return (self.path / "record.json").exists()
 
@@ -79,6 +83,10 @@ class TrialFolder:
             return hashlib.sha256((self.path / "record.json").read_bytes()).hexdigest()
         except FileNotFoundError:
             return None
+
+    def has_config(self) -> bool:
+        """Whether it is the folder of a trial that is not part of a sweep."""
+        return (self.path / "config.yaml").exists()
 
     def refuse_strangers(self) -> None:
         """Raises StoreError if this is no folder, or one that holds no record but something that is not a trial's."""
@@ -292,6 +300,20 @@ class TrialFolder:
             return {"error": str(error), "epoch": 0}
 
 
+RUNS = "tensorboard"
+"""The folder of TensorBoard's runs, in a sweep's folder and in that of a single trial."""
+
+
+def run_path(config: TrialConfig, axes: Iterable[str] = ()) -> Path:
+    """A trial's TensorBoard run, under `RUNS`: <activation>/k<width>/[<setting>=<value>/...]seed<seed>.
+
+    axes: by dotted name, what a sweep's trials differ in beyond these three, so that no two of them share a run.
+    """
+    flat = config.flat()
+    more = [f"{name.split('.')[1]}={str(flat[name]).removesuffix('.0')}" for name in axes]
+    return Path(config.model.activation, f"k{config.model.hidden_dim}", *more, f"seed{config.training.seed}")
+
+
 _TRIAL_NAMES = (
     "record.json",
     "history.csv",
@@ -301,6 +323,7 @@ _TRIAL_NAMES = (
     "environment.json",
     "failure.json",
     "lock",
+    RUNS,
 )
 
 

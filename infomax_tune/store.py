@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.files import SCHEMA, TEMPORARY, digest, locked, read_csv, read_json, write_atomically, write_json
 from infomax_tune.given import TrackerFolder
-from infomax_tune.records import Checkpoint, Finding, HistoryRow, Record, TrialFolder
+from infomax_tune.records import RUNS, Checkpoint, Finding, HistoryRow, Record, TrialFolder, run_path
 
 __all__ = ["Checkpoint", "Finding", "HistoryRow", "Record", "Store", "TrackerFolder", "TrialFolder", "Verification"]
 
@@ -36,7 +36,7 @@ class Verification:
 
 
 class Store:
-    """An output folder: sweep.yaml, trials/, the tables, timings.csv, environment.json, lock, ray/."""
+    """An output folder: sweep.yaml, trials/, the tables, timings.csv, environment.json, lock, tensorboard/, ray/."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -48,6 +48,20 @@ class Store:
     def ray_folder(self) -> Path:
         """Where Tune keeps its own files; disposable."""
         return self.root / "ray"
+
+    @property
+    def ray_log(self) -> Path:
+        """Where all goes that Ray and other libraries print during a sweep."""
+        return self.root / "ray.log"
+
+    @property
+    def runs_folder(self) -> Path:
+        """What TensorBoard reads: one run a trial."""
+        return self.root / RUNS
+
+    def run_folder(self, config: TrialConfig, axes: Iterable[str]) -> Path:
+        """Where TensorBoard finds a trial; axes: what the sweep's trials differ in, see `run_path`."""
+        return self.runs_folder / run_path(config, axes)
 
     def create(self) -> None:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
@@ -68,7 +82,7 @@ class Store:
         with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
             (self.root / "trials").rmdir()
             shutil.rmtree(self.root / "environments", ignore_errors=True)
-            for name in ("sweep.yaml", "environment.json", "stop", "lock"):
+            for name in ("sweep.yaml", "environment.json", "progress.json", "ray.log", "stop", "lock"):
                 (self.root / name).unlink(missing_ok=True)
             if root:
                 self.root.rmdir()
@@ -144,10 +158,24 @@ class Store:
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
-        folders = ("", "trials/*/", "environments/", "trackers/*/", "trackers/*/given/")
+        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/")
         for pattern in (f"{folder}.*{TEMPORARY}*" for folder in folders):
             for leftover in self.root.glob(pattern):
                 leftover.unlink(missing_ok=True)
+
+    def write_progress(self, content: Mapping[str, Any]) -> None:
+        """Leaves progress.json, where the sweep stands, for `status` in another terminal. A disk that is full is no matter."""
+        with contextlib.suppress(StoreError):
+            write_json(self.root / "progress.json", content, durably=False)
+
+    def read_progress(self) -> dict[str, Any] | None:
+        """What a driver last told; None if none is at work, or what it told cannot be read."""
+        with contextlib.suppress(DamagedFileError):
+            return read_json(self.root / "progress.json")
+        return None
+
+    def clear_progress(self) -> None:
+        (self.root / "progress.json").unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, wherever they are, to leave checkpoints after their epochs and stop."""
@@ -272,10 +300,12 @@ _OWN_NAMES = {
     "lock",
     "stop",
     "ray",
+    "ray.log",
     "environment.json",
     "environments",
+    "progress.json",
     "analysis",
-    "tensorboard",
+    RUNS,
     "trackers",
     *_TABLES,
 }

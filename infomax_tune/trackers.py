@@ -55,7 +55,7 @@ class Tracker:
     on_ray: bool = False
     failed: bool = False
     given: int = 0
-    _callback: LoggerCallback = field(init=False)
+    _callback: LoggerCallback = field(init=False, repr=False)
 
     def left(self, trials: Sequence[TrialConfig]) -> list[TrialConfig]:
         """The trials that have a record and were not given."""
@@ -94,6 +94,10 @@ class Tracker:
 
     def close(self) -> None:
         self._callback.on_experiment_end([])
+
+    def forget(self) -> None:
+        """Lets go of the callback: one that holds objects of Ray's would end this process if it outlived Ray."""
+        self.__dict__.pop("_callback", None)
 
     def summary(self, trials: Sequence[TrialConfig]) -> str:
         """One line for people."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,23 @@ from infomax_tune.environment import describe, fingerprint
 from infomax_tune.experiment import How, Progress, train_pack
 from infomax_tune.packs import from_pack
 from infomax_tune.store import Store
+from infomax_tune.tensorboard import Run
 
 
-def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: str, how: How, threads: int) -> None:
+def train_on_ray(
+    config: dict[str, Any], *, datasets: dict[str, Dataset], out: str, axes: Sequence[str], how: How, threads: int
+) -> None:
     """Tune's trainable: trains `config["pack"]` into the store at `out` and reports every epoch.
 
-    datasets: read-only views of Ray's object store, by name. A pack that raises leaves its traceback with each of
-    its unfinished trials; Tune tries it again, as often as it was told to.
+    datasets: read-only views of Ray's object store, by name. axes: see `Store.run_folder`. A pack that raises
+    leaves its traceback with each of its unfinished trials; Tune tries it again, as often as it was told to.
     """
     torch.set_num_threads(threads)
     pack = from_pack(config["pack"])
     store = Store(Path(out))
     described = _described(how.device, threads)
     how = replace(how, environment=fingerprint(described))
-    latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, ended=0, diverged=0)
+    latest = Progress(epoch=0, loss=math.nan, effective_rank=math.nan, trial_epochs=0, statuses=[None] * len(pack))
     warnings: list[str] = []
 
     def report(progress: Progress) -> None:
@@ -43,10 +47,14 @@ def train_on_ray(config: dict[str, Any], *, datasets: dict[str, Dataset], out: s
     try:
         store.note_environment(described, how.environment)
         folders = [store.trial(trial.trial_id) for trial in pack]
+        runs = [Run(store.run_folder(trial, axes), trial) for trial in pack]
+        dataset = datasets[pack[0].data.dataset]
         if not store.stop_asked():
-            train_pack(pack, folders, datasets[pack[0].data.dataset], how, report, store.stop_asked, warnings.append)
+            train_pack(pack, folders, dataset, how, report, store.stop_asked, warnings.append, runs)
         if not latest.finished:  # stopped, or there was nothing left to train
-            tune.report(asdict(latest) | {"warnings": warnings, "finished": True})
+            records = [folder.read_record() for folder in folders]
+            latest = replace(latest, statuses=[record.status if record else None for record in records])
+            tune.report(asdict(latest) | {"warnings": warnings})
     except Exception:
         trace = traceback.format_exc()
         for trial in pack:

@@ -88,11 +88,13 @@ def train(
     *,
     device: str = "cpu",
     stacked: bool = True,
+    batches: int | None = None,
 ) -> Iterator[EpochReport]:
     """Trains the trials of one cell together, and yields a report an epoch.
 
     pack: trials that differ only in seed. start: where each goes on, all at one epoch; None: from the beginning,
     which yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after another.
+    batches: stops an epoch after so many, to measure what they take.
     Raises ValueError if the trials are not of one cell or their states not of one epoch.
     """
     if len({config.cell for config in pack}) != 1:
@@ -111,7 +113,7 @@ def train(
         nothing = dict.fromkeys(Terms._fields, math.nan)
         yield EpochReport(0, [dict(nothing) for _ in pack], members, dataset)
     for epoch in range(begun + 1, pack[0].training.epochs + 1):
-        losses = [loss for stack in stacks for loss in stack.train_epoch(epoch)]
+        losses = [loss for stack in stacks for loss in stack.train_epoch(epoch, batches)]
         yield EpochReport(epoch, losses, members, dataset)
 
 
@@ -195,10 +197,10 @@ class _Stack:
         z = layer.pre_activation(x.unsqueeze(0))
         return activate(z, self.config.model.activation, self.config.model.head)[0].cpu()
 
-    def train_epoch(self, epoch: int) -> list[dict[str, float]]:
+    def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
         """One pass over the data in the epoch's order; the means of the terms over its rows, per replica."""
         order = self._order(epoch)
-        rows = len(self.inputs)
+        rows = len(self.inputs) if batches is None else min(len(self.inputs), batches * self.batch)
         sums: list[Tensor] = []
         counts: list[int] = []
         for first in range(0, rows, self.batch):

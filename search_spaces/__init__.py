@@ -1,5 +1,5 @@
 """The studies, one YAML each, and the loader that expands a space into its trials."""
 
-from search_spaces.loader import SearchSpace, bundled, load
+from search_spaces.loader import SearchSpace, bundled, load, parse
 
-__all__ = ["SearchSpace", "bundled", "load"]
+__all__ = ["SearchSpace", "bundled", "load", "parse"]

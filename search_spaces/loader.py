@@ -49,6 +49,12 @@ class SearchSpace:
             points.append(TrialConfig.model_validate(point))
         return points
 
+    def further_axes(self) -> list[str]:
+        """The axes, by dotted name, that distinguish trials of one activation, width and seed, in alphabetical order."""
+        known = ("model.activation", "model.hidden_dim", "training.seed")
+        further = [name for name, values in self.axes.items() if name not in known and len(values) > 1]
+        return sorted(further, key=lambda name: name.split(".")[1])
+
     def as_dict(self) -> dict[str, Any]:
         """What the sweep file holds."""
         return {"name": self.name, "description": self.description, "base": self.base.nested(), "axes": self.axes}

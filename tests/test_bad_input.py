@@ -208,7 +208,7 @@ FLAGS = [
     Bad("sweep: two spaces", "sweep quickstart synthetic_2d", ("unexpected extra argument",)),
     Bad("flag: unknown", "run --sed 3", ("No such option: --sed",)),
     Bad("flag: without its value", "resume out --pack", ("--pack",)),
-    Bad("--pack: zero", "sweep quickstart --pack 0", ("--pack: must be auto or a whole number of at least 1, got '0'",)),
+    Bad("--pack: zero", "sweep quickstart --pack 0", ("--pack: must be auto or a whole number of at least 1, got 0",)),
     Bad("--pack: a word", "sweep quickstart --pack all", ("--pack: must be auto or a whole number of at least 1, got 'all'",)),
     Bad("--pack: a fraction", "sweep quickstart --pack 2.5", ("got '2.5'",)),
     Bad("--pack: more digits than an int may have", f"sweep quickstart --pack {'9' * 5000}", ("--pack: must be auto",)),
@@ -368,7 +368,7 @@ def test_a_sweep_that_cannot_begin_leaves_no_folder(
         store.write_environment({})
         raise error
 
-    monkeypatch.setattr("infomax_tune.sweep.run", cannot)
+    monkeypatch.setattr("infomax_tune.tuner.run", cannot)
     code, _, err = _call(monkeypatch, "sweep", "quickstart", "--out", "out")
     assert (code, err) == (2, f"infomax-tune: {error}\n")
     assert _everything(here) == {}
@@ -384,7 +384,7 @@ def test_a_sweep_that_cannot_begin_removes_no_trial(here: Path, monkeypatch: pyt
     def cannot(*args: object) -> None:
         raise DataError("no data")
 
-    monkeypatch.setattr("infomax_tune.sweep.run", cannot)
+    monkeypatch.setattr("infomax_tune.tuner.run", cannot)
     assert _call(monkeypatch, "sweep", "quickstart", "--out", "out")[0] == 2
     assert (trial.path / "config.yaml").exists()
 

@@ -107,9 +107,10 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     cut(trial(out) / "record.json")
     flip(next(out.glob("trials/tanh-k16-s2-*")) / "weights.safetensors")
     (out / "results.csv").write_text("nonsense")
-    (out / "trials" / trial(out).name / ".record.json.0123.tmp").write_text("left over")
+    (out / "trials" / trial(out).name / ".0123.tmp").write_text("left over")
+    (out / "tensorboard/tanh/k16/seed1/.4567.tmp").write_text("left over")
     done = infomax_tune("resume", out)
-    assert done.stdout.count("warning:") == 2
+    assert done.stderr.count("warning:") == 2
     assert "2 of 2 trials to train" in done.stdout
     assert tables(out) == tables(finished)
     verified = infomax_tune("verify", out)
@@ -153,12 +154,12 @@ def test_another_environment_is_told_and_refused_if_asked(out: Path) -> None:
     assert "cpu was Another CPU, is" in refused.stderr
     assert not (trial(out) / "record.json").exists()
     warned = infomax_tune("resume", out)
-    assert "warning: trials of this sweep were trained in another environment: torch was 2.6.0" in warned.stdout
+    assert "warning: trials of this sweep were trained in another environment: torch was 2.6.0" in warned.stderr
     assert {path.stem for path in (out / "environments").iterdir()} > {"00000000"}
     # and what was noted of an environment may be damaged itself
     cut(out / "environments" / "00000000.json")
     (trial(out) / "record.json").unlink()
-    assert "whether its trials were trained elsewhere is not known" in infomax_tune("resume", out).stdout
+    assert "whether its trials were trained elsewhere is not known" in infomax_tune("resume", out).stderr
 
 
 def test_a_full_disk_is_told_and_leaves_everything_to_go_on_with(out: Path, finished: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_pack_leaves_a_record_for_each_trial(tmp_path: Path, pack: list[TrialC
         assert record.timing["epochs_trained"] == 5
         assert not (folder.path / "checkpoint.safetensors").exists()
     assert [progress.epoch for progress in seen] == [0, 1, 2, 3, 4, 5]
-    assert [progress.ended for progress in seen] == [0, 0, 0, 0, 0, 3]
+    assert [progress.statuses for progress in seen] == [[None] * 3] * 5 + [["done"] * 3]
     assert seen[-1].trial_epochs == 15
 
 
@@ -188,7 +188,8 @@ def test_run_alone_gives_the_numbers_of_the_pack_and_leaves_everything(
     run_alone(pack[1], alone)
     assert numbers(alone) == numbers(folders(tmp_path / "pack", pack)[1])
     names = {path.name for path in alone.path.iterdir()}
-    assert names == {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
+    files = {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
+    assert names == files | {"tensorboard"}
 
 
 def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[TrialConfig]) -> None:

@@ -26,10 +26,9 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     assert done.returncode == 1
     assert "3 trials: 2 done, 1 failed" in done.stdout
     assert "trials of the packs that failed are tried one by one" in done.stdout
-    assert done.stdout.count("Traceback (most recent call last)") >= 1
-    assert (
-        done.stderr.strip() == f"incomplete; to go on: infomax-tune resume {out} --pack 3 --max-failures 1 --no-report"
-    )
+    assert done.stderr.count("in train_on_ray") == 1  # the first traceback whole, the others in a line
+    again = f"incomplete; to go on: infomax-tune resume {out} --pack 3 --max-failures 1 --no-report"
+    assert done.stderr.splitlines()[-1] == again
     results = pd.read_csv(out / "results.csv")
     assert results["status"].tolist() == ["done", "failed", "done"]
     failure = Store(out).trial(stuck).read_failure()

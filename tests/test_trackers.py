@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import math
 import os
@@ -25,6 +26,7 @@ from ray.tune.logger import LoggerCallback
 import search_spaces
 from infomax_tune import cli, columns, handover, trackers
 from infomax_tune.config import TrialConfig, read_overrides
+from infomax_tune.display import Display, Lines
 from infomax_tune.handover import HandOver
 from infomax_tune.store import HistoryRow, Record, Store
 from tests.command import infomax_tune, start, tables, wait_until
@@ -216,7 +218,7 @@ def test_a_tracker_that_cannot_be_reached_ends_no_sweep(tmp_path: Path, monkeypa
     out = tmp_path / "sweep"
     wild = ["--set", "activation=[identity]", "--set", "optimizer=sgd", "--set", "lr=1e30", "--set", "seed=[1, 2]"]
     done = infomax_tune("sweep", "quickstart", *wild, "--logger", "mlflow", "--logger", "csv", "--out", out)
-    assert done.stdout.count("warning: --logger mlflow is left out from here on: ") == 1
+    assert done.stderr.count("warning: --logger mlflow is left out from here on: ") == 1
     assert "mlflow: 0 trials handed over to http://127.0.0.1:9; 2 are left for the next run" in done.stdout
     assert "csv: 2 trials handed over" in done.stdout
     assert "2 trials: 2 diverged" in done.stdout
@@ -245,7 +247,7 @@ def test_wandb_offline_holds_one_run_a_trial(out: Path, monkeypatch: pytest.Monk
     """Without a network or a key. Ray's callback needs Ray, which is started for it though nothing is trained."""
     infomax_tune("sweep", *SHORT, "--set", "seed=[1]", "--out", out)
     refused = infomax_tune("resume", out, "--logger", "wandb")
-    assert "warning: --logger wandb is left out from here on: ValueError: No WandB API key found" in refused.stdout
+    assert "warning: --logger wandb is left out from here on: ValueError: No WandB API key found" in refused.stderr
     monkeypatch.setenv("WANDB_MODE", "offline")
     done = infomax_tune("resume", out, "--logger", "wandb")
     assert f"wandb: 2 trials handed over to {out / 'trackers/wandb-offline'}\n" in done.stdout
@@ -324,20 +326,20 @@ def test_a_tracker_that_raises_midway_is_left_out_and_the_others_go_on(
 ) -> None:
     store, trials = few
     first, second, third = [config.trial_id for config in trials]
-    tired, patient, lines = Recorder(bad=second), Recorder(), []
+    tired, patient, lines = Recorder(bad=second), Recorder(), io.StringIO()
     monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: tired)
     monkeypatch.setattr(trackers, "JsonLoggerCallback", lambda: patient)
-    with HandOver("few", trials, store, ["csv", "json"], lines.append).at_work():
+    with HandOver("few", trials, store, ["csv", "json"], Lines(lines, lines)).at_work():
         pass
     assert tired.told == [first]
     assert patient.told == [first, second, third]
-    assert lines[-3:] == [
+    assert lines.getvalue().splitlines()[-3:] == [
         "warning: --logger csv is left out from here on: RuntimeError: it has had enough",
         f"csv: 1 trials handed over to {store.root}/trackers/csv; 2 are left for the next run with --logger csv",
         f"json: 3 trials handed over to {store.root}/trackers/json",
     ]
     tired.bad = ""
-    with HandOver("few", trials, store, ["csv", "json"], lines.append).at_work():
+    with HandOver("few", trials, store, ["csv", "json"], Lines(lines, lines)).at_work():
         pass
     assert tired.told == patient.told == [first, second, third]
 
@@ -346,13 +348,13 @@ def test_a_sweep_that_fails_does_not_wait_long_for_its_trackers(
     few: tuple[Store, list[TrialConfig]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, trials = few
-    recorder, lines, begun, answer = Recorder(), [], threading.Event(), threading.Event()
+    recorder, lines, begun, answer = Recorder(), io.StringIO(), threading.Event(), threading.Event()
     monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: recorder)
     monkeypatch.setattr(recorder, "log_trial_start", lambda trial: begun.set() or answer.wait(60))
     monkeypatch.setattr(handover, "GRACE_S", 0.1)
 
     def sweep() -> None:
-        with HandOver("few", trials, store, ["csv"], lines.append).at_work():
+        with HandOver("few", trials, store, ["csv"], Lines(lines, lines)).at_work():
             begun.wait(60)
             raise ZeroDivisionError
 
@@ -362,7 +364,7 @@ def test_a_sweep_that_fails_does_not_wait_long_for_its_trackers(
     answer.set()
     wait_until(lambda: all(thread.name != "trackers" for thread in threading.enumerate()))
     assert recorder.told == [trials[0].trial_id]  # the one under way
-    assert lines == []
+    assert not lines.getvalue()
 
 
 def test_in_a_notebook_mlflow_is_left_as_it_was(few: tuple[Store, list[TrialConfig]]) -> None:
@@ -372,14 +374,14 @@ def test_in_a_notebook_mlflow_is_left_as_it_was(few: tuple[Store, list[TrialConf
     store, trials = few
     for _ in range(2):
         shutil.rmtree(store.root / "trackers", ignore_errors=True)
-        with HandOver("quickstart", trials, store, ["mlflow"], lambda line: None).at_work():
+        with HandOver("quickstart", trials, store, ["mlflow"], Display(io.StringIO())).at_work():
             pass
         assert "MLFLOW_TRACKING_URI" not in os.environ
         with sqlite3.connect(store.root / "trackers/mlflow/mlflow.db") as database:
             names = database.execute("SELECT name FROM runs").fetchall()
         assert sorted(names) == [(config.trial_id,) for config in trials]
     mlflow.set_tracking_uri("sqlite:///elsewhere.db")
-    with HandOver("quickstart", trials, store, ["mlflow"], lambda line: None).at_work():
+    with HandOver("quickstart", trials, store, ["mlflow"], Display(io.StringIO())).at_work():
         pass
     assert mlflow.get_tracking_uri() == "sqlite:///elsewhere.db"
     assert len(mlflow.search_runs(experiment_names=["quickstart"], output_format="list")) == 3

@@ -8,7 +8,7 @@ import itertools
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from infomax_tune import data, environment
-from infomax_tune.callbacks import Extent, ProgressLines, StopWhenIdle
+from infomax_tune.callbacks import Follow, Offer, StopWhenIdle
 from infomax_tune.cluster import cluster
 from infomax_tune.config import TrialConfig
+from infomax_tune.display import Display
 from infomax_tune.errors import ConfigError, EnvironmentDriftError
 from infomax_tune.handover import HandOver
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
-from infomax_tune.store import Store
+from infomax_tune.progress import Tally
+from infomax_tune.store import Finding, Store
+from infomax_tune.tensorboard import mend, of_sweep
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -49,10 +52,12 @@ class _Job:
 
     datasets: dict[str, data.Dataset]
     store: Store
+    axes: list[str]
     options: Options
     how: How
-    say: Callable[[str], None]
-    callbacks: Sequence[tune.Callback] = ()
+    display: Display
+    tally: Tally
+    handover: HandOver
     traced: list[bool] = field(default_factory=list)
     """Not empty once a traceback was shown."""
 
@@ -73,7 +78,7 @@ def check(space: SearchSpace, store: Store) -> None:
             )
 
 
-def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str], None]) -> Outcome:
+def run(space: SearchSpace, store: Store, options: Options, display: Display) -> Outcome:
     """Makes the folder a sweep of this space, or extends the sweep it is; trains every trial that has no record, and
     assembles the tables. The caller holds the store's lock.
 
@@ -83,32 +88,48 @@ def run(space: SearchSpace, store: Store, options: Options, say: Callable[[str],
     if not store.has_sweep():
         store.write_sweep(space.as_dict())  # from here on it can be resumed; an extension waits until it is sure to run
     trials = space.trials()
-    for config in trials:
-        data.check_batch_size(config)
     store.tidy()
-    missing = _missing(trials, store, say)
-    interrupt = Interrupt(say, on_ask=store.ask_to_stop)
-    handover = HandOver(space.name, trials, store, options.loggers, say)
-    # Ray takes seconds to start and one to stop: torch and the data are loaded meanwhile, and the tables written
-    with ThreadPoolExecutor(1) as pool:
+    findings = _findings(trials, store, display)
+    missing = [config for config in trials if findings[config.trial_id].record is None]
+    tally = Tally(trials, {trial_id: finding.status for trial_id, finding in findings.items() if finding.record})
+    handover = HandOver(space.name, trials, store, options.loggers, display)
+    interrupt = Interrupt(display.say, on_ask=store.ask_to_stop, on_leave=display.close)
+    with contextlib.ExitStack() as stack:
+        stack.callback(store.clear_progress)
+        stack.callback(display.close)
         if missing:
-            loading = pool.submit(_load, missing, options)
-            with cluster(options, pool) as slots, interrupt:
-                packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack)
-                at_once = min(slots, len(packs))
-                say(f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time")
-                job = dataclasses.replace(_prepare(loading.result(), store, options, say), callbacks=handover.callbacks)
+            display.show(tally.state())
+            # Ray takes seconds to start: torch and the data are loaded meanwhile
+            loading = stack.enter_context(ThreadPoolExecutor(1)).submit(_load, missing, options)
+            with cluster(options, store.ray_log) as slots, interrupt:
+                packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack_size)
+                at_once = min(slots, options.max_concurrent or slots, len(packs))
+                display.say(
+                    f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time"
+                )
+                tally.slots, tally.phase = at_once, "training"
+                job = _prepare(loading.result(), store, space.further_axes(), options, display, tally, handover)
                 store.write_sweep(space.as_dict())
+                _mend_runs(space, store, display)
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
                 with handover.at_work(lambda: interrupt.asked):
-                    _train_all(packs, job, interrupt, total=len(trials))
-            store.clear_stop()
+                    _train_all(packs, job, interrupt)
+                    tally.phase = "writing the tables"
+                    display.show(tally.state())
+                    results = store.write_tables(trials)  # before Ray, which might not end well, is ended
+                    if options.loggers:
+                        tally.phase = "handing trials over"
+                        display.show(tally.state())
+                store.clear_stop()
         else:
             store.write_sweep(space.as_dict())
-            with cluster(options, pool) if handover.needs_ray() else contextlib.nullcontext(), handover.at_work():
+            _mend_runs(space, store, display)
+            results = store.write_tables(trials)
+            if handover.needs_ray():
+                stack.enter_context(cluster(options, store.ray_log))
+            with handover.at_work():
                 pass
-        results = store.write_tables(trials)
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
@@ -116,21 +137,31 @@ def _load(missing: Sequence[TrialConfig], options: Options) -> dict[str, data.Da
     return {name: data.load(name, options.data_dir) for name in sorted({config.data.dataset for config in missing})}
 
 
-def _missing(trials: Sequence[TrialConfig], store: Store, say: Callable[[str], None]) -> list[TrialConfig]:
-    """The trials that have no record; a damaged one is set aside."""
-    missing = []
-    for config in trials:
-        folder = store.trial(config.trial_id)
-        finding = folder.find(config.trial_id)
+def _findings(trials: Sequence[TrialConfig], store: Store, display: Display) -> dict[str, Finding]:
+    """What there is of each trial; a damaged record is set aside."""
+    findings = store.find(trials)
+    for trial_id, finding in findings.items():
         if finding.status == "damaged":
-            folder.set_aside("record.json")
-            say(f"warning: {finding.problem} Set aside; {config.trial_id} is trained again.")
-        if finding.record is None:
-            missing.append(config)
-    return missing
+            store.trial(trial_id).set_aside("record.json")
+            display.warn(f"warning: {finding.problem} Set aside; {trial_id} is trained again.")
+    return findings
 
 
-def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, say: Callable[[str], None]) -> _Job:
+def _mend_runs(space: SearchSpace, store: Store, display: Display) -> None:
+    """Sees to it that TensorBoard shows what the records say, each trial at its place."""
+    for problem in mend(store.runs_folder, of_sweep(space.trials(), store, space.further_axes())):
+        display.warn(f"warning: {problem} TensorBoard will not show it.")
+
+
+def _prepare(
+    datasets: dict[str, data.Dataset],
+    store: Store,
+    axes: list[str],
+    options: Options,
+    display: Display,
+    tally: Tally,
+    handover: HandOver,
+) -> _Job:
     """All that is the same for every pack. Raises EnvironmentDriftError under `strict_environment`."""
     from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
 
@@ -138,39 +169,39 @@ def _prepare(datasets: dict[str, data.Dataset], store: Store, options: Options, 
     described = environment.describe(device=device, threads=options.threads)
     environments, problems = store.read_environments()
     for problem in problems:
-        say(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
+        display.warn(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
     others = [environment.differences(before, described) for before in environments]
     drift = "; or ".join("; ".join(differences) for differences in others if differences)
     if drift:
         message = f"trials of this sweep were trained in another environment: {drift}"
         if options.strict_environment:
             raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
-        say(f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where.")
+        display.warn(f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where.")
     if device != "cpu":
-        say(
+        display.say(
             f"note: on {device} the last bits of a trial can depend on the pack it is trained in; on a CPU they do not."
         )
     command = shlex.join(sys.argv)
     resumed = "resume" in sys.argv[1:2]  # the report tells the command that repeats the study, not the one that went on
     store.write_environment(described | {"command": (store.begun_by() or command) if resumed else command})
     store.clear_stop()
-    return _Job(datasets, store, options, How(device), say)
+    return _Job(datasets, store, axes, options, How(device), display, tally, handover)
 
 
-def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, total: int) -> None:
+def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt) -> None:
     """Trains the packs, then one by one the trials of those that failed: one trial must not take others with it."""
-    failed, suspects = _until_none_is_left(packs, job, interrupt, total)
+    failed, suspects = _until_none_is_left(packs, job, interrupt)
     alone = [[config] for pack in failed if len(pack) > 1 for config in pack] + [[c] for pack in suspects for c in pack]
     if alone and not interrupt.asked:
-        job.say(f"{len(alone)} trials of the packs that failed are tried one by one")
+        job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
         one_at_a_time = dataclasses.replace(job.options, max_concurrent=1) if suspects else job.options
-        _, guilty = _until_none_is_left(alone, dataclasses.replace(job, options=one_at_a_time), interrupt, total)
+        _, guilty = _until_none_is_left(alone, dataclasses.replace(job, options=one_at_a_time), interrupt)
         for config in itertools.chain(*guilty):
             job.store.trial(config.trial_id).note_death("its worker ran out of memory")
 
 
 def _until_none_is_left(
-    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, total: int
+    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt
 ) -> tuple[list[list[TrialConfig]], list[list[TrialConfig]]]:
     """Has Tune train the packs, anew for the rest each time it gives up; (packs that failed, packs it gave up on).
 
@@ -179,8 +210,7 @@ def _until_none_is_left(
     failed: list[list[TrialConfig]] = []
     suspects: list[list[TrialConfig]] = []
     while packs and not interrupt.asked:
-        ended = total - sum(map(len, packs)) - sum(map(len, failed)) - sum(map(len, suspects))
-        more, given_up = _fit(packs, job, interrupt, ended)
+        more, given_up = _fit(packs, job, interrupt)
         failed += more
         suspects += given_up
         if not given_up:
@@ -199,24 +229,33 @@ def _is_done(config: TrialConfig, store: Store) -> bool:
 
 
 def _fit(
-    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt, ended: int
+    packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt
 ) -> tuple[list[list[TrialConfig]], list[list[TrialConfig]]]:
     """Has Tune train the packs; (those that failed, those under way when Tune gave up), with what is left of them."""
     from infomax_tune.trainable import train_on_ray
 
     options, store = job.options, job.store
-    epochs = sum(config.training.epochs for pack in packs for config in pack)
     trainable = tune.with_parameters(
-        train_on_ray, datasets=job.datasets, out=str(store.root.resolve()), how=job.how, threads=options.threads
+        train_on_ray,
+        datasets=job.datasets,
+        out=str(store.root.resolve()),
+        axes=job.axes,
+        how=job.how,
+        threads=options.threads,
     )
 
-    def explain(pack: dict[str, Any]) -> str:
-        failures = [store.trial(config.trial_id).read_failure() for config in from_pack(pack)]
+    def explain(pack: Sequence[TrialConfig]) -> str:
+        failures = [store.trial(config.trial_id).read_failure() for config in pack]
         error = next((failure["error"].strip() for failure in failures if failure), "its worker died")
         if job.traced:
             return error.splitlines()[-1]
-        job.traced.append(True)
-        return error  # the first one whole, since it may be the only one
+        if len(error.splitlines()) > 1:
+            job.traced.append(True)
+        return error  # the first traceback whole, since it may be the only one
+
+    def ended(pack: Sequence[TrialConfig]) -> dict[str, str]:
+        records = {config.trial_id: store.trial(config.trial_id).find(config.trial_id).record for config in pack}
+        return {trial_id: record.status for trial_id, record in records.items() if record}
 
     idle = StopWhenIdle(lambda: interrupt.asked)
     tuner = tune.Tuner(
@@ -232,13 +271,10 @@ def _fit(
             name="tune",
             storage_path=str(store.ray_folder.resolve()),
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # silent so; the one for notebooks would clear the cell's output
             stop=idle,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            callbacks=[
-                ProgressLines(Extent(ended + sum(map(len, packs)), ended, epochs), explain, job.say),
-                idle.watch,
-                *job.callbacks,
-            ],
+            callbacks=[Follow(job.tally, job.display, store, explain, ended), idle.watch, Offer(job.handover.offer)],
         ),
     )
 
@@ -250,7 +286,7 @@ def _fit(
     except RuntimeError as error:
         if "running low on memory" not in str(error) or not idle.watch.packs:
             raise
-        job.say("Ray ended a worker for want of memory")
+        job.display.say("Ray ended a worker for want of memory")
         return [], [pack for pack in map(left, idle.watch.packs.values()) if pack]
     if interrupt.asked:
         return [], []

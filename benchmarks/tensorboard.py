@@ -1,0 +1,104 @@
+"""What TensorBoard costs: the runs of every trial, and the import in every worker, as a share of the study's training.
+
+    python -m benchmarks.tensorboard [--epochs 100]
+
+Trains a pack of ten seeds of each width on MNIST for one epoch, writes the runs of as many epochs as the study has, and
+prints what that would take of the whole study's training, all measured in this run. A worker is a core, as in a sweep.
+Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import search_spaces
+from infomax_tune import data
+from infomax_tune.config import TrialConfig, read_overrides
+from infomax_tune.store import HistoryRow, Store
+from infomax_tune.tensorboard import of_sweep
+from infomax_tune.training import train
+
+
+def import_s() -> float:
+    """Seconds that a worker spends on importing what TensorBoard needs, once it has what it needs itself."""
+    code = (
+        "import time, ray.tune, torch, infomax_tune.training, infomax_tune.store\n"
+        "begun = time.perf_counter()\n"
+        "import infomax_tune.tensorboard, PIL.Image, PIL.PngImagePlugin\n"
+        "print(time.perf_counter() - begun)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=100, help="length of the study (default 100)")
+    parser.add_argument("--out", type=Path, help="where to write (default: a temporary folder)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = data.load("mnist")
+    overrides, _ = read_overrides([f"epochs={arguments.epochs}"])
+    space, _ = search_spaces.load("activation_study", overrides=overrides)
+    packs: dict[int, list[TrialConfig]] = {}
+    for config in space.trials():
+        if config.model.activation == "tanh":
+            packs.setdefault(config.model.hidden_dim, []).append(config)
+    every = space.base.logging.save_metrics_every
+
+    train_total_s = write_total_s = 0.0
+    with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+        for width, pack in packs.items():
+            runs = [run for _, run in of_sweep(pack, Store(Path(folder)), [])]
+            reports = train(pack, dataset)
+            next(reports)
+            begun = time.perf_counter()
+            report = next(reports)
+            epoch_s = time.perf_counter() - begun
+
+            metrics = report.evaluate(0)
+            weights = {"weight": report.state(0).tensors["weight"].numpy()}
+            begun = time.perf_counter()
+            for run in runs:
+                run.begin([])
+            begin_s = time.perf_counter() - begun
+            begun = time.perf_counter()
+            for epoch in range(arguments.epochs + 1):
+                measured = metrics if epoch % every == 0 or epoch == arguments.epochs else {}
+                row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s, **report.losses[0], **measured}
+                for run in runs:
+                    run.add(row)
+            rows_s = time.perf_counter() - begun
+            begun = time.perf_counter()
+            for run in runs:
+                run.end("done", arguments.epochs, {"convergence_epoch": 1}, weights)
+            end_s = time.perf_counter() - begun
+
+            write_s, train_s = begin_s + rows_s + end_s, arguments.epochs * epoch_s
+            print(
+                f"{width} units, 10 seeds: {1e3 * epoch_s:.0f} ms an epoch, "
+                f"{1e3 * rows_s / (arguments.epochs + 1):.1f} ms their rows of it, "
+                f"{1e3 * begin_s:.0f} ms their beginnings, {1e3 * end_s:.0f} ms their ends and images: "
+                f"{100 * write_s / train_s:.2f}% of {arguments.epochs} epochs"
+            )
+            train_total_s += 6 * train_s  # six activations
+            write_total_s += 6 * write_s
+    cores = os.cpu_count() or 1
+    imports_s = cores * import_s()
+    print(
+        f"the study of {arguments.epochs} epochs: {write_total_s:.1f} s of runs, {imports_s:.2f} s of imports in {cores} "
+        f"workers, {train_total_s:.0f} s training on one core: "
+        f"{100 * (write_total_s + imports_s) / train_total_s:.2f}% (target under 2%)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Learned weights as one small picture, in the colours of the report. Needs no matplotlib, and imports none."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_TILES = 256
+"""Units drawn at most: TensorBoard's checksum is slow, and nobody looks at more."""
+_GREY = 255
+_BLUE_TO_RED = bytes.fromhex("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f")
+"""ColorBrewer's RdBu, in which the report draws weights too."""
+
+
+def tiles(weight: NDArray[np.float32]) -> tuple[bytes, int, int] | None:
+    """The units' weights as one picture, red positive and blue negative: (PNG, height, width).
+
+    weight: (K, D). Each unit is a tile of sqrt(D) x sqrt(D) pixels. All have one scale, symmetric about 0.
+    None where the inputs are no square image, or a weight is not finite.
+    """
+    k, d = weight.shape
+    side = math.isqrt(d)
+    if d < 16 or side * side != d or not np.isfinite(weight).all():
+        return None
+    from PIL import Image  # a trial needs it once, at its end
+
+    drawn = min(k, _MOST_TILES)
+    across = math.ceil(math.sqrt(drawn))
+    down = math.ceil(drawn / across)
+    shown = weight[:drawn].astype(np.float64)
+    shade = shown / (np.abs(shown).max() or 1.0)
+    page = np.full((down * across, side + 1, side + 1), _GREY, np.uint8)  # a line below each tile and at its right
+    page[:drawn, :side, :side] = np.rint((1 + shade) * (_GREY // 2)).reshape(drawn, side, side)
+    rows = page.reshape(down, across, side + 1, side + 1).transpose(0, 2, 1, 3)
+    pixels = rows.reshape(down * (side + 1), across * (side + 1))[:-1, :-1]
+
+    anchors = np.frombuffer(_BLUE_TO_RED, np.uint8).reshape(-1, 3)
+    places = np.linspace(0, len(anchors) - 1, _GREY)
+    colors = np.stack([np.interp(places, range(len(anchors)), channel) for channel in anchors.T], axis=1)
+    picture = Image.fromarray(pixels)
+    picture.putpalette([*np.rint(colors).astype(np.uint8).tobytes(), 128, 128, 128])
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    height, width = pixels.shape
+    return buffer.getvalue(), height, width

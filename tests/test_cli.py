@@ -1,0 +1,103 @@
+"""cli.py: help with examples that exist, shell completion, and who is told what on which stream."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from infomax_tune import cli
+from tests.command import infomax_tune
+
+COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_examples_that_exist(name: str) -> None:
+    text = infomax_tune(name, "--help").stdout
+    examples = re.findall(r"^  +infomax-tune (.*)$", text.partition("Examples:")[2], flags=re.MULTILINE)
+    assert examples
+    for example in examples:
+        command, *words = shlex.split(example)
+        assert command == name
+        options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options
+
+
+def _complete(line: str) -> list[str]:
+    """What bash would offer for the last word of this line."""
+    words = line.split(" ")
+    environment = {
+        "_INFOMAX_TUNE_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    program = (
+        "import sys; sys.argv[0] = 'infomax-tune'; from infomax_tune.cli import app; app(prog_name='infomax-tune')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("infomax-tune sw", ["sweep"]),
+        ("infomax-tune sweep act", ["activation_study"]),
+        ("infomax-tune sweep my_", ["my_study.yaml"]),
+        ("infomax-tune sweep quickstart --set hid", ["hidden_dim="]),
+        ("infomax-tune run lambda_", ["lambda_tc=", "lambda_wr="]),
+        ("infomax-tune sweep quickstart --device c", ["cpu", "cuda"]),
+        ("infomax-tune resume out --strict", ["--strict-environment"]),
+    ],
+)
+def test_the_shell_completes_commands_spaces_and_settings(line: str, offered: list[str]) -> None:
+    Path("my_study.yaml").touch()
+    assert _complete(line) == offered
+
+
+def test_completion_can_be_installed() -> None:
+    """The script that --show-completion prints is one that bash can read."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infomax_tune", "--show-completion", "bash"], capture_output=True, text=True, check=True
+    )
+    subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+    assert "COMP_WORDS" in done.stdout
+
+
+def test_the_exit_codes_are_documented_alike() -> None:
+    """In the help and in the README."""
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    codes = infomax_tune("--help").stdout.partition("Exit codes: ")[2]
+    assert " ".join(codes.split()) in readme
+
+
+def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:
+    done = infomax_tune("sweep", "quickstart", "--quiet", "--verbose", ok=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "infomax-tune: --quiet and --verbose: give one of them.\n"
+
+
+def test_a_quiet_sweep_says_nothing_and_a_verbose_one_tells_of_each_pack(tmp_path: Path) -> None:
+    small = ["quickstart", "--set", "epochs=2", "--set", "activation=[relu, tanh]", "--set", "seed=[1, 2]"]
+    quiet = infomax_tune("sweep", *small, "--out", tmp_path / "quiet", "--quiet")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    verbose = infomax_tune("sweep", *small, "--out", tmp_path / "verbose", "--verbose")
+    for told in ("begins", "ended"):
+        assert len(re.findall(rf"^{told}: (relu|tanh)-k16-\w+, seeds 1-2$", verbose.stdout, re.MULTILINE)) == 2
+    assert re.search(r"^4/4 trials  100% of the epochs", verbose.stdout, re.MULTILINE)
+    assert verbose.stderr == ""
+    # what Ray itself had to say is there, and nowhere else
+    log = (tmp_path / "verbose" / "ray.log").read_text()
+    assert "INFO ray" in log
+    assert "ray" not in verbose.stdout.replace("ray.log", "").lower().replace(str(tmp_path).lower(), "")
