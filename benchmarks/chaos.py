@@ -5,8 +5,8 @@
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT or SIGTERM of the driver; or a SIGKILL inside the write of a record, a checkpoint, a history, the
 weights or a table. When the kills are spent the sweep is resumed to its end, and every table and weights file must
-have the bytes of the undisturbed run. Counted on the way: trials trained twice (none may be), and the epochs that
-were lost (at most those since the last checkpoint).
+have the bytes of the undisturbed run. Counted on the way: trials trained twice (none may be), the epochs that
+were lost (at most those since the last checkpoint), and the trials whose TensorBoard curves have a gap or a doubled step.
 A sweep whose worker was killed tries the pack again, and may go on to its end by itself.
 """
 
@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SPACE = """
 name: chaos
@@ -72,6 +73,7 @@ class Chaos:
     trained_again: int = 0
     lost_epochs: int = 0
     most_lost: int = 0
+    broken_curves: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)  # noqa: S311 - a seeded choice of deaths
@@ -160,6 +162,7 @@ class Chaos:
         if self.sweep(self.out).wait(600) != 0:
             raise SystemExit((self.folder / "killed.log").read_text()[-5000:])
         self.note_records()
+        self.broken_curves += sum(not _is_whole(path.parent) for path in self.out.glob("tensorboard/**/*tfevents*"))
         return hashes(self.out)
 
     def unfinished(self) -> bool:
@@ -224,6 +227,13 @@ def _is(command: str, program: str) -> bool:
     return command.split(" ", maxsplit=1)[0].rpartition("/")[2].startswith(program)
 
 
+def _is_whole(run: Path) -> bool:
+    """Whether TensorBoard reads each epoch's loss once, and in order."""
+    accumulator = EventAccumulator(str(run))
+    accumulator.Reload()
+    return [event.step for event in accumulator.Scalars("loss")] == list(range(1, EPOCHS + 1))
+
+
 def hashes(out: Path) -> dict[str, str]:
     """sha256 of the tables, and of every trial's weights and history without its seconds."""
     paths = [
@@ -268,9 +278,11 @@ def main() -> None:
         print(
             f"{kills} kills (seed {arguments.seed}) over {sweeps} sweeps of 120 trials: {differing} sweeps differ, "
             f"{chaos.trained_again} finished trials trained again, {chaos.lost_epochs} of {120 * EPOCHS * sweeps} trial-epochs "
-            f"trained again, at most {chaos.most_lost} of a trial in a death (checkpoints every {CHECKPOINT_EVERY})"
+            f"trained again, at most {chaos.most_lost} of a trial in a death (checkpoints every {CHECKPOINT_EVERY}), "
+            f"{chaos.broken_curves} TensorBoard runs with a gap or a doubled step"
         )
-    sys.exit(1 if differing or chaos.trained_again or chaos.most_lost > CHECKPOINT_EVERY else 0)
+    wrong = differing or chaos.trained_again or chaos.broken_curves or chaos.most_lost > CHECKPOINT_EVERY
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

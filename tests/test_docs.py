@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,16 @@ def test_every_command_and_option_named_exists(document: Path) -> None:
     for line in re.findall(r"^ *infomax-tune (.*)$", blocks, flags=re.MULTILINE):
         assert line.split()[0] in commands, line
         assert set(re.findall(r"--[a-z-]+", line.partition("#")[0])) <= options, line
+
+
+def test_the_readme_s_python_runs() -> None:
+    """As it stands there, in a folder of its own."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    check = "assert len(table) == 10 and record.status == 'done'"
+    done = subprocess.run([sys.executable, "-c", f"{program}\n{check}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert Path("results/pair/analysis/report.html").exists()
 
 
 def test_the_readme_names_every_command_and_every_bundled_space() -> None:

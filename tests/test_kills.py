@@ -33,4 +33,5 @@ def test_every_way_to_die_once(chaos: Chaos, expected: dict[str, str]) -> None:
     chaos.count_epochs()
     assert chaos.trained_again == 0
     assert chaos.most_lost <= CHECKPOINT_EVERY
+    assert chaos.broken_curves == 0
     assert chaos.lost_epochs > 0, "no death ever cost an epoch: the kills came too late to be a test"

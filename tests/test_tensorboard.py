@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -132,6 +133,15 @@ def test_relative_time_is_the_trials_training_time(tmp_path: Path, pack: list[Tr
     train_pack(pack[:1], folders, digits, runs=runs)
     walls = [event.wall_time for event in read(runs[0].folder).Scalars("loss")]
     assert np.diff(walls) == pytest.approx(folders[0].read_history()["epoch_s"].to_numpy()[2:], abs=1e-5)
+
+
+def test_what_was_trained_before_lies_before_now(tmp_path: Path, make_config: MakeConfig) -> None:
+    history = [{"epoch": 0, "epoch_s": math.nan}, *({"epoch": i, "epoch_s": 100.0, "loss": 1.0} for i in (1, 2, 3))]
+    run = Run(tmp_path, make_config())
+    run.begin(history)
+    run.add({"epoch": 4, "epoch_s": 50.0, "loss": 1.0})
+    walls = np.array([event.wall_time for event in read(tmp_path).Scalars("loss")]) - time.time()
+    assert walls == pytest.approx([-200, -100, 0, 50], abs=20)
 
 
 class Countdown:
@@ -287,6 +297,25 @@ def test_mending_leaves_alone_what_is_right_and_what_is_not_ours(
     before = {path: path.stat().st_mtime_ns for path in event_files(tmp_path)}
     assert mend(tmp_path / "tensorboard", list(zip(folders, runs, strict=True))) == []
     assert {path: path.stat().st_mtime_ns for path in event_files(tmp_path)} == before
+
+
+def test_a_sweep_that_has_other_axes_now_has_its_runs_elsewhere_and_once(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    """A new axis moves them, also one that is half done; trials that are not in the sweep any more are not shown."""
+    store = Store(tmp_path)
+    folders, runs = trials(tmp_path, pack)
+    train_pack(pack[:2], folders[:2], digits, runs=runs[:2])
+    train_pack(pack[2:], folders[2:], digits, runs=runs[2:], should_stop=Countdown(4))
+    before = [curves(run.folder) for run in runs]
+    assert mend(store.runs_folder, of_sweep(pack, store, ["loss.lambda_tc", "training.lr"])) == []
+    moved = [store.runs_folder / f"tanh/k16/lambda_tc=1/lr=0.001/seed{seed}" for seed in (1, 2, 3)]
+    assert [path.parent for path in event_files(tmp_path)] == moved
+    assert [curves(folder) for folder in moved] == before
+    assert {path.name for path in (store.runs_folder / "tanh/k16").iterdir()} == {"lambda_tc=1"}
+    assert mend(store.runs_folder, of_sweep(pack[1:], store, [])) == []
+    assert [path.parent for path in event_files(tmp_path)] == [run.folder for run in runs[1:]]
+    assert [curves(run.folder) for run in runs[1:]] == before[1:]
 
 
 def test_a_damaged_trial_has_no_run_and_stops_no_other(
