@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,7 @@ def sweep(
     device: str | None = None,
     max_failures: int = 2,
     strict_environment: bool = False,
+    loggers: Sequence[str] = (),
     report: bool = True,
     quiet: bool = False,
     verbose: bool = False,
@@ -140,6 +141,7 @@ def sweep(
         device,
         max_failures,
         strict_environment,
+        (loggers,) if isinstance(loggers, str) else tuple(loggers),
     )
     if space is None:
         if out is None or settings or config:

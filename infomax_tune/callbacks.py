@@ -91,6 +91,25 @@ def _not_kept() -> Any:
     return tune.Callback, ()
 
 
+class Offer(tune.Callback):
+    """Offers a pack's trials to whom the finished ones go, whenever more of them have ended."""
+
+    def __init__(self, offer: Callable[[Sequence[TrialConfig]], None]) -> None:
+        self._offer = offer
+        self._ended: dict[str, int] = {}
+
+    def __reduce__(self) -> Any:
+        return _not_kept()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        ended = len(result["statuses"]) - result["statuses"].count(None)
+        if ended > self._ended.get(trial.trial_id, 0):
+            self._ended[trial.trial_id] = ended
+            self._offer(from_pack(trial.config["pack"]))
+
+
 class StopWhenIdle(tune.Stopper):
     """Once it is asked to, ends the sweep as soon as the packs under way have left their checkpoints.
 

@@ -82,6 +82,10 @@ MaxFailures = Annotated[int, typer.Option(help="How often a pack whose worker di
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to go on under other versions, CPU or threads.")
 ]
+Logger = Annotated[
+    list[str] | None,
+    typer.Option("--logger", metavar="NAME", help="Log every trial to mlflow, wandb, csv or json too; repeatable."),
+]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Train nothing; say what there is to train and about what it takes.")
@@ -190,6 +194,7 @@ def sweep(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    logger: Logger = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -206,6 +211,7 @@ def sweep(
         device,
         max_failures,
         strict_environment,
+        tuple(logger or ()),
     )
     base = api.read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
@@ -232,6 +238,7 @@ def resume(
     device: Device = None,
     max_failures: MaxFailures = 2,
     strict_environment: StrictEnvironment = False,
+    logger: Logger = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -248,6 +255,7 @@ def resume(
         device,
         max_failures,
         strict_environment,
+        tuple(logger or ()),
     )
     store = Store(out)
     space = api.space_of(store)
@@ -413,7 +421,9 @@ def _as_words(options: Options) -> list[str]:
     words: list[str] = []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value != field.default:
+        if field.name == "loggers":
+            words += [word for name in value for word in ("--logger", name)]
+        elif value != field.default:
             words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infomax_tune.errors import ConfigError, unknown
 
 DEVICES = ("cpu", "cuda", "mps")
+LOGGERS: dict[str, tuple[str, ...]] = {
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
+    "csv": (),
+    "json": (),
+}
+"""The trackers that trials can be handed to, each with the packages it needs, which come with the extra of its name."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +28,7 @@ class Options:
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.
     device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
     worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
+    loggers: the trackers, of `LOGGERS`, that every finished trial is handed to.
     Raises ConfigError with every mistake, each under the option's name on the command line.
     """
 
@@ -31,6 +41,7 @@ class Options:
     device: str | None = None
     max_failures: int = 2
     strict_environment: bool = False
+    loggers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = []
@@ -46,6 +57,7 @@ class Options:
             problems += device_problems(self.device)
         if self.max_failures < 0:
             problems.append(f"--max-failures: must be 0 or more, got {self.max_failures}")
+        problems += logger_problems(self.loggers)
         if problems:
             raise ConfigError("\n".join(problems))
 
@@ -61,3 +73,18 @@ class Options:
 
 def device_problems(device: str) -> list[str]:
     return [] if device in DEVICES else [unknown("--device", device, DEVICES)]
+
+
+def logger_problems(loggers: Sequence[str]) -> list[str]:
+    """What is wrong with the values of --logger: a name that is unknown, a package that is not installed."""
+    problems = []
+    for name in loggers:
+        if name not in LOGGERS:
+            problems.append(unknown("--logger", name, LOGGERS))
+            continue
+        missing = [package for package in LOGGERS[name] if importlib.util.find_spec(package) is None]
+        if missing:
+            *others, last = missing
+            packages = f"packages {', '.join(others)} and {last}" if others else f"package {last}"
+            problems.append(f"--logger {name} needs the {packages}: pip install 'infomax-tune[{name}]'")
+    return problems

@@ -77,6 +77,13 @@ class TrialFolder:
     def has_record(self) -> bool:
         return (self.path / "record.json").exists()
 
+    def record_digest(self) -> str | None:
+        """The sha256 of the record's file; None if there is none. It is another one if the trial is trained again."""
+        try:
+            return hashlib.sha256((self.path / "record.json").read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return None
+
     def has_config(self) -> bool:
         """Whether it is the folder of a trial that is not part of a sweep."""
         return (self.path / "config.yaml").exists()

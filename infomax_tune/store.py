@@ -1,7 +1,7 @@
 """The output folder of a sweep: the sweep file, the lock, the environments, the tables made of the records.
 
-With `records` (a trial's folder) and `files` (how a file is written), the only code that names files in an output
-folder. Every file is there whole or not at all, and what was damaged later is noticed.
+With `records` (a trial's folder), `given` (a tracker's) and `files` (how a file is written), the only code that names
+files in an output folder. Every file is there whole or not at all, and what was damaged later is noticed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from infomax_tune import columns, documents
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.files import SCHEMA, TEMPORARY, digest, locked, read_csv, read_json, write_atomically, write_json
+from infomax_tune.given import TrackerFolder
 from infomax_tune.records import RUNS, Checkpoint, Finding, HistoryRow, Record, TrialFolder, run_path
 
-__all__ = ["Checkpoint", "Finding", "HistoryRow", "Record", "Store", "TrialFolder", "Verification"]
+__all__ = ["Checkpoint", "Finding", "HistoryRow", "Record", "Store", "TrackerFolder", "TrialFolder", "Verification"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ class Store:
             return (read_json(self.root / "environment.json") or {}).get("command")
         return None
 
+    def tracker(self, name: str) -> TrackerFolder:
+        """What a tracker was given of this sweep."""
+        return TrackerFolder(self.root / "trackers" / name)
+
     def note_environment(self, environment: Mapping[str, Any], fingerprint: str) -> None:
         """Leaves environments/<fingerprint>.json, which timings.csv names, unless it is there."""
         path = self.root / "environments" / f"{fingerprint}.json"
@@ -153,12 +158,8 @@ class Store:
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
-        for pattern in (
-            f".*{TEMPORARY}",
-            f"trials/*/.*{TEMPORARY}",
-            f"environments/.*{TEMPORARY}",
-            f"{RUNS}/**/.*{TEMPORARY}",
-        ):
+        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/")
+        for pattern in (f"{folder}.*{TEMPORARY}*" for folder in folders):
             for leftover in self.root.glob(pattern):
                 leftover.unlink(missing_ok=True)
 
@@ -245,6 +246,11 @@ class Store:
             notes.append(f"{others} trial folders are of other axes than the sweep has now; they are kept")
         notes += [f"{path}: left over by a crash, harmless" for path in sorted(self.root.glob(f"**/.*{TEMPORARY}"))]
         notes += [f"{path}: was damaged, and set aside" for path in sorted(self.root.glob("trials/*/*.damaged-*"))]
+        for path in sorted(self.root.glob("trackers/*/given/*.json")):
+            try:
+                read_json(path)
+            except DamagedFileError as error:
+                notes.append(f"{error} The trial is handed over again by the next run with that --logger.")
         for name in (
             "environment.json",
             *(f"environments/{path.name}" for path in self.root.glob("environments/*.json")),
@@ -300,6 +306,7 @@ _OWN_NAMES = {
     "progress.json",
     "analysis",
     RUNS,
+    "trackers",
     *_TABLES,
 }
 

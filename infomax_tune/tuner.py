@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from infomax_tune import data, environment
-from infomax_tune.callbacks import Follow, StopWhenIdle
+from infomax_tune.callbacks import Follow, Offer, StopWhenIdle
 from infomax_tune.cluster import cluster
 from infomax_tune.config import TrialConfig
 from infomax_tune.display import Display
 from infomax_tune.errors import ConfigError, EnvironmentDriftError
+from infomax_tune.handover import HandOver
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, from_pack, plan
@@ -56,6 +57,7 @@ class _Job:
     how: How
     display: Display
     tally: Tally
+    handover: HandOver
     traced: list[bool] = field(default_factory=list)
     """Not empty once a traceback was shown."""
 
@@ -90,6 +92,7 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
     findings = _findings(trials, store, display)
     missing = [config for config in trials if findings[config.trial_id].record is None]
     tally = Tally(trials, {trial_id: finding.status for trial_id, finding in findings.items() if finding.record})
+    handover = HandOver(space.name, trials, store, options.loggers, display)
     interrupt = Interrupt(display.say, on_ask=store.ask_to_stop, on_leave=display.close)
     with contextlib.ExitStack() as stack:
         stack.callback(store.clear_progress)
@@ -105,20 +108,28 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                     f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time"
                 )
                 tally.slots, tally.phase = at_once, "training"
-                job = _prepare(loading.result(), store, space.further_axes(), options, display, tally)
+                job = _prepare(loading.result(), store, space.further_axes(), options, display, tally, handover)
                 store.write_sweep(space.as_dict())
                 _mend_runs(space, store, display)
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
-                _train_all(packs, job, interrupt)
+                with handover.at_work(lambda: interrupt.asked):
+                    _train_all(packs, job, interrupt)
+                    tally.phase = "writing the tables"
+                    display.show(tally.state())
+                    results = store.write_tables(trials)  # before Ray, which might not end well, is ended
+                    if options.loggers:
+                        tally.phase = "handing trials over"
+                        display.show(tally.state())
                 store.clear_stop()
-                tally.phase = "writing the tables"
-                display.show(tally.state())
-                results = store.write_tables(trials)  # before Ray, which might not end well, is ended
         else:
             store.write_sweep(space.as_dict())
             _mend_runs(space, store, display)
             results = store.write_tables(trials)
+            if handover.needs_ray():
+                stack.enter_context(cluster(options, store.ray_log))
+            with handover.at_work():
+                pass
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
@@ -149,6 +160,7 @@ def _prepare(
     options: Options,
     display: Display,
     tally: Tally,
+    handover: HandOver,
 ) -> _Job:
     """All that is the same for every pack. Raises EnvironmentDriftError under `strict_environment`."""
     from infomax_tune.experiment import How  # imports torch, which `run` lets load while Ray starts
@@ -173,7 +185,7 @@ def _prepare(
     resumed = "resume" in sys.argv[1:2]  # the report tells the command that repeats the study, not the one that went on
     store.write_environment(described | {"command": (store.begun_by() or command) if resumed else command})
     store.clear_stop()
-    return _Job(datasets, store, axes, options, How(device), display, tally)
+    return _Job(datasets, store, axes, options, How(device), display, tally, handover)
 
 
 def _train_all(packs: Sequence[list[TrialConfig]], job: _Job, interrupt: Interrupt) -> None:
@@ -262,7 +274,7 @@ def _fit(
             progress_reporter=tune.CLIReporter(),  # silent so; the one for notebooks would clear the cell's output
             stop=idle,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            callbacks=[Follow(job.tally, job.display, store, explain, ended), idle.watch],
+            callbacks=[Follow(job.tally, job.display, store, explain, ended), idle.watch, Offer(job.handover.offer)],
         ),
     )
 

@@ -220,6 +220,8 @@ FLAGS = [
     Bad("--max-concurrent: zero", "sweep quickstart --max-concurrent 0", ("--max-concurrent: must be at least 1, got 0",)),
     Bad("--max-failures: negative", "sweep quickstart --max-failures -1", ("--max-failures: must be 0 or more, got -1",)),
     Bad("--max-concurrent: text", "sweep quickstart --max-concurrent many", ("--max-concurrent",)),
+    Bad("--logger: near miss", "sweep quickstart --logger csv --logger mlfow", ("--logger: 'mlfow' is unknown; did you mean 'mlflow'? One of mlflow, wandb, csv, json.",)),
+    Bad("--logger: unknown, of a resume", "resume out --logger tensorboard", ("--logger: 'tensorboard' is unknown.",), lambda: _sweep() and None),
     Bad("--device: unknown", "run --device gpu", ("--device: 'gpu' is unknown", "One of cpu, cuda, mps")),
     Bad("--device: unknown, of a sweep", "sweep quickstart --device cdua", ("--device: 'cdua' is unknown; did you mean 'cuda'?",)),
     Bad("--device: not here", "run dataset=digits --device mps", ("--device mps: torch", "finds no such device here; use cpu")),
