@@ -131,11 +131,13 @@ class StopWhenIdle(tune.Stopper):
 
 
 class _UnderWay(tune.Callback):
-    """The packs that have been started and have not ended. One that starts after the asking trains nothing."""
+    """The packs that have been started and have not ended, and those that failed. One that starts after the asking
+    trains nothing."""
 
     def __init__(self, asked: Callable[[], bool]) -> None:
         self._asked = asked
         self.packs: dict[str, dict[str, Any]] = {}
+        self.failed: list[dict[str, Any]] = []
 
     def __reduce__(self) -> Any:
         return _not_kept()
@@ -149,3 +151,4 @@ class _UnderWay(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.packs.pop(trial.trial_id, None)
+        self.failed.append(trial.config["pack"])

@@ -65,7 +65,8 @@ def _end(messages: logging.Handler) -> None:
     gc.collect()  # a reference to one of Ray's objects that is dropped after its end makes Ray end this process
     ray.shutdown()
     logging.getLogger("ray").removeHandler(messages)
-    messages.close()
+    with contextlib.suppress(OSError):  # a disk that is full
+        messages.close()
 
 
 def _to_file(name: str, log: Path) -> logging.Handler:

@@ -118,8 +118,8 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
             ) from None
         handle.truncate(0)
-        handle.write(f"host {socket.gethostname()}, pid {os.getpid()}\n")
-        handle.flush()
+        with contextlib.suppress(OSError):  # on a disk that is full the lock holds too, without its holder's name
+            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n".encode())
         try:
             yield
         finally:

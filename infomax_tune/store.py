@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -186,6 +187,25 @@ class Store:
 
     def clear_stop(self) -> None:
         (self.root / "stop").unlink(missing_ok=True)
+
+    def room_problem(self) -> str | None:
+        """Why the folder cannot take a megabyte more (a full disk, a quota, a disk gone read-only); None if it can."""
+        probe = self.root / f".room{TEMPORARY}"
+        try:
+            probe.write_bytes(bytes(2**20))
+        except OSError as error:
+            return f"{self.root}: cannot be written ({error.strerror or error})"
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+        return None
+
+    def require_room(self) -> None:
+        """Raises StoreError, which says how to go on, if there is a `room_problem`."""
+        problem = self.room_problem()
+        if problem:
+            again = shlex.join(["infomax-tune", "resume", str(self.root)])
+            raise StoreError(f"{problem}. What was trained is kept: make room there, then go on with: {again}")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

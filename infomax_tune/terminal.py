@@ -29,8 +29,9 @@ def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
     try:
         yield out, err
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # the disk is full
+                stream.flush()
         with contextlib.suppress(OSError):  # nobody reads any more
             out.flush()
         os.dup2(out.fileno(), 1)

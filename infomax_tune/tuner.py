@@ -114,7 +114,11 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                 for config in missing:
                     store.trial(config.trial_id).forget_failure()
                 with handover.at_work(lambda: interrupt.asked):
-                    _train_all(packs, job, interrupt)
+                    try:
+                        _train_all(packs, job, interrupt)
+                    except Exception:
+                        store.require_room()  # the likelier reason, where there is none
+                        raise
                     tally.phase = "writing the tables"
                     display.show(tally.state())
                     results = store.write_tables(trials)  # before Ray, which might not end well, is ended
@@ -246,7 +250,8 @@ def _fit(
 
     def explain(pack: Sequence[TrialConfig]) -> str:
         failures = [store.trial(config.trial_id).read_failure() for config in pack]
-        error = next((failure["error"].strip() for failure in failures if failure), "its worker died")
+        found = (failure["error"].strip() for failure in failures if failure)
+        error = next(found, None) or store.room_problem() or "its worker died"
         if job.traced:
             return error.splitlines()[-1]
         if len(error.splitlines()) > 1:
@@ -282,7 +287,7 @@ def _fit(
         return [config for config in from_pack(pack) if not _is_done(config, store)]
 
     try:
-        results = tuner.fit()
+        tuner.fit()
     except RuntimeError as error:
         if "running low on memory" not in str(error) or not idle.watch.packs:
             raise
@@ -290,8 +295,9 @@ def _fit(
         return [], [pack for pack in map(left, idle.watch.packs.values()) if pack]
     if interrupt.asked:
         return [], []
-    ends = [results[i] for i in range(len(results))]
-    failed = [left((end.config or {})["pack"]) for end in ends if end.error is not None]
+    failed = [left(pack) for pack in idle.watch.failed]
+    if failed:
+        store.require_room()  # else the trials would be tried one by one, in vain
     for config in itertools.chain(*failed):
         store.trial(config.trial_id).note_death("its worker died")
     return failed, []
