@@ -21,8 +21,8 @@ from infomax_tune import columns, documents
 from infomax_tune.config import TrialConfig
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.files import SCHEMA, TEMPORARY, digest, locked, read_csv, read_json, write_atomically, write_json
-from infomax_tune.given import TrackerFolder
 from infomax_tune.records import RUNS, Checkpoint, Finding, HistoryRow, Record, TrialFolder, run_path
+from infomax_tune.tracker_folder import TrackerFolder
 
 __all__ = ["Checkpoint", "Finding", "HistoryRow", "Record", "Store", "TrackerFolder", "TrialFolder", "Verification"]
 
