@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pickle
 import resource
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from infomax_tune.store import Checkpoint, Store, TrialFolder
-from tests.command import COMMAND, infomax_tune, tables
+from tests.command import COMMAND, infomax_tune, tables, wait_until
 
 SMALL = [
     "quickstart",
@@ -178,6 +181,123 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_with(out: Path, fini
     assert "Traceback" not in done.stderr
     infomax_tune("resume", out)
     assert tables(out) == tables(finished)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A file system of 4 MB that only some processes see; its folder as this one sees it, and the words before a command
+    that make it see it at `tmp_path`/disk."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        pytest.skip("a file system can be mounted by root alone, with util-linux")
+    mount = f"mount -t tmpfs -o size=4m tmpfs {shlex.quote(str(disk))} && echo mounted && read end"
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", mount], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+    )
+    assert holder.stdout is not None
+    try:
+        if holder.stdout.readline() != "mounted\n":
+            pytest.skip(f"no file system can be mounted here: {holder.communicate()[1]}")
+        yield Path(f"/proc/{holder.pid}/root{disk}"), ["nsenter", f"--target={holder.pid}", "--mount"]
+    finally:
+        holder.communicate()
+
+
+def write_without_end(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+
+
+def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
+    small_disk: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    disk, seen = small_disk
+    settings = [
+        *("quickstart", "--set", "activation=[tanh]", "--set", "seed={range: [1, 6]}"),
+        *("--set", "epochs=40", "--set", "checkpoint_every=1", "--no-report"),
+    ]
+    out = tmp_path / "disk" / "sweep"
+
+    def infomax_tune_there(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [*seen, *COMMAND, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+    one_by_one = ["--pack", "1", "--max-concurrent", "1", "--max-failures", "0"]
+    with subprocess.Popen(
+        [*seen, *COMMAND, "sweep", *settings, *one_by_one, "--out", out], stdout=PIPE, stderr=PIPE, text=True
+    ) as sweep:
+        wait_until(lambda: any(disk.glob("sweep/trials/*/record.json")) or sweep.poll() is not None)
+        with pytest.raises(OSError, match="No space left"):
+            write_without_end(disk / "ballast")
+        _, stderr = sweep.communicate(timeout=200)
+    assert sweep.returncode == 2
+    last = stderr.splitlines()[-1]
+    assert last == (  # the first traceback of a trial stands above it
+        f"infomax-tune: {out}: cannot be written (No space left on device). What was trained is kept: "
+        f"make room there, then go on with: infomax-tune resume {out}"
+    )
+    records = {path: path.read_bytes() for path in disk.glob("sweep/trials/*/record.json")}
+    assert 0 < len(records) < 6
+    assert "no damage" in infomax_tune_there("verify", out).stdout
+    refused = infomax_tune_there("resume", out)
+    assert refused.returncode == 2
+    assert "No space left on device" in refused.stderr.splitlines()[-1]
+    (disk / "ballast").unlink()
+    done = infomax_tune_there("resume", out, "--no-report")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in records} == records
+    infomax_tune("sweep", *settings, "--out", tmp_path / "roomy")
+    assert tables(disk / "sweep") == tables(tmp_path / "roomy")
+
+
+@pytest.fixture
+def read_only(out: Path) -> Iterator[Path]:
+    """A finished sweep that may be read alone, results.csv excepted, which was lost."""
+    (out / "results.csv").unlink()
+    paths = [out, *out.rglob("*")]
+    modes = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(modes[path] & ~0o222)
+    yield out
+    for path in paths:
+        path.chmod(modes[path])
+
+
+def _obey_permissions() -> None:
+    """What root gives up to be like anyone else: the right to write where the mode forbids it, for what it runs too."""
+    drop_from_bounding_set, dac_override = 24, 1
+    if os.geteuid() == 0 and ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0) != 0:
+        raise PermissionError
+
+
+def test_a_folder_that_may_only_be_read_is_told_and_can_be_read(read_only: Path) -> None:
+    def run(*command: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            list(map(str, command)),
+            preexec_fn=_obey_permissions,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    try:
+        assert run("touch", read_only / "mine").returncode != 0, "everything may be written here"
+    except subprocess.SubprocessError:
+        pytest.skip("root cannot give up its rights here")
+    new, table = read_only / "new", read_only / "results.csv"
+    for command, message in {
+        ("resume", read_only): f"{read_only}: cannot be written (Permission denied); choose another --out.",
+        ("sweep", *SMALL, "--out", new): f"{new}: cannot be written (Permission denied); choose another --out.",
+        ("run", "dataset=digits", "--out", new): f"{new}: cannot be written (Permission denied); choose another --out.",
+        ("results", read_only): f"{table}: cannot be written (Permission denied).",
+    }.items():
+        done = run(*COMMAND, *command)
+        assert (done.returncode, done.stderr) == (2, f"infomax-tune: {message}\n")
+    assert "2 trial folders checked: no damage" in run(*COMMAND, "verify", read_only).stdout
+    assert "2" in run(*COMMAND, "status", read_only).stdout.splitlines()[-1]
 
 
 def test_nothing_in_a_folder_is_ever_unpickled_or_run(tmp_path: Path) -> None:

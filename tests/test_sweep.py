@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,28 @@ def test_a_second_ctrl_c_stops_at_once_and_a_resume_repairs(undisturbed_long: Pa
     assert sweep.returncode == 130
     infomax_tune("resume", out)
     assert tables(out) == tables(undisturbed_long)
+
+
+def test_a_second_driver_is_refused_and_the_first_goes_on(undisturbed_long: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    first = start("sweep", *LONG, "--out", out, "--no-report")
+    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")))
+    first.send_signal(signal.SIGSTOP)  # else it might end before the others have asked
+    for second in (["sweep", *LONG, "--out", out], ["resume", out]):
+        refused = infomax_tune(*second, ok=False)
+        assert refused.returncode == 2
+        assert refused.stderr == (
+            f"infomax-tune: {out}: another sweep is at work here (host {socket.gethostname()}, pid {first.pid}); "
+            "wait for it, or stop it first.\n"
+        )
+        assert refused.stdout == ""
+    assert not (out / "results.csv").exists(), "it ended too soon to be a test"
+    first.send_signal(signal.SIGCONT)
+    stdout, stderr = first.communicate(timeout=120)
+    assert first.returncode == 0, stderr
+    assert "30 trials: 30 done" in stdout
+    assert tables(out) == tables(undisturbed_long)
+    assert pd.read_csv(out / "timings.csv")["epochs_trained"].tolist() == [150] * 30
 
 
 def test_an_existing_ray_cluster_is_joined_and_left_running(
