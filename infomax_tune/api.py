@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shlex
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,9 @@ def sweep(
     a list, a range or `{"range": [first, last]}` is an axis. config: a base config, under the space's own settings.
     report: end with the analysis. quiet: tell problems only. verbose: tell each pack. The rest: see `Options`.
     Raises ConfigError, DataError, ResourceError, StoreError or EnvironmentDriftError before anything is trained.
-    A trial that fails raises nothing: see `Sweep.counts`.
+    A trial that fails raises nothing: see `Sweep.counts`. Ctrl-C once lets the packs under way leave checkpoints, and
+    `Sweep.interrupted` tells of it; twice raises KeyboardInterrupt. While it is at work, what else this process prints
+    (not in a notebook) goes to ray.log in `out`.
     """
     options = Options(
         pack,
@@ -170,17 +173,18 @@ def train(
     quiet: bool = False,
     verbose: bool = False,
     notes: list[str] | None = None,
+    hard: bool = False,
 ) -> Sweep:
-    """The sweep of a space that has been loaded into a folder. See `sweep`."""
-    from infomax_tune import tuner  # imports Ray and torch
-
+    """The sweep of a space that has been loaded into a folder. See `sweep`; hard: see `Interrupt`."""
     _check(space, options)
-    with _folder(store), diverted(store.ray_log) as (out, err):
+    with _alone(), _folder(store), diverted(store.ray_log) as (out, err):
+        from infomax_tune import tuner  # imports Ray and torch
+
         shown = display.choose(out, err, quiet=quiet, verbose=verbose)
         with shown:
             for note in notes or []:
                 shown.say(note)
-            outcome = tuner.run(space, store, options, shown)
+            outcome = tuner.run(space, store, options, shown, hard=hard)
         page = _report(store, shown) if report and not outcome.interrupted and outcome.counts["done"] else None
     return Sweep(store.root, outcome.counts, outcome.interrupted, page)
 
@@ -190,8 +194,22 @@ def estimate(space: SearchSpace, store: Store, options: Options) -> Estimate:
     from infomax_tune import estimate as estimates  # imports Ray and torch
 
     _check(space, options)
-    with diverted(Path(os.devnull)):
+    with _alone(), diverted(Path(os.devnull)):
         return estimates.estimate(space, store, options)
+
+
+_at_work = threading.Lock()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Raises ResourceError if another thread of this process is at a sweep: a process has one Ray."""
+    if not _at_work.acquire(blocking=False):
+        raise ResourceError("another sweep is at work in this process; wait for it, or start another process.")
+    try:
+        yield
+    finally:
+        _at_work.release()
 
 
 def _check(space: SearchSpace, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -20,6 +21,7 @@ from infomax_tune.interrupt import EXIT_INTERRUPTED
 from infomax_tune.options import DEVICES, Options
 from infomax_tune.status import Look, watch
 from infomax_tune.store import Store, TrialFolder
+from infomax_tune.terminal import open_missing_streams
 from search_spaces import SearchSpace
 
 EXIT_INCOMPLETE = 1
@@ -97,6 +99,7 @@ Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", me
 
 def main() -> None:
     """The command infomax-tune. A user's mistake is one message on stderr and exit code 2, never a traceback."""
+    open_missing_streams()
     try:
         app()
     except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder that may not be written
@@ -395,18 +398,20 @@ def _train(
     if dry_run:
         typer.echo("\n".join(api.estimate(space, store, options).lines()))
         return
-    words = [*_as_words(options), *(word for word, given in (("--no-report", not report), ("--quiet", quiet)) if given)]
+    flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
+    words = [*_as_words(options), *(word for word, given in flags if given)]
     again = shlex.join(["infomax-tune", "resume", str(store.root), *words])
     try:
-        outcome = api.train(space, store, options, report=report, quiet=quiet, verbose=verbose)
+        outcome = api.train(space, store, options, report=report, quiet=quiet, verbose=verbose, hard=True)
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
-        _print_counts(outcome.counts)
-        typer.echo(f"results: {store.root / 'results.csv'}")
-        if outcome.report:
-            typer.echo(f"report: {outcome.report}")
+        with contextlib.suppress(BrokenPipeError):  # `| head`: the sweep is what it is, whoever reads of it
+            _print_counts(outcome.counts)
+            typer.echo(f"results: {store.root / 'results.csv'}")
+            if outcome.report:
+                typer.echo(f"report: {outcome.report}")
     if not outcome.complete:
         typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)

@@ -6,7 +6,9 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +39,33 @@ def cluster(options: Options, log: Path) -> Iterator[int]:
 
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
-    settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
-    os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     if options.address:
         _check_reachable(options.address)
+    with _process_as_it_was():
+        yield from _joined(options, log)
+
+
+@contextlib.contextmanager
+def _process_as_it_was() -> Iterator[None]:
+    """Undoes what Ray changes in the process that calls it: signal handler, environment, logger."""
+    environment, logger = dict(os.environ), logging.getLogger("ray")
+    level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
+    main = threading.current_thread() is threading.main_thread()
+    on_term = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(environment):
+            if name.startswith(("RAY_", "TUNE_", "PYTHONBREAKPOINT")):
+                del os.environ[name]
+        logger.level, logger.propagate, logger.handlers = level, propagate, handlers
+        if main:
+            signal.signal(signal.SIGTERM, on_term)
+
+
+def _joined(options: Options, log: Path) -> Iterator[int]:
+    settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
+    os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     try:
         context = ray.init(
             address=options.address or "local",
@@ -48,11 +73,11 @@ def cluster(options: Options, log: Path) -> Iterator[int]:
             log_to_driver=False,
             logging_level=logging.CRITICAL,  # what fails here is told by us, once
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (AssertionError, ConnectionError, ValueError, RuntimeError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
-    messages = _to_file("ray", log)
+    messages = _to_file(log)
     session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
     logging.getLogger("ray").info("what the workers print is under %s/logs", session)
     try:
@@ -69,9 +94,9 @@ def _end(messages: logging.Handler) -> None:
         messages.close()
 
 
-def _to_file(name: str, log: Path) -> logging.Handler:
-    """Sends what this logger and those below it say to the end of a file, and nowhere else."""
-    logger, handler = logging.getLogger(name), logging.FileHandler(log, encoding="utf-8")
+def _to_file(log: Path) -> logging.Handler:
+    """Sends what Ray's loggers say to the end of a file, and nowhere else."""
+    logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for before in list(logger.handlers):
         logger.removeHandler(before)

@@ -8,9 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -85,12 +86,18 @@ class Lines(Display):
 class LiveTable(Display):
     """A table that is drawn anew in place, one row a pack under way; messages pass above it."""
 
-    def __init__(self, out: TextIO, *, verbose: bool = False) -> None:
-        super().__init__(out)
-        self._console = Console(file=out, highlight=False)
+    def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
+        super().__init__(err)
+        self._console = _Terminal(file=out, highlight=False)
         self._verbose = verbose
+        self._state: tuple[SweepState, float] | None = None
         self._live = Live(
-            console=self._console, refresh_per_second=4, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=self._drawn,
         )
 
     def say(self, text: str) -> None:
@@ -102,6 +109,8 @@ class LiveTable(Display):
 
     def warn(self, text: str) -> None:
         self._print(f"[yellow]{escape(text)}[/yellow]")
+        if not self._err.isatty():  # it goes elsewhere, as in 2>problems.log
+            super().warn(text)
 
     def _print(self, markup: str) -> None:
         with contextlib.suppress(OSError):
@@ -109,8 +118,16 @@ class LiveTable(Display):
 
     def show(self, state: SweepState) -> None:
         with contextlib.suppress(OSError):
+            self._state = state, time.monotonic()
             self._live.start()
-            self._live.update(table(state, self._console.height))
+
+    def _drawn(self) -> Group | Text:
+        """The table now: its clock goes on between two states."""
+        if self._state is None:
+            return Text()
+        state, then = self._state
+        elapsed_s = state.elapsed_s + time.monotonic() - then
+        return table(replace(state, elapsed_s=elapsed_s), self._console.height)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -123,12 +140,24 @@ def _write(stream: TextIO, text: str) -> None:
         stream.flush()
 
 
+class _Terminal(Console):
+    """Writes to one terminal and has its size; rich would ask stdin, stdout and stderr, which may be others."""
+
+    @property
+    def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with contextlib.suppress(OSError, ValueError):
+            columns, lines = os.get_terminal_size(self.file.fileno())
+            if columns and lines:
+                return ConsoleDimensions(columns, lines)
+        return super().size
+
+
 def choose(out: TextIO, err: TextIO, *, quiet: bool = False, verbose: bool = False) -> Display:
     """The display that fits: a live table if `out` is a terminal that can move its cursor."""
     if quiet:
         return Display(err)
     if out.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown"):
-        return LiveTable(out, verbose=verbose)
+        return LiveTable(out, err, verbose=verbose)
     return Lines(out, err, verbose=verbose)
 
 
@@ -137,7 +166,8 @@ def headline(state: SweepState) -> str:
     counts = state.counts
     parts = [f"{state.ended}/{state.total} trials"]
     parts += [f"{counts[name]} {name}" for name in ("diverged", "failed", "running", "left") if counts[name]]
-    parts += [f"{100 * state.share:.0f}% of the epochs", f"{state.epochs_per_s:.3g} epochs/s", _clock(state.elapsed_s)]
+    parts += [f"{100 * state.share:.0f}% of the epochs", f"{state.epochs_per_s:.3g} epochs/s"]
+    parts.append(f"{_clock(state.elapsed_s)} elapsed")
     if state.eta_s is not None and counts["running"] + counts["left"]:
         parts.append(f"about {_clock(state.eta_s)} left")
     return "  ".join(parts)
@@ -195,13 +225,18 @@ def _clock(seconds: float) -> str:
 
 
 def show_statuses(statuses: Iterable[Status]) -> None:
-    """Shows one status after another, in place if stdout is a terminal."""
+    """Shows one status after another, in place if stdout is a terminal that can move its cursor."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         for status in statuses:
             _write(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
         return
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for status in statuses:
-            cells = Text("\n".join(status.lines()))
-            live.update(Group(cells, table(status.driver)) if status.driver else cells, refresh=True)
+            cells = status.lines()
+            parts = [table(status.driver, console.height // 2)] if status.driver else []
+            used = len(console.render_lines(Group(*parts))) if parts else 0
+            room = max(2, console.height - used - 2)
+            if len(cells) > room:  # the total stays
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", status.total_line()]
+            live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

@@ -24,6 +24,7 @@ from infomax_tune.options import Options
 from infomax_tune.packs import as_pack, epoch_cost, from_pack, plan
 from infomax_tune.pilot import Cost, measure
 from infomax_tune.store import Store
+from infomax_tune.tuner import check
 from search_spaces import SearchSpace
 
 _PILOTS = 24
@@ -52,11 +53,11 @@ class Estimate:
     pilot_s: float = 0.0
 
     def lines(self) -> list[str]:
-        first = f"{self.trials} trials in {self.cells} cells; {self.ended} are done"
+        first = f"{_count(self.trials, 'trial')} in {_count(self.cells, 'cell')}; {self.ended} done"
         if self.ended == self.trials:
             return [f"{first}: there is nothing to train"]
         return [
-            f"{first}, {self.trials - self.ended} to train in {self.packs} packs, {self.at_once} at a time",
+            f"{first}, {self.trials - self.ended} to train in {_count(self.packs, 'pack')}, {self.at_once} at a time",
             f"time       {_duration(self.seconds)}",
             f"CPU-hours  {self.cpu_hours:.2g}",
             f"memory     {self.memory / 2**30:.1f} GiB",
@@ -68,8 +69,10 @@ class Estimate:
 def estimate(space: SearchSpace, store: Store, options: Options) -> Estimate:
     """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and lays out the rest.
 
-    Raises DataError or ResourceError.
+    Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError.
     """
+    store.refuse_strangers()
+    check(space, store)
     trials = space.trials()
     cells = len({config.cell for config in trials})
     missing = [config for config in trials if not store.trial(config.trial_id).has_record()]
@@ -190,18 +193,28 @@ def _makespan(seconds: Sequence[float], at_once: int) -> float:
 
 
 def _disk(config: TrialConfig) -> int:
-    """Bytes that a trial leaves: its weights, its history, its share of the tables, its record."""
+    """Bytes that a trial leaves: its weights, its history, its share of the tables, its record, its TensorBoard run."""
     shape, rows = data.SHAPES[config.data.dataset], config.training.epochs + 1
     evaluations = 1 + rows // config.logging.save_metrics_every
     weights = 4 * config.model.hidden_dim * (shape.inputs + 1) if config.logging.save_weights else 0
     numbers = rows * (len(columns.TERMS) + 1) + evaluations * len(columns.METRICS)
-    return weights + _BYTES_A_NUMBER * numbers + _RECORD_BYTES
+    run = _RUN_BYTES + _RUN_EPOCH_BYTES * rows + _PICTURE_SHARE * weights
+    return int(weights + _BYTES_A_NUMBER * numbers + _RECORD_BYTES + run)
 
 
+# as measured
 _BYTES_A_NUMBER = 28
 """Of the history: 20 in history.csv, 8 in history.parquet."""
-_RECORD_BYTES = 3500
+_RECORD_BYTES = 2500
 """A record and its rows in the tables."""
+_RUN_BYTES, _RUN_EPOCH_BYTES = 2900, 100
+"""An event file's settings and evaluations, and each of its epochs."""
+_PICTURE_SHARE = 0.22
+"""A picture of the weights, of the weights' own bytes."""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _duration(seconds: float) -> str:
@@ -213,4 +226,10 @@ def _duration(seconds: float) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+    return (
+        f"{max(0.1, count / 2**20):.2g} MiB"
+        if count < 2**25
+        else f"{count / 2**20:.0f} MiB"
+        if count < 2**30
+        else f"{count / 2**30:.1f} GiB"
+    )

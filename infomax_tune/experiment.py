@@ -22,7 +22,7 @@ from infomax_tune import faults
 from infomax_tune.config import TrialConfig
 from infomax_tune.data import Dataset, check_batch_size, load
 from infomax_tune.environment import describe, fingerprint
-from infomax_tune.errors import DamagedFileError
+from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.interrupt import Interrupt
 from infomax_tune.metrics import convergence_epoch
 from infomax_tune.store import Checkpoint, HistoryRow, Record, TrialFolder
@@ -69,6 +69,7 @@ class _Trial:
     config: TrialConfig
     folder: TrialFolder
     run: Run | None
+    warn: Callable[[str], None]
     checkpoint: Checkpoint | None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -82,6 +83,18 @@ class _Trial:
     @property
     def begun(self) -> int:
         return self.checkpoint.epoch if self.checkpoint else 0
+
+    def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
+        """Writes to the trial's run. One that cannot be written costs no trial: it is made anew from the record."""
+        if self.run is None:
+            return
+        try:
+            with self.timed("tensorboard_s"):
+                step(self.run)
+        except StoreError as error:
+            self.run.abandon()
+            self.run = None
+            self.warn(f"{error} TensorBoard does not show {self.config.trial_id} until the next `resume`.")
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -157,13 +170,14 @@ def run_alone(
     if done:
         return done
     dataset = load(config.data.dataset, data_dir)
-    with folder.lock():
+    with folder.lock(), contextlib.ExitStack() as stack:
         finding = folder.find(config.trial_id)
         if finding.record:
             return finding.record
         if finding.status == "damaged":
             folder.set_aside("record.json")
             say(f"warning: {finding.problem} Set aside; the trial is trained again.")
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
         described = describe(device=device, threads=1)
         folder.write_config(config)
@@ -195,13 +209,11 @@ def run_alone(
 
 def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
     """The trial as its checkpoint left it, and its TensorBoard run begun anew from there."""
-    trial = _Trial(config, folder, run, _checkpoint_of(config, folder, warn))
+    trial = _Trial(config, folder, run, warn, _checkpoint_of(config, folder, warn))
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
-    if run:
-        with trial.timed("tensorboard_s"):
-            run.begin(trial.history)
+    trial.tell_tensorboard(lambda run: run.begin(trial.history))
     return trial
 
 
@@ -261,9 +273,7 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: Ho
             with trial.timed("evaluate_s"):
                 row |= report.evaluate(i)
         trial.history.append(row)
-        if trial.run:
-            with trial.timed("tensorboard_s"):
-                trial.run.add(row)
+        trial.tell_tensorboard(lambda run, row=row: run.add(row))
         if last or not finite:
             _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
     if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
@@ -290,14 +300,12 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
         result["convergence_epoch"] = convergence_epoch(losses)
         if config.logging.probe:
             result["probe_accuracy"] = report.probe(i)
-    trial.status = "done" if finite else "diverged"
+    trial.status = status = "done" if finite else "diverged"
     weights = None
     if config.logging.save_weights:
         state = report.state(i).tensors
         weights = {name: tensor.numpy() for name, tensor in state.items() if "." not in name}
-    if trial.run:
-        with trial.timed("tensorboard_s"):
-            trial.run.end(trial.status, report.epoch, result, weights)
+    trial.tell_tensorboard(lambda run: run.end(status, report.epoch, result, weights))
     timing = trial.timing | {
         "pack_size": pack_size,
         "device": how.device,

@@ -8,7 +8,7 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from infomax_tune.config import TrialConfig
@@ -97,7 +97,7 @@ class _Pack:
 
     trials: Sequence[TrialConfig]
     reported: tuple[float, int | None]
-    state: PackState | None = None
+    state: PackState
 
 
 class Tally:
@@ -109,7 +109,7 @@ class Tally:
 
     def __init__(self, trials: Sequence[TrialConfig], ended: Mapping[str, str], clock: Any = time.monotonic) -> None:
         self.slots = 1
-        self.phase = "starting Ray"
+        self.phase = ""
         self._clock = clock
         self._begun = clock()
         self._configs = {config.trial_id: config for config in trials}
@@ -124,7 +124,10 @@ class Tally:
 
     def begin(self, key: str, trials: Sequence[TrialConfig]) -> None:
         """A pack has begun; Tune calls it `key`."""
-        self._packs[key] = _Pack(trials, (self._clock(), None))
+        first = trials[0]
+        seeds = [config.training.seed for config in trials]
+        state = PackState(first.cell, seeds, 0, first.training.epochs, None, None)
+        self._packs[key] = _Pack(trials, (self._clock(), None), state)
         if not self._recent:
             self._recent.append((self._clock(), 0))
         self._mark(trials, "running")
@@ -147,13 +150,11 @@ class Tally:
         for config, status in zip(pack.trials, result["statuses"], strict=True):
             if status:
                 self._states[config.trial_id] = status
-        pack.state = PackState(
-            pack.trials[0].cell,
-            [config.training.seed for config in pack.trials],
-            result["epoch"],
-            pack.trials[0].training.epochs,
-            _finite(result["loss"]),
-            _finite(result["effective_rank"]),
+        pack.state = replace(
+            pack.state,
+            epoch=result["epoch"],
+            loss=_finite(result["loss"]),
+            effective_rank=_finite(result["effective_rank"]),
         )
 
     def end(self, key: str, ended: Mapping[str, str] | None = None) -> None:
@@ -172,15 +173,16 @@ class Tally:
         now = self._clock()
         counts = Counter(self._states.values())
         total = sum(self._to_train.values())
-        behind = total - sum(self._remaining().values())
+        remaining = self._remaining()
+        behind = total - sum(remaining.values())
         return SweepState(
             self.phase,
             {state: counts[state] for state in STATES},
             now - self._begun,
             self._speed(now),
-            self._eta(),
+            self._eta(remaining),
             behind / total if total else 1.0,
-            [pack.state for pack in self._packs.values() if pack.state],
+            [pack.state for pack in self._packs.values()],
         )
 
     def _speed(self, now: float) -> float:
@@ -198,26 +200,25 @@ class Tally:
         remaining: Counter[_Kind] = Counter()
         under_way = {config.trial_id: pack for pack in self._packs.values() for config in pack.trials}
         for trial_id, epochs in self._to_train.items():
-            if self._states[trial_id] in ("left", "running"):
+            if self._states[trial_id] not in ("done", "diverged"):  # those that failed may be tried again
                 pack = under_way.get(trial_id)
-                behind = pack.state.epoch if pack and pack.state else 0
+                behind = pack.state.epoch if pack else 0
                 remaining[_kind(self._configs[trial_id])] += max(0, epochs - behind)
         return remaining
 
-    def _eta(self) -> float | None:
+    def _eta(self, remaining: Mapping[_Kind, int]) -> float | None:
         """Seconds until the last pack ends, from the seconds an epoch took: measured, or scaled from the measured ones."""
         spent = self._spent_first | self._spent
         measured = {kind: seconds / epochs for kind, (seconds, epochs) in spent.items() if epochs}
         if not measured:
             return None
         pace = sum(measured.values()) / sum(epoch_cost(*kind) for kind in measured)
-        each = {kind: measured.get(kind, pace * epoch_cost(*kind)) for kind in self._remaining()}
-        everything = sum(count * each[kind] for kind, count in self._remaining().items()) / max(1, self.slots)
+        each = {kind: measured.get(kind, pace * epoch_cost(*kind)) for kind in remaining}
+        everything = sum(count * each[kind] for kind, count in remaining.items()) / max(1, self.slots)
         last = max(
             (
                 (pack.state.epochs - pack.state.epoch) * len(pack.trials) * each.get(_kind(pack.trials[0]), 0.0)
                 for pack in self._packs.values()
-                if pack.state
             ),
             default=0.0,
         )

@@ -49,9 +49,16 @@ class Status:
         """For people: a table, the problems, and where the sweep stands."""
         width = max(map(len, self.cells))
         lines = [f"{'cell':{width}}" + "".join(f"{name:>10}" for name in STATUSES)]
-        for cell, counts in [*self.cells.items(), ("all", self.counts)]:
-            lines.append(f"{cell:{width}}" + "".join(f"{counts[name]:>10}" for name in STATUSES))
-        return lines + [f"{trial_id}: {problem}" for trial_id, problem in self.problems.items()]
+        lines += [self._line(cell, counts) for cell, counts in self.cells.items()]
+        return [*lines, self.total_line(), *(f"{trial_id}: {problem}" for trial_id, problem in self.problems.items())]
+
+    def total_line(self) -> str:
+        """The counts of all cells together, as `lines` has them."""
+        return self._line("all", self.counts)
+
+    def _line(self, name: str, counts: Counter[str]) -> str:
+        width = max(map(len, self.cells))
+        return f"{name:{width}}" + "".join(f"{counts[status]:>10}" for status in STATUSES)
 
 
 class Look:

@@ -66,17 +66,25 @@ class Store:
 
     def create(self) -> None:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
+        self.refuse_strangers()
         try:
-            if self.root.is_dir() and not (self.root / "sweep.yaml").exists():
-                strangers = sorted(path.name for path in self.root.iterdir() if not _is_own(path.name))
-                if strangers:
-                    raise StoreError(
-                        f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
-                    )
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / "trials").mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
+
+    def refuse_strangers(self) -> None:
+        """Raises StoreError if this is no folder, or one that holds something and is not a sweep."""
+        if not self.root.exists() or self.has_sweep():
+            return
+        try:
+            strangers = sorted(path.name for path in self.root.iterdir() if not _is_own(path.name))
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
+        if strangers:
+            raise StoreError(
+                f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
+            )
 
     def remove_unused(self, *, root: bool) -> None:
         """Removes what a sweep that could not begin left; `root`: the folder itself too."""

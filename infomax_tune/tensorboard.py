@@ -9,6 +9,7 @@ no gap and no doubled step, whatever was killed. Knows no Ray and no torch, and 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import math
@@ -83,6 +84,12 @@ class Run:
         """Appends what only the end tells, durably: once the trial has its record, its run is whole."""
         self._append(self._ending(status, epoch, result, weights), durably=True)
         faults.point("tensorboard:ended")
+
+    def abandon(self) -> None:
+        """Removes what was written, if that is possible: half a run would pass for a whole one."""
+        with contextlib.suppress(OSError):
+            for _, path in _own_files(self.folder.iterdir()):
+                path.unlink()
 
     def make(self, folder: TrialFolder) -> None:
         """Makes the run of what the trial has left, its record or its checkpoint; nothing if it has neither.

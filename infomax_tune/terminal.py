@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -15,13 +16,14 @@ def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
     """While entered, all that this process prints goes to the end of `log`, what its libraries print below Python
     included; yields the stdout and stderr it had, to write to on purpose.
 
-    Where Python's streams are not the process's own (a notebook, a test), nothing is diverted.
+    Nothing is diverted where Python's streams are not the process's own (a notebook, a test), and outside the main
+    thread: there, what other threads print is none of its business.
     """
-    if not (_is(sys.stdout, 1) and _is(sys.stderr, 2)):
+    main = threading.current_thread() is threading.main_thread()
+    if not (main and _is(sys.stdout, 1) and _is(sys.stderr, 2)):
         yield sys.stdout, sys.stderr
         return
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush(sys.stdout, sys.stderr)
     out, err = (_duplicate(stream) for stream in (sys.stdout, sys.stderr))
     with log.open("ab") as chatter:
         os.dup2(chatter.fileno(), 1)
@@ -29,16 +31,25 @@ def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
     try:
         yield out, err
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # the disk is full
-                stream.flush()
-        with contextlib.suppress(OSError):  # nobody reads any more
-            out.flush()
+        _flush(sys.stdout, sys.stderr, out, err)
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
-        with contextlib.suppress(OSError):
-            out.close()
-        err.close()
+        for stream in (out, err):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def open_missing_streams() -> None:
+    """Gives a process that was started without stdout or stderr (`>&-`) one that leads nowhere: Ray wants both."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+
+
+def _flush(*streams: TextIO) -> None:
+    for stream in streams:
+        with contextlib.suppress(OSError):  # a disk that is full, a pipe that nobody reads
+            stream.flush()
 
 
 def _is(stream: TextIO, descriptor: int) -> bool:

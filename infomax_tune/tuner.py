@@ -41,10 +41,6 @@ class Outcome:
     counts: Counter[str]
     interrupted: bool
 
-    @property
-    def complete(self) -> bool:
-        return set(self.counts) <= {"done", "diverged"}
-
 
 @dataclass(frozen=True)
 class _Job:
@@ -78,9 +74,9 @@ def check(space: SearchSpace, store: Store) -> None:
             )
 
 
-def run(space: SearchSpace, store: Store, options: Options, display: Display) -> Outcome:
+def run(space: SearchSpace, store: Store, options: Options, display: Display, *, hard: bool = True) -> Outcome:
     """Makes the folder a sweep of this space, or extends the sweep it is; trains every trial that has no record, and
-    assembles the tables. The caller holds the store's lock.
+    assembles the tables. The caller holds the store's lock. hard: see `Interrupt`.
 
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
@@ -93,12 +89,18 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
     missing = [config for config in trials if findings[config.trial_id].record is None]
     tally = Tally(trials, {trial_id: finding.status for trial_id, finding in findings.items() if finding.record})
     handover = HandOver(space.name, trials, store, options.loggers, display)
-    interrupt = Interrupt(display.say, on_ask=store.ask_to_stop, on_leave=display.close)
+    interrupt = Interrupt(display.say, on_ask=store.ask_to_stop, on_leave=display.close, hard=hard)
+
+    def enter(phase: str) -> None:
+        tally.phase = phase
+        display.show(tally.state())
+        store.write_progress(tally.state().as_dict())
+
     with contextlib.ExitStack() as stack:
         stack.callback(store.clear_progress)
         stack.callback(display.close)
         if missing:
-            display.show(tally.state())
+            enter("starting Ray")
             # Ray takes seconds to start: torch and the data are loaded meanwhile
             loading = stack.enter_context(ThreadPoolExecutor(1)).submit(_load, missing, options)
             with cluster(options, store.ray_log) as slots, interrupt:
@@ -107,7 +109,8 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                 display.say(
                     f"{len(missing)} of {len(trials)} trials to train, in {len(packs)} packs, {at_once} at a time"
                 )
-                tally.slots, tally.phase = at_once, "training"
+                tally.slots = at_once
+                enter("training")
                 job = _prepare(loading.result(), store, space.further_axes(), options, display, tally, handover)
                 store.write_sweep(space.as_dict())
                 _mend_runs(space, store, display)
@@ -119,12 +122,10 @@ def run(space: SearchSpace, store: Store, options: Options, display: Display) ->
                     except Exception:
                         store.require_room()  # the likelier reason, where there is none
                         raise
-                    tally.phase = "writing the tables"
-                    display.show(tally.state())
+                    enter("writing the tables")
                     results = store.write_tables(trials)  # before Ray, which might not end well, is ended
                     if options.loggers:
-                        tally.phase = "handing trials over"
-                        display.show(tally.state())
+                        enter("handing trials over")
                 store.clear_stop()
         else:
             store.write_sweep(space.as_dict())

@@ -69,6 +69,61 @@ print("all four")
     assert (done.returncode, done.stdout, done.stderr) == (0, "all four\n", "")
 
 
+def test_two_threads_cannot_sweep_at_once_and_the_streams_stay() -> None:
+    """A process has one Ray. What the main thread prints meanwhile is printed."""
+    program = f"""
+import threading, time, torch
+from infomax_tune import InfomaxTuneError, run, sweep
+torch.set_num_threads(2)
+said = []
+def work(name):
+    try:
+        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True).complete)
+    except InfomaxTuneError as error:
+        said.append(str(error))
+threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+for thread in threads:
+    thread.start()
+    time.sleep(0.5)
+print("meanwhile")
+for thread in threads:
+    thread.join()
+print(said)
+run({{"dataset": "digits", "epochs": 1}}, say=said.append)
+print(torch.get_num_threads())
+"""
+    done = python(program)
+    said = ["another sweep is at work in this process; wait for it, or start another process.", True]
+    assert done.stdout == f"meanwhile\n{said}\n2\n", done.stderr
+
+
+def test_ctrl_c_stops_a_sweep_and_leaves_the_program(tmp_path: Path) -> None:
+    """Once: the sweep returns, interrupted. Twice: KeyboardInterrupt. The program goes on in both cases."""
+    program = """
+import os, signal, threading, time
+from pathlib import Path
+from infomax_tune import sweep
+def press(times):
+    while not list(Path(f"out{times}").glob("trials/*/checkpoint.safetensors")):
+        time.sleep(0.05)
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+for times in (1, 2):
+    threading.Thread(target=press, args=(times,)).start()
+    try:
+        done = sweep("quickstart", settings={"epochs": 2000, "activation": ["tanh"]}, out=f"out{times}", quiet=True)
+        print(times, done.interrupted)
+    except KeyboardInterrupt:
+        print(times, "KeyboardInterrupt")
+assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+assert not [name for name in os.environ if name.startswith("TUNE_") or name == "PYTHONBREAKPOINT"]
+"""
+    done = python(program)
+    assert (done.returncode, done.stdout) == (0, "1 True\n2 KeyboardInterrupt\n"), done.stderr
+
+
 def test_run_gives_the_record_and_says_how_it_goes() -> None:
     said: list[str] = []
     record = run({"model": {"activation": "tanh"}, "dataset": "digits"}, settings={"epochs": 3}, say=said.append)

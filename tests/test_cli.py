@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from infomax_tune import cli
-from tests.command import infomax_tune
+from tests.command import COMMAND, infomax_tune
 
 COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +86,17 @@ def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:
     done = infomax_tune("sweep", "quickstart", "--quiet", "--verbose", ok=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "infomax-tune: --quiet and --verbose: give one of them.\n"
+
+
+def test_a_sweep_needs_neither_stdout_nor_stderr(tmp_path: Path) -> None:
+    command = shlex.join([*COMMAND, "sweep", "quickstart", "--set", "epochs=1", "--set", "seed=[1]", "--no-report"])
+    for closed in (">&-", "2>&-", ">&- 2>&-", "| head -1"):
+        out = tmp_path / closed.replace(" ", "_")
+        script = f"set -o pipefail; {command} --out {shlex.quote(str(out))} {closed}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (closed, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert (out / "results.csv").exists()
 
 
 def test_a_quiet_sweep_says_nothing_and_a_verbose_one_tells_of_each_pack(tmp_path: Path) -> None:

@@ -73,13 +73,15 @@ def test_plain_lines_come_at_a_modest_rate(monkeypatch: pytest.MonkeyPatch) -> N
         lines.show(state(elapsed_s=now[0], share=0.3 + tick / 10000))
     assert len(out.getvalue().splitlines()) == 5 + 10
     lines.show(state(counts={"done": 9, "diverged": 1, "failed": 0, "running": 0, "left": 0}, share=1.0, eta_s=0.0))
-    assert out.getvalue().splitlines()[-1] == "10/10 trials  1 diverged  100% of the epochs  12.3 epochs/s  1:01"
+    assert (
+        out.getvalue().splitlines()[-1] == "10/10 trials  1 diverged  100% of the epochs  12.3 epochs/s  1:01 elapsed"
+    )
     assert err.getvalue() == ""
 
 
 def test_a_line_says_all_of_it() -> None:
     assert display.headline(state()) == (
-        "4/10 trials  1 diverged  2 running  4 left  42% of the epochs  12.3 epochs/s  1:01  about 1:01:01 left"
+        "4/10 trials  1 diverged  2 running  4 left  42% of the epochs  12.3 epochs/s  1:01 elapsed  about 1:01:01 left"
     )
 
 

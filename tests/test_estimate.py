@@ -67,7 +67,7 @@ def test_a_pilot_measures_a_pack(settings: dict[str, object], make_config: MakeC
 
 def test_an_estimate_in_words() -> None:
     text = Estimate(180, 30, 18, 15, 2, 600.0, 0.4, 3 * 2**30, 5 * 2**20, 12.0).lines()
-    assert text[0] == "180 trials in 18 cells; 30 are done, 150 to train in 15 packs, 2 at a time"
+    assert text[0] == "180 trials in 18 cells; 30 done, 150 to train in 15 packs, 2 at a time"
     assert [line.split(maxsplit=1) for line in text[1:5]] == [
         ["time", "about 10 min"],
         ["CPU-hours", "0.4"],
@@ -81,8 +81,14 @@ def test_an_estimate_in_words() -> None:
 def test_a_dry_run_says_what_there_is_and_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     text = infomax_tune("sweep", *SMALL, "--out", out, "--dry-run").stdout
-    assert "20 trials in 2 cells; 0 are done, 20 to train in 2 packs, 2 at a time" in text or "packs" in text
-    for what in (r"time +about \d+ s", r"CPU-hours +[\d.e-]+", r"memory +[\d.]+ GiB", r"disk +\d+ MiB", "nothing was"):
+    assert re.match(r"20 trials in 2 cells; 0 done, 20 to train in \d+ packs, \d+ at a time\n", text)
+    for what in (
+        r"time +about \d+ s",
+        r"CPU-hours +[\d.e-]+",
+        r"memory +[\d.]+ GiB",
+        r"disk +[\d.]+ MiB",
+        "nothing was",
+    ):
         assert re.search(what, text), what
     assert not out.exists()
     assert list(Path().iterdir()) == []
@@ -90,12 +96,21 @@ def test_a_dry_run_says_what_there_is_and_leaves_nothing(tmp_path: Path) -> None
     infomax_tune("sweep", *SMALL, "--set", "seed=[1, 2, 3]", "--out", out)
     before = sorted(path.relative_to(out) for path in out.rglob("*"))
     assert (
-        "20 trials in 2 cells; 6 are done, 14 to train"
-        in infomax_tune("sweep", *SMALL, "--out", out, "--dry-run").stdout
+        "20 trials in 2 cells; 6 done, 14 to train" in infomax_tune("sweep", *SMALL, "--out", out, "--dry-run").stdout
     )
     done = infomax_tune("resume", out, "--dry-run").stdout
-    assert done == "6 trials in 2 cells; 6 are done: there is nothing to train\n"
+    assert done == "6 trials in 2 cells; 6 done: there is nothing to train\n"
     assert sorted(path.relative_to(out) for path in out.rglob("*")) == before
+
+
+def test_a_dry_run_is_refused_where_the_sweep_would_be(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    strange = infomax_tune("sweep", *SMALL, "--out", tmp_path, "--dry-run", ok=False)
+    assert (strange.returncode, "not a sweep, and not empty (it holds notes.txt)" in strange.stderr) == (2, True)
+    out = tmp_path / "sweep"
+    infomax_tune("sweep", *SMALL, "--set", "epochs=1", "--set", "seed=[1]", "--out", out)
+    other = infomax_tune("sweep", *SMALL, "--out", out, "--dry-run", ok=False)
+    assert (other.returncode, "holds a sweep with another base config" in other.stderr) == (2, True)
 
 
 def test_the_disk_it_says_is_the_disk_it_takes(tmp_path: Path, make_config: MakeConfig) -> None:

@@ -79,7 +79,8 @@ def test_a_pack_that_is_stopped_leaves_its_trials_to_go_on_with(cell: list[Trial
 def test_the_rows_show_the_packs_under_way(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
     tally.begin("a", cell)
-    assert tally.state().packs == []  # nothing is known of it yet
+    (pack,) = tally.state().packs
+    assert (pack.epoch, pack.loss, pack.effective_rank) == (0, None, None)  # nothing is known of it yet
     tally.report("a", report(3, [None] * 4, loss=float("nan")))
     (pack,) = tally.state().packs
     assert (pack.cell, pack.seeds, pack.epoch, pack.epochs) == (cell[0].cell, [1, 2, 3, 4], 3, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,22 @@ def test_all_that_is_printed_goes_to_the_log_but_what_is_meant(tmp_path: Path) -
         "older",
         "python's stdout",
     ]
+
+
+def test_a_log_on_a_full_disk_does_not_keep_the_streams() -> None:
+    program = """
+import sys
+from pathlib import Path
+from infomax_tune.terminal import diverted
+with diverted(Path("/dev/full")) as (out, err):
+    sys.stdout.write("lost")
+    out.write("kept\\n")
+print("after")
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert "kept\n" in done.stdout
+    assert done.stdout.endswith("after\n")
 
 
 def test_streams_that_are_not_the_process_s_own_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
