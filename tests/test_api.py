@@ -61,9 +61,9 @@ def test_sweep_after_sweep_in_one_process() -> None:
     """As in a notebook. What is left of one Ray must not end the process in the next."""
     program = f"""
 from infomax_tune import sweep
-for seed in (1, 2, 3, 4):
+for seed in (1, 2, 3):
     assert sweep("quickstart", settings={SMALL!r} | {{"seed": [seed]}}, out=f"{{seed}}", report=False, quiet=True).complete
-print("all four")
+print("all three")
 """
     done = python(program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "all four\n", "")

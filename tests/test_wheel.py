@@ -56,5 +56,5 @@ def test_every_command_works_from_any_folder(installed: Path, tmp_path: Path) ->
     assert "no damage" in command("verify", "results/quickstart")
     assert "files in talk" in command("analyze", "results/quickstart", "--output-dir", "talk")
     assert "60 trials: 60 done" in command("results", "results/quickstart")
-    assert command("status", "results/quickstart").splitlines()[-1].split() == ["all", "60", "0", "0", "0", "0"]
+    assert command("status", "results/quickstart").splitlines()[-1].split() == ["all", "60", "0", "0", "0", "0", "0"]
     assert (tmp_path / "results/quickstart/results.csv").exists()
