@@ -66,7 +66,7 @@ for seed in (1, 2, 3):
 print("all three")
 """
     done = python(program)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "all four\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "all three\n", "")
 
 
 def test_two_threads_cannot_sweep_at_once_and_the_streams_stay() -> None:
