@@ -14,8 +14,13 @@ BIN := $(VENV)/bin
 sweep: $(VENV)/.installed
 	$(BIN)/infomax-tune sweep quickstart
 
+# these run sweeps, each of which takes every core; the others run side by side
+SWEEPS := $(patsubst %,tests/test_%.py,api cli damage docs estimate failures kills notebook selfcheck status study sweep \
+	tensorboard trackers wheel)
+
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(SWEEPS:%=--ignore=%) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SWEEPS) $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

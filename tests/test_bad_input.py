@@ -250,7 +250,7 @@ FOLDERS = [
     Bad("sweep.yaml: of no schema", "resume out", ("damaged or edited",), _schema("one")),
     Bad("sweep.yaml: lacks a part", "status out", ("not a sweep file: it has no 'description'",), _schema(1)),
     Bad("out: a stranger", "sweep quickstart --out there", ("there: not a sweep, and not empty (it holds thesis.txt); choose another --out",), {"there/thesis.txt": "x"}),
-    Bad("out: a file", "sweep quickstart --out there", ("there: cannot be written (File exists); choose another --out",), {"there": "x"}),
+    Bad("out: a file", "sweep quickstart --out there", ("there: cannot be written (Not a directory); choose another --out",), {"there": "x"}),
     Bad("out: below a file", "sweep quickstart --out there/x", ("there/x: cannot be written (Not a directory)",), {"there": "x"}),
     Bad("out: a stranger, of a run", "run dataset=digits --out there", ("there: not a trial's folder, and not empty (it holds thesis.txt)",), {"there/thesis.txt": "x"}),
     Bad("out: a sweep, of a run", "run dataset=digits", ("out: not a trial's folder, and not empty (it holds sweep.yaml)",), lambda: _sweep() and None),
@@ -364,7 +364,7 @@ def test_a_sweep_that_cannot_begin_leaves_no_folder(
 ) -> None:
     """So that the command the message advises (`--set dataset=digits`) is not refused for another base config."""
 
-    def cannot(space: search_spaces.SearchSpace, store: Store, *args: object) -> None:
+    def cannot(space: search_spaces.SearchSpace, store: Store, *args: object, **options: object) -> None:
         store.write_environment({})
         raise error
 
@@ -381,7 +381,7 @@ def test_a_sweep_that_cannot_begin_removes_no_trial(here: Path, monkeypatch: pyt
     trial = store.trial("relu-k16-s1-01234567")
     trial.write_config(TrialConfig())
 
-    def cannot(*args: object) -> None:
+    def cannot(*args: object, **options: object) -> None:
         raise DataError("no data")
 
     monkeypatch.setattr("infomax_tune.tuner.run", cannot)
