@@ -610,7 +610,7 @@ def test_the_page_shows_every_run_its_curves_its_weights_and_its_settings(study:
             expect(page.get_by_text(config.trial_id, exact=True).first).to_be_visible(timeout=60_000)
         browser.close()
     assert complaints == []
-    assert server.returncode == 0
+    assert server.returncode in (0, -signal.SIGINT)  # TensorBoard answers before it handles Ctrl-C
     assert "Traceback" not in server.communicate()[1]
 
 
@@ -645,7 +645,7 @@ def test_the_command_makes_what_is_missing_and_takes_a_run_of_its_own(
     shutil.rmtree(folder.path / "tensorboard")
     with served(folder.path, port) as server:
         assert server.poll() is None
-    assert server.returncode == 0
+    assert server.returncode in (0, -signal.SIGINT)  # TensorBoard answers before it handles Ctrl-C
     assert curves(folder.path / "tensorboard/tanh/k16/seed1") == told(folder)
 
 
