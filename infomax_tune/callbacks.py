@@ -18,7 +18,14 @@ _SHOW_S, _LEAVE_S = 0.25, 1.0
 """Seconds between two looks at the display, and between two notes in the store, at least."""
 
 
-class Follow(tune.Callback):
+class _NotKept:
+    """Tune pickles what it is given, to resume from it. A sweep resumes from its store: these have nothing to keep."""
+
+    def __reduce__(self) -> Any:
+        return tune.Callback, ()
+
+
+class Follow(_NotKept, tune.Callback):
     """Counts packs as they begin, report and end; shows where the sweep stands, and leaves it in the store.
 
     explain: why a pack failed. ended: the status of those trials that have a record.
@@ -35,9 +42,6 @@ class Follow(tune.Callback):
         self._tally, self._display, self._store = tally, display, store
         self._explain, self._ended = explain, ended
         self._shown = self._left = float("-inf")
-
-    def __reduce__(self) -> Any:
-        return _not_kept()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = from_pack(trial.config["pack"])
@@ -86,20 +90,12 @@ def _name(pack: Sequence[TrialConfig]) -> str:
     return f"{pack[0].cell}, {'seeds' if len(pack) > 1 else 'seed'} {spans([config.training.seed for config in pack])}"
 
 
-def _not_kept() -> Any:
-    """Tune pickles what it is given, to resume from it. A sweep resumes from its store: these have nothing to keep."""
-    return tune.Callback, ()
-
-
-class Offer(tune.Callback):
+class Offer(_NotKept, tune.Callback):
     """Offers a pack's trials to whom the finished ones go, whenever more of them have ended."""
 
     def __init__(self, offer: Callable[[Sequence[TrialConfig]], None]) -> None:
         self._offer = offer
         self._ended: dict[str, int] = {}
-
-    def __reduce__(self) -> Any:
-        return _not_kept()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -110,7 +106,7 @@ class Offer(tune.Callback):
             self._offer(from_pack(trial.config["pack"]))
 
 
-class StopWhenIdle(tune.Stopper):
+class StopWhenIdle(_NotKept, tune.Stopper):
     """Once it is asked to, ends the sweep as soon as the packs under way have left their checkpoints.
 
     asked: whether to stop. `watch` is the callback that has to be given to Tune beside it.
@@ -120,9 +116,6 @@ class StopWhenIdle(tune.Stopper):
         self._asked = asked
         self.watch = _UnderWay(asked)
 
-    def __reduce__(self) -> Any:
-        return _not_kept()
-
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
@@ -130,7 +123,7 @@ class StopWhenIdle(tune.Stopper):
         return self._asked() and not self.watch.packs
 
 
-class _UnderWay(tune.Callback):
+class _UnderWay(_NotKept, tune.Callback):
     """The packs that have been started and have not ended, and those that failed. One that starts after the asking
     trains nothing."""
 
@@ -138,9 +131,6 @@ class _UnderWay(tune.Callback):
         self._asked = asked
         self.packs: dict[str, dict[str, Any]] = {}
         self.failed: list[dict[str, Any]] = []
-
-    def __reduce__(self) -> Any:
-        return _not_kept()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if not self._asked():

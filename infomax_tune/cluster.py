@@ -89,7 +89,6 @@ def _joined(options: Options, log: Path) -> Iterator[int]:
 def _end(messages: logging.Handler) -> None:
     gc.collect()  # a reference to one of Ray's objects that is dropped after its end makes Ray end this process
     ray.shutdown()
-    logging.getLogger("ray").removeHandler(messages)
     with contextlib.suppress(OSError):  # a disk that is full
         messages.close()
 
@@ -98,9 +97,7 @@ def _to_file(log: Path) -> logging.Handler:
     """Sends what Ray's loggers say to the end of a file, and nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for before in list(logger.handlers):
-        logger.removeHandler(before)
-    logger.addHandler(handler)
+    logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
     return handler

@@ -1,6 +1,6 @@
 """The output folder of a sweep: the sweep file, the lock, the environments, the tables made of the records.
 
-With `records` (a trial's folder), `given` (a tracker's) and `files` (how a file is written), the only code that names
+With `records` (a trial's folder), `tracker_folder` and `files` (how a file is written), the only code that names
 files in an output folder. Every file is there whole or not at all, and what was damaged later is noticed.
 """
 
