@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from infomax_tune import columns
+from infomax_tune.study import columns
 
 STATUSES = ("done", "diverged", "failed", "missing")
 """What can have become of a planned trial. Only `done` rows enter statistics; the others are counted and listed."""

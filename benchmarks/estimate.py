@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import search_spaces
 from infomax_tune import api
-from infomax_tune.config import read_overrides
-from infomax_tune.options import Options
-from infomax_tune.store import Store
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.options import Options
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
 
 
 def main() -> None:
@@ -25,11 +25,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="length of the study (default 2)")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of estimate and sweep (default 3)")
     arguments = parser.parse_args()
-    space, _ = search_spaces.load("activation_study", overrides=read_overrides([f"epochs={arguments.epochs}"])[0])
+    space, _ = load_space("activation_study", overrides=read_overrides([f"epochs={arguments.epochs}"])[0])
     ratios = []
     for repeat in range(arguments.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            store = Store(Path(folder) / "sweep")
+            store = SweepFolder(Path(folder) / "sweep")
             estimate = api.estimate(space, store, Options())
             begun = time.perf_counter()
             done = api.train(space, store, Options(), report=False, quiet=True)

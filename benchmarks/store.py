@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 
-import search_spaces
-from infomax_tune import data
-from infomax_tune.config import TrialConfig, read_overrides
-from infomax_tune.experiment import train_pack
-from infomax_tune.store import Checkpoint, Store
-from infomax_tune.training import train
+from infomax_tune.packs.pack_training import train_pack
+from infomax_tune.science import data
+from infomax_tune.science.training import train
+from infomax_tune.store.sweep_folder import Checkpoint, SweepFolder
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
 
 
 def main() -> None:
@@ -32,14 +33,14 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = data.load("mnist")
     overrides, _ = read_overrides(["epochs=1"])
-    space, _ = search_spaces.load("activation_study", overrides=overrides)
+    space, _ = load_space("activation_study", overrides=overrides)
     packs: dict[int, list[TrialConfig]] = {}
     for config in space.trials():
         if config.model.activation == "tanh":
             packs.setdefault(config.model.hidden_dim, []).append(config)
 
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
-        store = Store(Path(folder))
+        store = SweepFolder(Path(folder))
         store.create()
         train_s = write_s = 0.0
         every = space.base.logging.checkpoint_every

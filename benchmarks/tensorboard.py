@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 
-import search_spaces
-from infomax_tune import data
-from infomax_tune.config import TrialConfig, read_overrides
-from infomax_tune.store import HistoryRow, Store
-from infomax_tune.tensorboard import of_sweep
-from infomax_tune.training import train
+from infomax_tune.follow.tensorboard_runs import of_sweep
+from infomax_tune.science import data
+from infomax_tune.science.training import train
+from infomax_tune.store.sweep_folder import HistoryRow, SweepFolder
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
 
 
 def import_s() -> float:
@@ -47,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = data.load("mnist")
     overrides, _ = read_overrides([f"epochs={arguments.epochs}"])
-    space, _ = search_spaces.load("activation_study", overrides=overrides)
+    space, _ = load_space("activation_study", overrides=overrides)
     packs: dict[int, list[TrialConfig]] = {}
     for config in space.trials():
         if config.model.activation == "tanh":
@@ -57,7 +58,7 @@ def main() -> None:
     train_total_s = write_total_s = 0.0
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
         for width, pack in packs.items():
-            runs = [run for _, run in of_sweep(pack, Store(Path(folder)), [])]
+            runs = [run for _, run in of_sweep(pack, SweepFolder(Path(folder)), [])]
             reports = train(pack, dataset)
             next(reports)
             begun = time.perf_counter()

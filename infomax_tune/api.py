@@ -13,23 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import search_spaces
-from infomax_tune import display, documents
-from infomax_tune.config import Settings, TrialConfig, build_config, read_settings
-from infomax_tune.data import check_batch_size
 from infomax_tune.errors import ConfigError, DataError, ResourceError
-from infomax_tune.options import Options, device_problems
-from infomax_tune.records import Record, TrialFolder
-from infomax_tune.store import Store
-from infomax_tune.terminal import diverted
-from search_spaces import SearchSpace
+from infomax_tune.follow import display
+from infomax_tune.process.streams import diverted
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import Record, TrialFolder
+from infomax_tune.study import yaml_document
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.datasets import check_batch_size
+from infomax_tune.study.options import Options, device_problems
+from infomax_tune.study.read_config import Settings, build_config, read_settings
+from infomax_tune.study.read_space import load_space, parse_space
+from infomax_tune.study.space import SearchSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
 
-    from infomax_tune.estimate import Estimate
+    from infomax_tune.on_ray.estimate import Estimate
 
 logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # when Ray is imported in a notebook it advertises a package
 
@@ -93,9 +95,9 @@ def run_config(
     trial = TrialFolder(out or default_out(config))
     trial.refuse_strangers()
 
-    from infomax_tune.experiment import run_alone  # imports torch
+    from infomax_tune.packs.run_trial import run_trial  # imports torch
 
-    return run_alone(config, trial, data_dir=data_dir, device=device, say=say)
+    return run_trial(config, trial, data_dir=data_dir, device=device, say=say)
 
 
 def default_out(config: TrialConfig) -> Path:
@@ -149,10 +151,10 @@ def sweep(
     if space is None:
         if out is None or settings or config:
             raise ConfigError("to go on with a sweep give its out, and neither settings nor config.")
-        store = Store(Path(out))
+        store = SweepFolder(Path(out))
         return train(space_of(store), store, options, report=report, quiet=quiet, verbose=verbose)
     loaded, notes = _space(space, settings or {}, config)
-    store = Store(Path(out) if out else Path("results") / _stem(space, loaded))
+    store = SweepFolder(Path(out) if out else Path("results") / _stem(space, loaded))
     return train(loaded, store, options, report=report, quiet=quiet, verbose=verbose, notes=notes)
 
 
@@ -161,12 +163,12 @@ def load_results(out: str | Path) -> pd.DataFrame:
 
     Raises StoreError if the folder has none.
     """
-    return Store(Path(out)).read_results()
+    return SweepFolder(Path(out)).read_results()
 
 
 def train(
     space: SearchSpace,
-    store: Store,
+    store: SweepFolder,
     options: Options,
     *,
     report: bool,
@@ -178,20 +180,20 @@ def train(
     """The sweep of a space that has been loaded into a folder. See `sweep`; hard: see `Interrupt`."""
     _check(space, options)
     with _alone(), _folder(store), diverted(store.ray_log) as (out, err):
-        from infomax_tune import tuner  # imports Ray and torch
+        from infomax_tune.on_ray import sweep  # imports Ray and torch
 
         shown = display.choose(out, err, quiet=quiet, verbose=verbose)
         with shown:
             for note in notes or []:
                 shown.say(note)
-            outcome = tuner.run(space, store, options, shown, hard=hard)
+            outcome = sweep.run(space, store, options, shown, hard=hard)
         page = _report(store, shown) if report and not outcome.interrupted and outcome.counts["done"] else None
     return Sweep(store.root, outcome.counts, outcome.interrupted, page)
 
 
-def estimate(space: SearchSpace, store: Store, options: Options) -> Estimate:
+def estimate(space: SearchSpace, store: SweepFolder, options: Options) -> Estimate:
     """What a sweep would take, from a few batches of each of its cells. Leaves nothing in the folder."""
-    from infomax_tune import estimate as estimates  # imports Ray and torch
+    from infomax_tune.on_ray import estimate as estimates  # imports Ray and torch
 
     _check(space, options)
     with _alone(), diverted(Path(os.devnull)):
@@ -219,15 +221,15 @@ def _check(space: SearchSpace, options: Options) -> None:
         require_device(options.device)
 
 
-def space_of(store: Store) -> SearchSpace:
+def space_of(store: SweepFolder) -> SearchSpace:
     """The space that a folder holds a sweep of. Raises StoreError."""
     return SearchSpace.from_dict(store.read_sweep(), str(store.root / "sweep.yaml"))
 
 
-def read_document(path: Path) -> documents.Document:
+def read_document(path: Path) -> yaml_document.Document:
     """A config file. Raises ConfigError."""
     try:
-        return documents.parse(path.read_text(encoding="utf-8"), str(path))
+        return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such config file. Settings look like key=value.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -245,7 +247,7 @@ def require_device(device: str | None) -> None:
         raise ResourceError(f"--device {device}: torch {torch.__version__} finds no such device here; use cpu.")
 
 
-def _report(store: Store, shown: display.Display) -> Path | None:
+def _report(store: SweepFolder, shown: display.Display) -> Path | None:
     """Ends a sweep with its report; a sweep is no worse for a report that failed."""
     if store.report_is_current():
         return store.root / "analysis" / "report.html"
@@ -260,7 +262,7 @@ def _report(store: Store, shown: display.Display) -> Path | None:
 
 
 @contextlib.contextmanager
-def _folder(store: Store) -> Iterator[None]:
+def _folder(store: SweepFolder) -> Iterator[None]:
     """Makes and holds the sweep's folder; removes it again if it is new and the sweep cannot begin."""
     new, made = not store.has_sweep(), not store.root.exists()
     store.create()
@@ -277,18 +279,18 @@ def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _document(given: Mapping[str, Any] | str | Path, source: str) -> documents.Document:
+def _document(given: Mapping[str, Any] | str | Path, source: str) -> yaml_document.Document:
     if isinstance(given, Mapping):
-        return documents.Document(_plain(given), source)
+        return yaml_document.Document(_plain(given), source)
     return read_document(Path(given))
 
 
 def _settings(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
-    return read_settings(_plain(given), documents.Document({}, "settings"))
+    return read_settings(_plain(given), yaml_document.Document({}, "settings"))
 
 
 def _config(given: Mapping[str, Any] | str | Path | None, settings: Mapping[str, Any]) -> tuple[TrialConfig, list[str]]:
-    document = documents.Document({}, "") if given is None else _document(given, "config")
+    document = yaml_document.Document({}, "") if given is None else _document(given, "config")
     under, notes, problems = read_settings(document.content, document)
     over, more_notes, mistakes = _settings(settings)
     if problems or mistakes:
@@ -310,9 +312,9 @@ def _space(
     if problems:
         raise ConfigError("\n".join(problems))
     if isinstance(given, Mapping):
-        space, more = search_spaces.parse(documents.Document(_plain(given), "space"), "sweep", base, over)
+        space, more = parse_space(yaml_document.Document(_plain(given), "space"), "sweep", base, over)
     else:
-        space, more = search_spaces.load(str(given), config=base, overrides=over)
+        space, more = load_space(str(given), config=base, overrides=over)
     return space, notes + more
 
 

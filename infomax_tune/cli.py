@@ -13,16 +13,18 @@ from typing import Annotated
 
 import typer
 
-import search_spaces
-from infomax_tune import __version__, api, documents
-from infomax_tune.config import NAMES, read_config, read_overrides
+from infomax_tune import __version__, api
 from infomax_tune.errors import ConfigError, InfomaxTuneError
-from infomax_tune.interrupt import EXIT_INTERRUPTED
-from infomax_tune.options import DEVICES, Options
-from infomax_tune.status import Look, watch
-from infomax_tune.store import Store, TrialFolder
-from infomax_tune.terminal import open_missing_streams
-from search_spaces import SearchSpace
+from infomax_tune.follow.folder_status import Look, watch
+from infomax_tune.process.signals import EXIT_INTERRUPTED
+from infomax_tune.process.streams import open_missing_streams
+from infomax_tune.store.sweep_folder import SweepFolder, TrialFolder
+from infomax_tune.study import yaml_document
+from infomax_tune.study.config import NAMES
+from infomax_tune.study.options import DEVICES, Options
+from infomax_tune.study.read_config import read_config, read_overrides
+from infomax_tune.study.read_space import bundled_spaces, load_space
+from infomax_tune.study.space import SearchSpace
 
 EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
@@ -51,7 +53,7 @@ def _examples(*lines: str) -> str:
 
 def _complete_space(incomplete: str) -> list[str]:
     files = [str(path) for path in Path().glob(f"{incomplete}*.y*ml")]
-    return [name for name in search_spaces.bundled() if name.startswith(incomplete)] + files
+    return [name for name in bundled_spaces() if name.startswith(incomplete)] + files
 
 
 def _complete_setting(incomplete: str) -> list[str]:
@@ -144,7 +146,7 @@ def run(
     files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
         raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
-    document = api.read_document(Path(files[0])) if files else documents.Document({}, "")
+    document = api.read_document(Path(files[0])) if files else yaml_document.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     _print_notes(notes)
     folder = out or api.default_out(config)
@@ -219,13 +221,13 @@ def sweep(
     base = api.read_document(config) if config else None
     overrides, problems = read_overrides(set_ or [])
     try:
-        loaded, notes = search_spaces.load(space, config=base, overrides=overrides)
+        loaded, notes = load_space(space, config=base, overrides=overrides)
     except ConfigError as error:
         raise ConfigError("\n".join([*problems, str(error)])) from None
     if problems:
         raise ConfigError("\n".join(problems))
     _print_notes(notes)
-    store = Store(out or Path("results") / Path(space).stem)
+    store = SweepFolder(out or Path("results") / Path(space).stem)
     _train(loaded, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
 
@@ -260,7 +262,7 @@ def resume(
         strict_environment,
         tuple(logger or ()),
     )
-    store = Store(out)
+    store = SweepFolder(out)
     space = api.space_of(store)
     _train(space, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
@@ -268,7 +270,7 @@ def resume(
 @app.command(epilog=_examples("results results/activation_study"))
 def results(out: Folder) -> None:
     """Assemble results.csv, results.parquet, history.parquet and timings.csv from the records there are."""
-    store = Store(out)
+    store = SweepFolder(out)
     table = store.write_tables(api.space_of(store).trials())
     _print_counts(Counter(table["status"]))
     typer.echo(f"results: {out / 'results.csv'}")
@@ -286,13 +288,13 @@ def status(
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one JSON object a look, on a line.")] = False,
 ) -> None:
     """Count the trials that are done, diverged, failed, damaged, running and left, by cell; also while the sweep runs."""
-    store = Store(out)
+    store = SweepFolder(out)
     look = Look(store, api.space_of(store))
     if json_:
         for found in watch(look, every) if watch_ else [look()]:
             typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
         return
-    from infomax_tune import display  # rich
+    from infomax_tune.follow import display  # rich
 
     if watch_:
         try:
@@ -332,9 +334,10 @@ def tensorboard(
     ] = "localhost",
 ) -> None:
     """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
-    from infomax_tune import tensorboard as runs  # imports TensorBoard
+    from infomax_tune.follow import tensorboard_runs as runs
+    from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve  # imports TensorBoard
 
-    store, alone = Store(out), TrialFolder(out)
+    store, alone = SweepFolder(out), TrialFolder(out)
     if store.has_sweep() or not alone.has_config():
         space = api.space_of(store)
         trials = runs.of_sweep(space.trials(), store, space.further_axes())
@@ -342,17 +345,17 @@ def tensorboard(
         trials = runs.of_run(alone)
     for problem in runs.mend_unless_busy(out, trials):
         typer.echo(f"warning: {problem} TensorBoard will not show it.", err=True)
-    port = runs.free_port(host, port)
+    port = free_port(host, port)
     typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
-    typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{runs.VIEW}")
+    typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{VIEW}")
     sys.stdout.flush()
-    runs.serve(store.runs_folder, host, port)
+    serve(store.runs_folder, host, port)
 
 
 @app.command(epilog=_examples("verify results/activation_study"))
 def verify(out: Folder) -> None:
     """Check every file in a sweep's folder; exit code 1 if any is damaged or the tables are not what the records say."""
-    store = Store(out)
+    store = SweepFolder(out)
     report = store.verify(api.space_of(store).trials())
     for line in report.notes:
         typer.echo(f"note: {line}")
@@ -366,7 +369,7 @@ def verify(out: Folder) -> None:
 @app.command(epilog=_examples("selfcheck"))
 def selfcheck() -> None:
     """Train a few steps alone and in packs, and say whether the bits agree on this machine; exit code 1 if not."""
-    from infomax_tune.selfcheck import check  # imports torch
+    from infomax_tune.science.selfcheck import check  # imports torch
 
     report = check()
     typer.echo(
@@ -385,13 +388,13 @@ def selfcheck() -> None:
 @app.command(epilog=_examples("spaces"))
 def spaces() -> None:
     """List the search spaces that come with infomax-tune, with the number of their trials."""
-    for name in search_spaces.bundled():
-        space, _ = search_spaces.load(name)
+    for name in bundled_spaces():
+        space, _ = load_space(name)
         typer.echo(f"{name:20} {len(space.trials()):>5} trials  {space.description}")
 
 
 def _train(
-    space: SearchSpace, store: Store, options: Options, *, report: bool, dry_run: bool, quiet: bool, verbose: bool
+    space: SearchSpace, store: SweepFolder, options: Options, *, report: bool, dry_run: bool, quiet: bool, verbose: bool
 ) -> None:
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose: give one of them.")

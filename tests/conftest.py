@@ -9,13 +9,14 @@ from jaxtyping import install_import_hook
 
 # before the modules are imported
 _checked = ["activations", "losses", "metrics", "model", "optimizers", "training"]
-install_import_hook([f"infomax_tune.{name}" for name in _checked], "beartype.beartype")
+install_import_hook([f"infomax_tune.science.{name}" for name in _checked], "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from infomax_tune import data  # noqa: E402
-from infomax_tune.config import TrialConfig, build_config, read_overrides  # noqa: E402
+from infomax_tune.science import data  # noqa: E402
+from infomax_tune.study.config import TrialConfig  # noqa: E402
+from infomax_tune.study.read_config import build_config, read_overrides  # noqa: E402
 
 MakeConfig = Callable[..., TrialConfig]
 

@@ -1,0 +1,242 @@
+"""What a sweep shows while it runs: a live table in a terminal, plain lines elsewhere, or nothing but problems."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TextIO
+
+from rich.console import Console, ConsoleDimensions, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from infomax_tune.follow.folder_status import Status
+from infomax_tune.follow.tally import SweepState
+
+_COLOURS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "cyan", "left": "default"}
+
+
+class Display:
+    """Shows nothing but problems, on `err`: what --quiet asks for. The others build on it."""
+
+    def __init__(self, err: TextIO) -> None:
+        self._err = err
+
+    def say(self, text: str) -> None:
+        """Something the user should know."""
+
+    def detail(self, text: str) -> None:
+        """Something a user who asks for more wants to know."""
+
+    def warn(self, text: str) -> None:
+        """Something that is wrong."""
+        _write(self._err, text)
+
+    def show(self, state: SweepState) -> None:
+        """Where the sweep stands; called often."""
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Lines(Display):
+    """Plain lines for a pipe, a log, CI: where the sweep stands every few seconds, and ever more seldom.
+
+    verbose: details too.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
+        super().__init__(err)
+        self._out = out
+        self._verbose = verbose
+        self._shown = float("-inf")
+        self._told: tuple[object, ...] = ()
+
+    def say(self, text: str) -> None:
+        _write(self._out, text)
+
+    def detail(self, text: str) -> None:
+        if self._verbose:
+            self.say(text)
+
+    def show(self, state: SweepState) -> None:
+        now, told = time.monotonic(), (*state.counts.values(), state.share)
+        pause = min(60.0, max(2.0, state.elapsed_s / 20))
+        complete = state.phase == "training" and not state.counts["left"] and not state.counts["running"]
+        if told != self._told and (now - self._shown >= pause or complete):
+            if state.share > 0 or complete:
+                self.say(headline(state))
+            self._shown, self._told = now, told
+
+
+class LiveTable(Display):
+    """A table that is drawn anew in place, one row a pack under way; messages pass above it."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
+        super().__init__(err)
+        self._console = _Terminal(file=out, highlight=False)
+        self._verbose = verbose
+        self._state: tuple[SweepState, float] | None = None
+        self._live = Live(
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=self._drawn,
+        )
+
+    def say(self, text: str) -> None:
+        self._print(escape(text))
+
+    def detail(self, text: str) -> None:
+        if self._verbose:
+            self._print(f"[dim]{escape(text)}[/dim]")
+
+    def warn(self, text: str) -> None:
+        self._print(f"[yellow]{escape(text)}[/yellow]")
+        if not self._err.isatty():  # it goes elsewhere, as in 2>problems.log
+            super().warn(text)
+
+    def _print(self, markup: str) -> None:
+        with contextlib.suppress(OSError):
+            self._console.print(markup, soft_wrap=True)
+
+    def show(self, state: SweepState) -> None:
+        with contextlib.suppress(OSError):
+            self._state = state, time.monotonic()
+            self._live.start()
+
+    def _drawn(self) -> Group | Text:
+        """The table now: its clock goes on between two states."""
+        if self._state is None:
+            return Text()
+        state, then = self._state
+        elapsed_s = state.elapsed_s + time.monotonic() - then
+        return table(replace(state, elapsed_s=elapsed_s), self._console.height)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._live.stop()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads any more; the sweep goes on
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
+class _Terminal(Console):
+    """Writes to one terminal and has its size; rich would ask stdin, stdout and stderr, which may be others."""
+
+    @property
+    def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with contextlib.suppress(OSError, ValueError):
+            columns, lines = os.get_terminal_size(self.file.fileno())
+            if columns and lines:
+                return ConsoleDimensions(columns, lines)
+        return super().size
+
+
+def choose(out: TextIO, err: TextIO, *, quiet: bool = False, verbose: bool = False) -> Display:
+    """The display that fits: a live table if `out` is a terminal that can move its cursor."""
+    if quiet:
+        return Display(err)
+    if out.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown"):
+        return LiveTable(out, err, verbose=verbose)
+    return Lines(out, err, verbose=verbose)
+
+
+def headline(state: SweepState) -> str:
+    """Where a sweep stands, in one line."""
+    counts = state.counts
+    parts = [f"{state.ended}/{state.total} trials"]
+    parts += [f"{counts[name]} {name}" for name in ("diverged", "failed", "running", "left") if counts[name]]
+    parts += [f"{100 * state.share:.0f}% of the epochs", f"{state.epochs_per_s:.3g} epochs/s"]
+    parts.append(f"{_clock(state.elapsed_s)} elapsed")
+    if state.eta_s is not None and counts["running"] + counts["left"]:
+        parts.append(f"about {_clock(state.eta_s)} left")
+    return "  ".join(parts)
+
+
+def table(state: SweepState, height: int = 50) -> Group:
+    """Where a sweep stands, with a row for each pack under way as far as `height` lines hold them."""
+    counts = Text("  ").join(
+        Text(f"{count} {name}", style=_COLOURS[name])
+        for name, count in state.counts.items()
+        if count or name in ("done", "running", "left")
+    )
+    speed = f"{state.epochs_per_s:.3g} epochs/s  {_clock(state.elapsed_s)} elapsed"
+    eta = f"  about {_clock(state.eta_s)} left" if state.eta_s is not None else ""
+    line = Table.grid(padding=(0, 2))
+    line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
+    packs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("under way", "seeds", "epoch", "loss", "effective rank"):
+        packs.add_column(name, justify="left" if name in ("under way", "seeds") else "right")
+    room = max(1, height - 5)
+    for pack in state.packs[:room]:
+        packs.add_row(
+            pack.cell,
+            spans(pack.seeds),
+            f"{pack.epoch}/{pack.epochs}",
+            _number(pack.loss),
+            _number(pack.effective_rank),
+        )
+    if len(state.packs) > room:
+        packs.add_row(f"and {len(state.packs) - room} more")
+    phase = "" if state.phase == "training" else f"  {state.phase} ..."
+    return Group(line, Text(speed + eta + phase, style="dim"), *([packs] if state.packs else []))
+
+
+def spans(seeds: list[int]) -> str:
+    """Numbers as people write them: 1-4, 7."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _clock(seconds: float) -> str:
+    """h:mm:ss, or m:ss."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def show_statuses(statuses: Iterable[Status]) -> None:
+    """Shows one status after another, in place if stdout is a terminal that can move its cursor."""
+    console = Console(highlight=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        for status in statuses:
+            _write(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        for status in statuses:
+            cells = status.lines()
+            parts = [table(status.driver, console.height // 2)] if status.driver else []
+            used = len(console.render_lines(Group(*parts))) if parts else 0
+            room = max(2, console.height - used - 2)
+            if len(cells) > room:  # the total stays
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", status.total_line()]
+            live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

@@ -1,0 +1,263 @@
+"""TensorBoard: every trial is a run, whatever pack it is trained in, and a run says what the store says.
+
+A run is one event file. It is written anew, from the history, whenever its trial begins or goes on: so its curves have
+no gap and no doubled step, whatever was killed. Knows no Ray and no torch, and starts no thread.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# protobuf makes its classes while it is imported, out of sight
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import math
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from infomax_tune.errors import DamagedFileError, LockedError, StoreError
+from infomax_tune.follow.weight_picture import tiles
+from infomax_tune.process import faults
+from infomax_tune.store.files import locked, write_atomically
+from infomax_tune.store.sweep_folder import HistoryRow, SweepFolder, TrialFolder
+from infomax_tune.store.trial_folder import RUNS
+from infomax_tune.study import columns
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import from_nested
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+_PREFIX = "events.out.tfevents."
+_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z_]+-k\d+-s\d+-[0-9a-f]{8})")
+_LARGEST = float(np.finfo(np.float32).max)
+"""TensorBoard keeps float32."""
+_ONLY_AT_THE_END = tuple(name for name in columns.FINAL if name not in columns.HISTORY)
+
+
+class Run:
+    """The run of one trial: `begin`, then `add` an epoch at a time, then `end`; TensorBoard sees each at once.
+
+    Its clock counts the seconds that the trial's epochs took, as its history does: relative time is training time,
+    packed or not, killed or not. Everything that writes raises StoreError where it cannot.
+    """
+
+    def __init__(self, folder: Path, config: TrialConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self._path = folder
+        self._clock = 0.0
+
+    def begin(self, history: Iterable[HistoryRow]) -> None:
+        """Replaces what is there by a run of the epochs so far. It need not last: the trial that goes on begins it anew."""
+        self._clear()
+        data = _encode(self._opening(list(history), time.time()))
+        try:
+            self._path.write_bytes(data)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
+
+    def add(self, row: HistoryRow) -> None:
+        """Appends one epoch."""
+        self._append([self._epoch(row)])
+
+    def end(self, status: str, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
+        """Appends what only the end tells, durably: once the trial has its record, its run is whole."""
+        self._append(self._ending(status, epoch, result, weights), durably=True)
+        faults.point("tensorboard:ended")
+
+    def abandon(self) -> None:
+        """Removes what was written, if that is possible: half a run would pass for a whole one."""
+        with contextlib.suppress(OSError):
+            for _, path in _own_files(self.folder.iterdir()):
+                path.unlink()
+
+    def make(self, folder: TrialFolder) -> None:
+        """Makes the run of what the trial has left, its record or its checkpoint; nothing if it has neither.
+
+        Raises DamagedFileError if that cannot be believed.
+        """
+        finding = folder.find(self.config.trial_id)
+        if finding.status == "damaged":
+            raise DamagedFileError(finding.problem)
+        record = finding.record
+        if record is None:
+            checkpoint = folder.read_checkpoint()
+            if checkpoint is not None and checkpoint.trial_id == self.config.trial_id:
+                self.begin(checkpoint.history)
+            return
+        try:
+            finished = datetime.datetime.fromisoformat(record.timing["finished"]).timestamp()
+        except (KeyError, TypeError, ValueError):
+            finished = time.time()
+        weights = folder.read_weights() if "weights.safetensors" in record.files else None
+        events = self._opening(folder.read_history().to_dict("records"), finished)
+        events += self._ending(record.status, record.epoch, record.result, weights)
+        self._clear()
+        write_atomically(self._path, _encode(events))
+
+    def _opening(self, history: Sequence[Mapping[Any, float]], now: float) -> list[Event]:
+        """The settings, as the HParams page wants them, and the epochs so far; now: when the last of them ended."""
+        self._clock = now - sum(map(_seconds, history))
+        flat = self.config.flat()
+        info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
+        for column, name in columns.SETTINGS.items():
+            kind = "string_value" if isinstance(flat[name], str) else "number_value"
+            setattr(info.hparams[column], kind, flat[name])
+        return [
+            Event(wall_time=self._clock, file_version="brain.Event:2"),
+            self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=info),
+            *map(self._epoch, history),
+        ]
+
+    def _epoch(self, row: Mapping[Any, float]) -> Event:
+        """One epoch's numbers, in one event."""
+        self._clock += _seconds(row)
+        event = Event(wall_time=self._clock, step=int(row["epoch"]))
+        _add_scalars(event, row, columns.HISTORY[1:])
+        return event
+
+    def _ending(self, status: str, epoch: int, result: Mapping[str, float], weights: Weights | None) -> list[Event]:
+        last = Event(wall_time=self._clock, step=epoch)
+        _add_scalars(last, result, _ONLY_AT_THE_END)
+        picture = tiles(weights["weight"]) if weights else None
+        if picture:
+            png, height, width = picture
+            image = last.summary.value.add(tag="weights").image
+            image.encoded_image_string, image.height, image.width, image.colorspace = png, height, width, 3
+        info = SessionEndInfo(status=STATUS_SUCCESS if status == "done" else STATUS_FAILURE, end_time_secs=self._clock)
+        return [last, self._about_session(metadata.SESSION_END_INFO_TAG, session_end_info=info)]
+
+    def _about_session(self, tag: str, **content: Any) -> Event:
+        event = Event(wall_time=self._clock)
+        about = metadata.create_summary_metadata(HParamsPluginData(**content))
+        event.summary.value.add(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
+        return event
+
+    def _clear(self) -> None:
+        """Makes room for a new event file. Its name is later than any before it: a TensorBoard that is watching reads it."""
+        self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for _, old in _own_files(self.folder.iterdir()):
+                old.unlink()
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
+        faults.point("tensorboard:removed")
+
+    def _append(self, events: Iterable[Event], *, durably: bool = False) -> None:
+        data = _encode(events)
+        try:
+            with self._path.open("r+b") as handle:  # "ab" would make a file that holds a part of a run
+                handle.seek(0, os.SEEK_END)
+                handle.write(data[: len(data) // 2])
+                handle.flush()
+                faults.point("tensorboard:half")
+                handle.write(data[len(data) // 2 :])
+                if durably:
+                    handle.flush()
+                    os.fsync(handle.fileno())
+        except FileNotFoundError:
+            return  # somebody removed it while its trial was trained: `mend` makes it anew
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
+
+
+def of_sweep(plan: Sequence[TrialConfig], store: SweepFolder, axes: Sequence[str]) -> list[tuple[TrialFolder, Run]]:
+    """Every trial of a sweep with its run; axes: see `SweepFolder.run_folder`."""
+    return [(store.trial(config.trial_id), Run(store.run_folder(config, axes), config)) for config in plan]
+
+
+def of_run(folder: TrialFolder) -> list[tuple[TrialFolder, Run]]:
+    """A trial that is not part of a sweep with its run; none while it has no record."""
+    record = folder.find().record
+    if record is None:
+        return []
+    config = from_nested(record.config, str(folder.path))
+    return [(folder, Run(folder.run_folder(config), config))]
+
+
+def mend(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
+    """Leaves the runs of these trials under `root`, and no others: removes what stands elsewhere, makes what is missing.
+
+    A trial that is damaged, or has left nothing yet, has no run. Returns what could not be written or removed. The
+    caller holds the lock of the folder that the trials are in.
+    """
+    place = {run.config.trial_id: run.folder for _, run in trials}
+    standing: set[str] = set()
+    problems: list[str] = []
+    for trial_id, path in sorted(_own_files(root.rglob(f"{_PREFIX}*")), reverse=True):
+        if place.get(trial_id) == path.parent and trial_id not in standing:
+            standing.add(trial_id)
+            continue
+        try:
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent, root)
+        except OSError as error:
+            problems.append(f"{path}: cannot be removed ({error.strerror or error}).")
+    for folder, run in trials:
+        if run.config.trial_id not in standing:
+            try:
+                run.make(folder)
+            except DamagedFileError:
+                continue  # is told where trials are read for their own sake
+            except StoreError as error:
+                problems.append(str(error))
+    return problems
+
+
+def mend_unless_busy(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
+    """As `mend`, for a folder that nobody holds: what is at work there has mended its runs when it began."""
+    try:
+        with locked(root):
+            return mend(root / RUNS, trials) if trials else []
+    except LockedError:
+        return []
+    except StoreError as error:
+        return [str(error)]
+
+
+def _own_files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """The event files among these that are of our making, each with its trial's id."""
+    for path in paths:
+        if own := _OWN_NAME.fullmatch(path.name):
+            yield own["trial_id"], path
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    while folder != root and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _encode(events: Iterable[Event]) -> bytes:
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in events:
+        writer.write(event.SerializeToString())
+    return buffer.getvalue()
+
+
+def _add_scalars(event: Event, values: Mapping[Any, float], names: Iterable[str]) -> None:
+    """What was not measured is left out, and what is not finite: TensorBoard could not draw it."""
+    for name in names:
+        value = values.get(name, math.nan)
+        if abs(value) <= _LARGEST:
+            event.summary.value.add(tag=name, simple_value=value)
+
+
+def _seconds(row: Mapping[Any, float]) -> float:
+    seconds = row.get("epoch_s", math.nan)
+    return seconds if math.isfinite(seconds) else 0.0

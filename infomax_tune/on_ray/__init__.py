@@ -1,0 +1,1 @@
+"""Who trains what and where: the only code that imports Ray."""

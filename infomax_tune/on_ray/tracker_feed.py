@@ -1,0 +1,106 @@
+"""Hands the finished trials of a sweep to the trackers it was asked for, beside the training."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from infomax_tune.follow.display import Display
+from infomax_tune.on_ray.trackers import Tracker, leave_mlflow, tracker_named
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.config import TrialConfig
+
+GRACE_S = 10
+"""How long a sweep that ends in an error waits for the hand-over under way."""
+
+
+class TrackerFeed:
+    """The trackers of a sweep and the thread that feeds them: MLflow's own database takes seconds for a long trial.
+
+    trials: the plan. loggers: of `options.LOGGERS`.
+    """
+
+    def __init__(
+        self,
+        space: str,
+        trials: Sequence[TrialConfig],
+        store: SweepFolder,
+        loggers: Sequence[str],
+        display: Display,
+    ) -> None:
+        self._trials = trials
+        self._store = store
+        self._display = display
+        self._trackers = [tracker_named(name, space, store) for name in loggers]
+        self._offered: set[str] = set()
+        self._queue: queue.SimpleQueue[TrialConfig | None] = queue.SimpleQueue()
+        self._abandoned = False
+
+    def needs_ray(self) -> bool:
+        """Whether a tracker that runs on Ray lacks a trial; a sweep that has nothing to train has not started Ray."""
+        return any(tracker.on_ray and tracker.left(self._trials) for tracker in self._trackers)
+
+    @contextlib.contextmanager
+    def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Hands over what earlier runs left, what is offered meanwhile, and on leaving all that has a record.
+
+        should_stop: asked before each trial. A tracker that raises is left out from then on, with a warning.
+        """
+        trackers = [tracker for tracker in self._trackers if not tracker.has_all(self._trials)]
+        if not trackers:
+            yield
+            return
+        thread = threading.Thread(target=self._work, args=(trackers, should_stop), name="trackers", daemon=True)
+        self.offer(self._trials)
+        thread.start()
+        try:
+            yield
+            self.offer(self._trials)  # those that no report told of
+            self._queue.put(None)
+            if self._queue.qsize() > 1 and not should_stop():
+                self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
+            thread.join()
+        except BaseException:
+            self._abandoned = True
+            self._queue.put(None)
+            thread.join(GRACE_S)
+            raise
+
+    def offer(self, trials: Sequence[TrialConfig]) -> None:
+        """Queues those of the trials that have their record, each once."""
+        for config in trials if self._trackers else ():
+            if config.trial_id not in self._offered and self._store.trial(config.trial_id).has_record():
+                self._offered.add(config.trial_id)
+                self._queue.put(config)
+
+    def _work(self, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
+        before = os.environ.get("MLFLOW_TRACKING_URI")
+        for tracker in trackers:
+            self._attempt(tracker, tracker.open)
+        while (config := self._queue.get()) is not None:
+            for tracker in trackers:
+                if not (should_stop() or self._abandoned):
+                    self._attempt(tracker, tracker.give, config)
+        for tracker in trackers:
+            self._attempt(tracker, tracker.close)
+            tracker.forget()
+        leave_mlflow(before)
+        for tracker in trackers:
+            if not self._abandoned:
+                self._display.say(tracker.summary(self._trials))
+
+    def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
+        if tracker.failed:
+            return
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - a tracker's trouble is not the sweep's
+            tracker.failed = True
+            reason = next(iter(str(error).strip().splitlines()), "")
+            if not self._abandoned:
+                self._display.warn(
+                    f"warning: --logger {tracker.name} is left out from here on: {type(error).__name__}: {reason}"
+                )

@@ -1,0 +1,1 @@
+"""Packs of trials: which seeds train together, and their training into the store. No Ray."""

@@ -1,0 +1,274 @@
+"""Trains a pack and leaves what it finds in the store: history, checkpoints, records. Knows no Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.follow.tensorboard_runs import Run
+from infomax_tune.process import faults
+from infomax_tune.science.data import Dataset
+from infomax_tune.science.metrics import convergence_epoch
+from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
+from infomax_tune.store.sweep_folder import Checkpoint, HistoryRow, Record, TrialFolder
+from infomax_tune.study.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a pack stands after an epoch: the means over its trials, and the status of each.
+
+    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
+    a trial trains, in the order of the pack. finished: whether all have ended.
+    """
+
+    epoch: int
+    loss: float
+    effective_rank: float
+    trial_epochs: int
+    statuses: list[str | None]
+
+    @property
+    def finished(self) -> bool:
+        return None not in self.statuses
+
+
+@dataclass(frozen=True)
+class How:
+    """How a pack is trained.
+
+    device: cpu, cuda or mps; it can change a trial's last bits. stacked: False computes the trials one after another.
+    environment: the fingerprint kept with each record's timing.
+    """
+
+    device: str = "cpu"
+    stacked: bool = True
+    environment: str = ""
+
+
+@dataclass
+class _Trial:
+    """One trial of a pack while it trains."""
+
+    config: TrialConfig
+    folder: TrialFolder
+    run: Run | None
+    warn: Callable[[str], None]
+    checkpoint: Checkpoint | None
+    history: list[HistoryRow] = field(default_factory=list)
+    timing: dict[str, Any] = field(
+        default_factory=lambda: (
+            dict.fromkeys(("train_s", "evaluate_s", "store_s", "tensorboard_s"), 0.0) | {"epochs_trained": 0}
+        )
+    )
+    status: str | None = None
+    """None while it trains, then done or diverged."""
+
+    @property
+    def begun(self) -> int:
+        return self.checkpoint.epoch if self.checkpoint else 0
+
+    def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
+        """Writes to the trial's run. One that cannot be written costs no trial: it is made anew from the record."""
+        if self.run is None:
+            return
+        try:
+            with self.timed("tensorboard_s"):
+                step(self.run)
+        except StoreError as error:
+            self.run.abandon()
+            self.run = None
+            self.warn(f"{error} TensorBoard does not show {self.config.trial_id} until the next `resume`.")
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Adds the seconds it is entered to one of the timings."""
+        begun = time.perf_counter()
+        yield
+        self.timing[name] += time.perf_counter() - begun
+
+
+def train_pack(
+    pack: Sequence[TrialConfig],
+    folders: Sequence[TrialFolder],
+    dataset: Dataset,
+    how: How = How(),  # frozen
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = lambda message: None,
+    runs: Sequence[Run] | None = None,
+) -> None:
+    """Trains the trials of one cell that have no record yet, each from its own checkpoint.
+
+    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
+    runs: where TensorBoard sees each of them; None: it sees nothing.
+    should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
+    Raises whatever the training raises; the trials that had ended keep their records.
+    """
+    ended = {
+        config.trial_id: record.status
+        for config, folder in zip(pack, folders, strict=True)
+        if (record := folder.read_record())
+    }
+    trials = [
+        _begin(config, folder, run, warn)
+        for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
+        if config.trial_id not in ended
+    ]
+    if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
+        how = dataclasses.replace(how, stacked=False)
+        warn(
+            f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
+            "their numbers and costs speed (see `infomax-tune selfcheck`)"
+        )
+    # a pack that was killed between the writes of two checkpoints goes on as two groups
+    for _, group in itertools.groupby(sorted(trials, key=lambda trial: trial.begun), key=lambda trial: trial.begun):
+        members = list(group)
+        for report, seconds in _timed(_reports(members, dataset, how)):
+            _take(members, report, seconds / len(members), how)
+            now = ended | {trial.config.trial_id: trial.status for trial in trials}
+            on_epoch(_progress(members, trials, report.epoch, [now[config.trial_id] for config in pack]))
+            if all(trial.status for trial in members):
+                break
+            if should_stop():
+                _checkpoint(members, report)
+                return
+
+
+def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
+    """The trial as its checkpoint left it, and its TensorBoard run begun anew from there."""
+    trial = _Trial(config, folder, run, warn, _checkpoint_of(config, folder, warn))
+    if trial.checkpoint:
+        trial.history += trial.checkpoint.history
+        trial.timing |= trial.checkpoint.timing
+    trial.tell_tensorboard(lambda run: run.begin(trial.history))
+    return trial
+
+
+def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> Checkpoint | None:
+    """Where the trial can go on; a checkpoint that cannot be believed is set aside, with a warning."""
+    try:
+        checkpoint = folder.read_checkpoint()
+        if checkpoint is None:
+            return None
+        if checkpoint.trial_id == config.trial_id and 0 < checkpoint.epoch < config.training.epochs:
+            return checkpoint
+        reason = f"{folder.path}: its checkpoint is of another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})."
+    except DamagedFileError as error:
+        reason = str(error)
+    folder.set_aside("checkpoint.safetensors")
+    warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
+    return None
+
+
+def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[EpochReport]:
+    """Trains trials that all go on from one epoch."""
+    start = [
+        TrialState(
+            trial.checkpoint.epoch,
+            {name: torch.from_numpy(array.copy()) for name, array in trial.checkpoint.tensors.items()},
+        )
+        for trial in trials
+        if trial.checkpoint
+    ]
+    return train([trial.config for trial in trials], dataset, start or None, device=how.device, stacked=how.stacked)
+
+
+def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]]:
+    """Each report with the seconds its making took."""
+    while True:
+        begun = time.perf_counter()
+        report = next(reports, None)
+        if report is None:
+            return
+        yield report, time.perf_counter() - begun
+
+
+def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: How) -> None:
+    """Notes an epoch of each trial that is still alive; leaves checkpoints and records where they are due."""
+    for i, trial in enumerate(trials):
+        if trial.status:
+            continue
+        config, epoch = trial.config, report.epoch
+        last = epoch == config.training.epochs
+        finite = report.is_finite(i)
+        row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s if epoch else math.nan, **report.losses[i]}
+        if epoch:
+            faults.trace(f"{config.trial_id} {epoch}")
+            trial.timing["train_s"] += epoch_s
+            trial.timing["epochs_trained"] += 1
+        if finite and (last or epoch % config.logging.save_metrics_every == 0):
+            with trial.timed("evaluate_s"):
+                row |= report.evaluate(i)
+        trial.history.append(row)
+        trial.tell_tensorboard(lambda run, row=row: run.add(row))
+        if last or not finite:
+            _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
+    if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
+        _checkpoint(trials, report)
+
+
+def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
+    """Leaves a checkpoint of each trial that is still alive."""
+    for i, trial in enumerate(trials):
+        if trial.status or report.epoch == 0:
+            continue
+        with trial.timed("store_s"):
+            tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
+            checkpoint = Checkpoint(trial.config.trial_id, report.epoch, tensors, trial.history, trial.timing)
+            trial.folder.write_checkpoint(checkpoint)
+
+
+def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: int, finite: bool) -> None:
+    config = trial.config
+    result: dict[str, float] = {}
+    if finite:
+        losses = [row["loss"] for row in trial.history if row["epoch"] > 0]
+        result = {name: value for name, value in trial.history[-1].items() if name not in ("epoch", "epoch_s")}
+        result["convergence_epoch"] = convergence_epoch(losses)
+        if config.logging.probe:
+            result["probe_accuracy"] = report.probe(i)
+    trial.status = status = "done" if finite else "diverged"
+    weights = None
+    if config.logging.save_weights:
+        state = report.state(i).tensors
+        weights = {name: tensor.numpy() for name, tensor in state.items() if "." not in name}
+    trial.tell_tensorboard(lambda run: run.end(status, report.epoch, result, weights))
+    timing = trial.timing | {
+        "pack_size": pack_size,
+        "device": how.device,
+        "threads": torch.get_num_threads(),
+        "host": socket.gethostname(),
+        "environment": how.environment,
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+    record = Record(config.trial_id, trial.status, report.epoch, config.nested(), result, timing)
+    trial.folder.write_record(record, trial.history, weights)
+
+
+def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[str | None]) -> Progress:
+    """The means over the trials that have just been trained, the epochs over all that are."""
+
+    def mean(name: str) -> float:
+        latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
+        known = [value for value in latest if math.isfinite(value)]
+        return sum(known) / len(known) if known else math.nan
+
+    return Progress(
+        epoch=epoch,
+        loss=mean("loss"),
+        effective_rank=mean("effective_rank"),
+        trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
+        statuses=list(statuses),
+    )

@@ -1,0 +1,76 @@
+"""Runs a single trial into a folder of its own, without Ray: what the command `run` does."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from infomax_tune.follow.tensorboard_runs import Run
+from infomax_tune.packs.pack_training import How, Progress, train_pack
+from infomax_tune.process.environment import describe, fingerprint
+from infomax_tune.process.signals import Interrupt
+from infomax_tune.science.data import load
+from infomax_tune.store.trial_folder import Record, TrialFolder
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.datasets import check_batch_size
+
+
+def run_trial(
+    config: TrialConfig,
+    folder: TrialFolder,
+    *,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> Record:
+    """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
+
+    A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's or
+    another process is at work in it, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
+    """
+    check_batch_size(config)
+    folder.refuse_another(config)
+    done = folder.find(config.trial_id).record
+    if done:
+        return done
+    dataset = load(config.data.dataset, data_dir)
+    with folder.lock(), contextlib.ExitStack() as stack:
+        finding = folder.find(config.trial_id)
+        if finding.record:
+            return finding.record
+        if finding.status == "damaged":
+            folder.set_aside("record.json")
+            say(f"warning: {finding.problem} Set aside; the trial is trained again.")
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
+        described = describe(device=device, threads=1)
+        folder.write_config(config)
+        folder.write_environment(described | {"command": shlex.join(sys.argv)})
+
+        def show(progress: Progress) -> None:
+            if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:
+                loss = f"loss {progress.loss:.4g}" if progress.epoch else "untrained"
+                rank = f"effective rank {progress.effective_rank:.4g}"
+                say(f"epoch {progress.epoch}/{config.training.epochs}  {loss}  {rank}")
+
+        how = How(device, environment=fingerprint(described))
+        with Interrupt(say) as interrupt:
+            train_pack(
+                [config],
+                [folder],
+                dataset,
+                how,
+                show,
+                lambda: interrupt.asked,
+                lambda text: say(f"warning: {text}"),
+                [Run(folder.run_folder(config), config)],
+            )
+        record = folder.read_record()
+        if record is None:
+            raise KeyboardInterrupt
+        return record

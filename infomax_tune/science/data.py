@@ -1,0 +1,149 @@
+"""The datasets as arrays. Image sets come through torchvision; `digits` and `synthetic_2d` need no download."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infomax_tune.errors import DataError
+from infomax_tune.study.datasets import SHAPES, Shape
+
+DATA_DIR_VARIABLE = "INFOMAX_TUNE_DATA_DIR"
+DATA_SEED = 42
+"""Seed of every split and synthetic draw, whatever the trial's seed."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs and labels. train: (n, d) float32; test: (m, d) float32; labels: (n,) and (m,) int64."""
+
+    name: str
+    train: NDArray[np.float32]
+    test: NDArray[np.float32]
+    train_labels: NDArray[np.int64]
+    test_labels: NDArray[np.int64]
+
+
+_TORCHVISION_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, KeyError, TypeError)
+"""What torchvision raises at files that are missing, damaged or of another kind."""
+_TORCHVISION_CLASS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+
+def default_data_dir() -> Path:
+    """Where image sets are looked for and downloaded to: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder."""
+    if chosen := os.environ.get(DATA_DIR_VARIABLE):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infomax-tune"
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """The dataset of that name. Image sets are read from `data_dir`, and downloaded there if they are missing.
+
+    Raises DataError if an image set is neither there nor to be had, or torchvision does not work.
+    """
+    if name == "digits":
+        return _digits()
+    if name == "synthetic_2d":
+        return _synthetic_2d()
+    return _images(name, data_dir or default_data_dir())
+
+
+def _images(name: str, data_dir: Path) -> Dataset:
+    datasets = _torchvision_datasets(name)
+    dataset_class = getattr(datasets, _TORCHVISION_CLASS[name])
+    parts = []
+    for train in (True, False):
+        part = _open(dataset_class, name, data_dir, train=train)
+        parts.append((part.data.numpy(), part.targets.numpy()))
+    (train_images, train_labels), (test_images, test_labels) = parts
+    dataset = Dataset(name, _pixels(train_images), _pixels(test_images), train_labels, test_labels)
+    found, expected = Shape(len(dataset.train), len(dataset.test), dataset.train.shape[1]), SHAPES[name]
+    if found != expected:
+        raise DataError(f"{name}: the files under {data_dir} hold {found}, expected {expected}. {_ways_out(name)}")
+    if (len(train_labels), len(test_labels)) != (expected.train, expected.test):
+        labels = f"{len(train_labels)} and {len(test_labels)} labels"
+        raise DataError(f"{name}: the files under {data_dir} hold {labels}, expected {expected}. {_ways_out(name)}")
+    return dataset
+
+
+def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
+    """torchvision's dataset, from the files that are there, or downloaded."""
+    there = (data_dir / dataset_class.__name__ / "raw").is_dir()
+    try:
+        return dataset_class(root=str(data_dir), train=train, download=False)
+    except _TORCHVISION_ERRORS as error:
+        if there and "not found" not in str(error):
+            raise DataError(
+                f"{name}: cannot read the files under {data_dir} ({_first_line(error)}). {_ways_out(name)}"
+            ) from None
+    try:
+        return dataset_class(root=str(data_dir), train=train, download=True)
+    except _TORCHVISION_ERRORS as error:
+        raise DataError(
+            f"{name}: not found under {data_dir}, and it could not be downloaded ({_first_line(error)}). {_ways_out(name)}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(": ")
+
+
+def _ways_out(name: str) -> str:
+    return (
+        f"Give the folder that holds {_TORCHVISION_CLASS[name]}/raw with --data-dir (or ${DATA_DIR_VARIABLE}), "
+        "or try a dataset that needs no download: --set dataset=digits (for `run`: dataset=digits)."
+    )
+
+
+def _torchvision_datasets(name: str) -> ModuleType:
+    try:
+        from torchvision import datasets  # a broken torchvision must not break digits
+    except (ImportError, RuntimeError) as error:
+        raise DataError(
+            f"{name} needs torchvision, which does not work here: {_installed('torchvision')} beside {_installed('torch')} "
+            f"({str(error).strip().splitlines()[0]}). Install a matching pair from one place: "
+            "pip install --force-reinstall torch torchvision. "
+            "Datasets that need no torchvision still work: --set dataset=digits (for `run`: dataset=digits)."
+        ) from None
+    return datasets
+
+
+def _installed(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # for a message only
+
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits  # slow to import, and only digits needs it
+    from sklearn.model_selection import train_test_split
+
+    bunch: Any = load_digits()
+    inputs = (bunch.data / 16).astype(np.float32)
+    split: Any = train_test_split(inputs, bunch.target, test_size=0.2, random_state=DATA_SEED)
+    train, test, train_labels, test_labels = split
+    return Dataset("digits", train, test, train_labels.astype(np.int64), test_labels.astype(np.int64))
+
+
+def _synthetic_2d() -> Dataset:
+    """8 isotropic Gaussian clusters (sd 0.3) on a circle of radius 2, 10,000 points, the first 80% for training."""
+    generator = np.random.default_rng(DATA_SEED)
+    labels = generator.integers(8, size=10_000)
+    angle = 2 * np.pi * labels / 8
+    centers = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    points = (centers + generator.normal(scale=0.3, size=(10_000, 2))).astype(np.float32)
+    return Dataset("synthetic_2d", points[:8000], points[8000:], labels[:8000], labels[8000:])

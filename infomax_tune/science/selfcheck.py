@@ -1,0 +1,65 @@
+"""Whether packed training keeps its promise on this machine: bit for bit as if alone."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from infomax_tune.process.environment import describe
+from infomax_tune.science.data import Dataset
+from infomax_tune.science.training import packs_agree
+from infomax_tune.study.config import ACTIVATIONS
+from infomax_tune.study.read_config import Setting, build_config
+
+PACK_SIZES = (2, 3, 5, 10)
+WIDTHS = (16, 64, 5)
+"""The study's narrowest and widest layer, and one that fills no vector register."""
+BATCHES = (128, 100)
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """What was compared where; differences name the cells whose bits depend on the pack."""
+
+    machine: str
+    compared: int
+    differences: list[str]
+    seconds: float
+
+
+def check(seed: int = 0) -> SelfCheck:
+    """Trains an epoch of random images alone and in packs, for every activation, head, width, batch size and optimizer."""
+    begun = time.perf_counter()
+    torch.set_num_threads(1)
+    generator = np.random.default_rng(seed)
+    images = generator.random((352, 784), dtype=np.float32)
+    labels = np.zeros(352, dtype=np.int64)
+    dataset = Dataset("random", images, images[:16], labels, labels[:16])
+    differences: list[str] = []
+    compared = 0
+    choices = itertools.product(ACTIVATIONS, ("none", "softmax"), WIDTHS, BATCHES, ("adam", "sgd"))
+    for activation, head, width, batch, optimizer in choices:
+        settings = {
+            "model.activation": activation,
+            "model.head": head,
+            "model.hidden_dim": width,
+            "data.batch_size": batch,
+            "training.optimizer": optimizer,
+        }
+        for size in PACK_SIZES:
+            pack = [
+                build_config({name: Setting(value, "") for name, value in (settings | {"training.seed": seed}).items()})
+                for seed in range(1, size + 1)
+            ]
+            compared += 2  # the first and the last of the pack, each with itself alone
+            if not packs_agree(pack, dataset):
+                differences.append(
+                    f"{activation}, head {head}, {width} units, batch {batch}, {optimizer}, packs of {size}"
+                )
+    machine = describe(device="cpu", threads=1)
+    name = f"{machine['cpu']}, {machine['instructions']}, torch {machine['torch']}"
+    return SelfCheck(name, compared, differences, time.perf_counter() - begun)

@@ -1,0 +1,279 @@
+"""Trains the seeds of one cell as one stacked tensor. No Ray, no files, no clock, no printing.
+
+The numbers of a trial must not depend on the pack it rides in. On a CPU that holds for the products and
+elementwise operations used here as long as each replica's slab of every tensor fills whole vector registers;
+where it would not (an odd width, a ragged last batch), replicas are computed one after another instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from infomax_tune.science import metrics
+from infomax_tune.science.activations import activate, with_head
+from infomax_tune.science.data import Dataset
+from infomax_tune.science.losses import Terms, infomax_gradient, reconstruction
+from infomax_tune.science.model import SingleLayer
+from infomax_tune.science.optimizers import Optimizer
+from infomax_tune.study.config import TrialConfig
+
+_LANES = 16
+"""float32 numbers in the widest CPU vector register (AVX-512)."""
+_UNROLLED = 64
+"""Elements after which torch's elementwise loops leave no scalar remainder, whose rounding may differ."""
+_GATHER_LIMIT = 2**26
+"""Elements (256 MiB) above which a stacked batch is not worth its memory: its products are large enough alone."""
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """All a trial needs to go on: the epochs behind it, and its parameters and optimizer moments, unstacked, on the CPU.
+
+    tensors: weight (K, D), bias (K,), for reconstruction offset (D,), and with Adam `<name>.exp_avg` and `.exp_avg_sq`.
+    """
+
+    epoch: int
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """Where a pack stands after an epoch (0: before any training). Good until the next one is asked for."""
+
+    epoch: int
+    losses: list[dict[str, float]]
+    """Per trial, the means over the epoch's rows of loss, entropy, tc and wr; NaN at epoch 0."""
+    _members: list[tuple[_Stack, int]]
+    _dataset: Dataset
+
+    def state(self, trial: int) -> TrialState:
+        """A copy of what the trial at this place in the pack needs to go on from here."""
+        stack, replica = self._members[trial]
+        return stack.state(replica, self.epoch)
+
+    def is_finite(self, trial: int) -> bool:
+        """Whether the trial's parameters, and its losses if it was trained, are all finite; if not, it diverged."""
+        stack, replica = self._members[trial]
+        losses_finite = self.epoch == 0 or all(math.isfinite(value) for value in self.losses[trial].values())
+        return losses_finite and all(bool(p[replica].isfinite().all()) for p in stack.parameters.values())
+
+    def evaluate(self, trial: int) -> dict[str, float]:
+        """The trial's metrics on the whole test set."""
+        stack, replica = self._members[trial]
+        return metrics.evaluate(
+            stack.parameters["weight"][replica].cpu(), stack.activations(replica, self._dataset.test)
+        )
+
+    def probe(self, trial: int) -> float:
+        """The trial's probe accuracy: logistic regression on its activations."""
+        stack, replica = self._members[trial]
+        data = self._dataset
+        train, test = stack.activations(replica, data.train), stack.activations(replica, data.test)
+        return metrics.probe_accuracy(train, data.train_labels, test, data.test_labels)
+
+
+def train(
+    pack: Sequence[TrialConfig],
+    dataset: Dataset,
+    start: Sequence[TrialState] | None = None,
+    *,
+    device: str = "cpu",
+    stacked: bool = True,
+    batches: int | None = None,
+) -> Iterator[EpochReport]:
+    """Trains the trials of one cell together, and yields a report an epoch.
+
+    pack: trials that differ only in seed. start: where each goes on, all at one epoch; None: from the beginning,
+    which yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after another.
+    batches: stops an epoch after so many, to measure what they take.
+    Raises ValueError if the trials are not of one cell or their states not of one epoch.
+    """
+    if len({config.cell for config in pack}) != 1:
+        raise ValueError("a pack must hold trials that differ only in seed")
+    if start is not None and len({state.epoch for state in start}) != 1:
+        raise ValueError("a pack must start at one epoch")
+    states = list(start) if start is not None else [None] * len(pack)
+    inputs = _tensor(dataset.train).to(device)
+    together = stacked and _stackable(pack[0], inputs.shape[1])
+    groups = [range(len(pack))] if together else [range(i, i + 1) for i in range(len(pack))]
+    stacks = [_Stack([pack[i] for i in group], [states[i] for i in group], inputs) for group in groups]
+    members = [(stack, replica) for stack in stacks for replica in range(stack.size)]
+
+    begun = start[0].epoch if start is not None else 0
+    if start is None:
+        nothing = dict.fromkeys(Terms._fields, math.nan)
+        yield EpochReport(0, [dict(nothing) for _ in pack], members, dataset)
+    for epoch in range(begun + 1, pack[0].training.epochs + 1):
+        losses = [loss for stack in stacks for loss in stack.train_epoch(epoch, batches)]
+        yield EpochReport(epoch, losses, members, dataset)
+
+
+def packs_agree(pack: Sequence[TrialConfig], dataset: Dataset) -> bool:
+    """Whether trials come out of a few steps together bit for bit as they do alone, on this CPU.
+
+    Trains on as many rows as show every shape of batch, one whole batch and the short last one; the first and the
+    last trial of the pack are compared.
+    """
+    batch = pack[0].data.batch_size
+    if len(pack) == 1 or batch == -1 or pack[0].training.epochs == 0:
+        return True  # nothing is stacked
+    rows = min(len(dataset.train), batch + len(dataset.train) % batch)
+    few = dataclasses.replace(dataset, train=dataset.train[:rows])
+    short = [
+        config.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})}) for config in pack
+    ]
+    together = _last(train(short, few))
+    for i in (0, len(pack) - 1):
+        alone = _last(train([short[i]], few))
+        one, other = together.state(i).tensors, alone.state(0).tensors
+        same = all(one[name].numpy().tobytes() == other[name].numpy().tobytes() for name in one)
+        if not same or str(together.losses[i]) != str(alone.losses[0]):
+            return False
+    return True
+
+
+def _last(reports: Iterator[EpochReport]) -> EpochReport:
+    *_, last = reports
+    return last
+
+
+def _stackable(config: TrialConfig, inputs: int) -> bool:
+    """Whether each replica's parameters fill whole vector registers, so that stacking them changes no bit."""
+    if inputs == 1 or (config.loss.objective == "reconstruction" and inputs % _LANES):
+        return False
+    return config.model.hidden_dim % _LANES == 0
+
+
+class _Stack:
+    """Replicas (S) of one cell in one tensor, with their optimizer."""
+
+    def __init__(
+        self, configs: Sequence[TrialConfig], states: Sequence[TrialState | None], inputs: Float[Tensor, "n d"]
+    ) -> None:
+        self.config = configs[0]
+        self.seeds = [config.training.seed for config in configs]
+        self.size = len(configs)
+        self.inputs = inputs
+        batch = self.config.data.batch_size
+        self.batch = len(inputs) if batch == -1 else batch
+        self.parameters = self._initial_parameters()
+        self.optimizer = Optimizer(self.config.training.optimizer, self.config.training.lr, self.parameters)
+        begun = [state for state in states if state is not None]
+        if begun:
+            self._restore(begun)
+        self._buffer = torch.empty(0, device=inputs.device)
+
+    def _initial_parameters(self) -> dict[str, Tensor]:
+        layer = SingleLayer.initial(self.seeds, self.config.model.hidden_dim, self.inputs.shape[1])
+        parameters = {"weight": layer.weight, "bias": layer.bias}
+        if self.config.loss.objective == "reconstruction":
+            parameters["offset"] = torch.zeros(self.size, self.inputs.shape[1])
+        return {name: tensor.to(self.inputs.device) for name, tensor in parameters.items()}
+
+    def _restore(self, states: Sequence[TrialState]) -> None:
+        self.optimizer.steps.fill_(states[0].epoch * math.ceil(len(self.inputs) / self.batch))
+        for name, tensor in (self.parameters | self.optimizer.moments).items():
+            tensor.copy_(torch.stack([state.tensors[name] for state in states]))
+
+    def state(self, replica: int, epoch: int) -> TrialState:
+        tensors = self.parameters | self.optimizer.moments
+        return TrialState(epoch, {name: tensor[replica].cpu().clone() for name, tensor in tensors.items()})
+
+    def activations(self, replica: int, rows: np.ndarray) -> Float[Tensor, "n k"]:
+        """The activations (N, K) of one replica on these rows (N, D), on the CPU."""
+        x = _tensor(rows).to(self.inputs.device)
+        layer = SingleLayer(
+            self.parameters["weight"][replica : replica + 1], self.parameters["bias"][replica : replica + 1]
+        )
+        z = layer.pre_activation(x.unsqueeze(0))
+        return activate(z, self.config.model.activation, self.config.model.head)[0].cpu()
+
+    def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
+        """One pass over the data in the epoch's order; the means of the terms over its rows, per replica."""
+        order = self._order(epoch)
+        rows = len(self.inputs) if batches is None else min(len(self.inputs), batches * self.batch)
+        sums: list[Tensor] = []
+        counts: list[int] = []
+        for first in range(0, rows, self.batch):
+            count = min(self.batch, rows - first)
+            terms = self._step(None if order is None else order[:, first : first + count])
+            sums.append(torch.stack(terms))  # (4, S)
+            counts.append(count)
+        weights = torch.tensor(counts, dtype=torch.float64) / rows
+        history = torch.stack(sums).cpu().double()  # (batches, 4, S)
+        # each replica's means from a tensor of its own: torch sums in another order for another shape
+        means = [(history[:, :, replica].T.contiguous() * weights).sum(dim=1) for replica in range(self.size)]
+        return [dict(zip(Terms._fields, mean.tolist(), strict=True)) for mean in means]
+
+    def _order(self, epoch: int) -> Tensor | None:
+        """(S, N) row numbers: each replica's shuffle of this epoch, from its seed and the epoch alone; None: all at once."""
+        rows = len(self.inputs)
+        if self.batch >= rows:
+            return None  # one batch holds them all: their order changes nothing
+        shuffles = [np.random.default_rng([seed, epoch]).permutation(rows) for seed in self.seeds]
+        return torch.from_numpy(np.stack(shuffles)).to(self.inputs.device)
+
+    def _step(self, order: Tensor | None) -> Terms:
+        """One optimizer step on the rows of `order` (S, n), or on all of them; the terms (S,) before it."""
+        rows = len(self.inputs) if order is None else order.shape[1]
+        units, inputs = self.config.model.hidden_dim, self.inputs.shape[1]
+        fits = order is not None and self.size * rows * inputs <= _GATHER_LIMIT
+        if self.size == 1 or (fits and rows * units % _UNROLLED == 0):
+            terms, gradients = self._gradients(slice(None), order)
+        else:
+            parts = [
+                self._gradients(slice(i, i + 1), None if order is None else order[i : i + 1]) for i in range(self.size)
+            ]
+            terms = Terms(*(torch.cat(column) for column in zip(*(part[0] for part in parts), strict=True)))
+            gradients = {name: torch.cat([part[1][name] for part in parts]) for name in self.parameters}
+        self.optimizer.step(gradients)
+        return terms
+
+    def _gradients(self, replicas: slice, order: Tensor | None) -> tuple[Terms, dict[str, Tensor]]:
+        """The terms and the gradient of each parameter for these replicas, on their rows of the data."""
+        weight, bias = self.parameters["weight"][replicas], self.parameters["bias"][replicas]
+        loss = self.config.loss
+        x = self.inputs.unsqueeze(0) if order is None else self._gather(order)  # (S, n, d)
+        activation = with_head(self.config.model.activation, self.config.model.head)
+        z = SingleLayer(weight, bias).pre_activation(x)  # (S, n, k)
+        a = activation.forward(z)
+        terms, direct = infomax_gradient(
+            a, weight, lambda_tc=loss.lambda_tc, lambda_wr=loss.lambda_wr, eps=loss.variance_eps
+        )
+        gradients: dict[str, Tensor] = {}
+        grad_a, grad_weight = direct
+        if loss.objective == "reconstruction":
+            rebuilt = reconstruction(a, weight, x, self.parameters["offset"][replicas])
+            terms = terms._replace(loss=rebuilt.loss)
+            grad_a, grad_weight, gradients["offset"] = rebuilt.activation, rebuilt.weight, rebuilt.offset
+        grad_z = activation.backward(grad_a, z, a)
+        through_z = grad_z.mT @ x  # (S, k, d)
+        gradients["weight"] = through_z if grad_weight is None else through_z + grad_weight
+        gradients["bias"] = grad_z.sum(dim=1)
+        return terms, gradients
+
+    def _gather(self, order: Tensor) -> Float[Tensor, "s n d"]:
+        """Each replica's rows, in a buffer that is used again: fresh memory costs as much as the copy."""
+        index = order.reshape(-1)
+        shape = (len(index), self.inputs.shape[1])
+        if self._buffer.numel() < shape[0] * shape[1]:
+            self._buffer = torch.empty(shape[0] * shape[1], device=self.inputs.device)
+        rows = self._buffer[: shape[0] * shape[1]].view(shape)
+        torch.index_select(self.inputs, 0, index, out=rows)
+        return rows.view(*order.shape, -1)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor without a copy. Ray's shared memory is read-only, which torch warns of; nothing here writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -1,0 +1,1 @@
+"""What is kept: the only code that names files in an output folder. No torch, no Ray."""

@@ -1,0 +1,126 @@
+"""Files written whole or not at all, each with a checksum, and a folder's lock. Knows no name of any file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from infomax_tune.errors import DamagedFileError, LockedError, StoreError
+from infomax_tune.process import faults
+
+SCHEMA = 1
+"""Version of everything in the folder; a folder of a newer one is refused."""
+
+TEMPORARY = ".tmp"
+"""How the name of a file ends while it is being written."""
+
+
+def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
+    """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+    durably: False leaves out the fsyncs, for what is not worth keeping when the power fails.
+
+    Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then what it was.
+    """
+    # not named after the file: TensorBoard reads whatever has "tfevents" in its name
+    temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data[: len(data) // 2])
+            faults.point(f"{path.name}:half")
+            handle.write(data[len(data) // 2 :])
+            handle.flush()
+            if durably:
+                os.fsync(handle.fileno())
+        faults.point(f"{path.name}:written")
+        temporary.replace(path)
+        if durably:
+            _sync_folder(path.parent)
+        faults.point(f"{path.name}:renamed")
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, durably: bool = True) -> None:
+    """Writes a mapping with the schema and a checksum. Raises StoreError."""
+    content = {"schema": SCHEMA, **content}
+    text = json.dumps({**content, "sha256": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n", durably=durably)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON file that `write_json` wrote; None if there is none. Raises DamagedFileError."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
+    checksum = content.pop("sha256", None) if isinstance(content, dict) else None
+    if checksum is None or checksum != digest(content):
+        raise DamagedFileError(f"{path}: damaged (its checksum is wrong).")
+    if content["schema"] != SCHEMA:
+        raise DamagedFileError(f"{path}: of schema {content['schema']}, this version knows {SCHEMA}.")
+    return content
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of a mapping, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
+    """A table with every bit of its numbers: read as text, since pandas' own float parser may round."""
+    return pd.read_csv(path, dtype=str).astype(dict(types))
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """An operating system's lock on FOLDER/lock. Raises LockedError if another process holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}); choose another --out.") from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            raise LockedError(
+                f"{folder}: another sweep is at work here ({holder}); wait for it, or stop it first."
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+            ) from None
+        handle.truncate(0)
+        with contextlib.suppress(OSError):  # on a disk that is full the lock holds too, without its holder's name
+            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n".encode())
+        try:
+            yield
+        finally:
+            handle.truncate(0)

@@ -1,0 +1,147 @@
+"""The trial's config: what one experiment is, and the trial's id. How a config is read is in `read_config`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
+DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
+ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+DATASETS: tuple[str, ...] = get_args(DatasetName)
+
+MAX_SEED = 2**32 - 1
+"""torch's CPU generator keeps 32 bits of a seed: a larger one would silently repeat a smaller one."""
+
+
+class _Section(BaseModel):
+    # strict: "16" is not a width and true is not a number
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataConfig(_Section):
+    """What is learned from. `batch_size: -1` is the full training set."""
+
+    dataset: DatasetName = "mnist"
+    batch_size: int = 128
+
+    @model_validator(mode="after")
+    def _batch_size(self) -> DataConfig:
+        if self.batch_size < 2 and self.batch_size != -1:
+            raise ValueError(f"batch_size: must be -1 (the full training set) or at least 2, got {self.batch_size}")
+        return self
+
+
+class ModelConfig(_Section):
+    """a = f(x W^T + b) with `hidden_dim` units; `head: softmax` puts a softmax over the units behind f."""
+
+    hidden_dim: int = Field(default=16, ge=1, le=65536)
+    activation: ActivationName = "relu"
+    head: Literal["none", "softmax"] = "none"
+
+
+class LossConfig(_Section):
+    """The weights of the loss's terms, and which objective it is."""
+
+    lambda_tc: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    lambda_wr: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
+    objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
+
+
+class TrainingConfig(_Section):
+    """How it is trained. `seed` sets the first weights and every epoch's order of the data."""
+
+    epochs: int = Field(default=100, ge=0, le=1_000_000)
+    lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    optimizer: Literal["adam", "sgd"] = "adam"
+    seed: int = Field(default=1, ge=0, le=MAX_SEED)
+
+
+class LoggingConfig(_Section):
+    """What is kept. None of it changes what a trial learns."""
+
+    save_weights: bool = True
+    save_metrics_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=10, ge=1)
+    probe: bool = False
+
+
+class TrialConfig(BaseModel):
+    """One trial: a complete config with one seed. Frozen; equal configs have equal ids."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_baselines(cls, data: Any) -> Any:
+        """A baseline fixes some values itself, so that a config never shows one that is not used."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
+            return data
+        objective = data.get("loss", {}).get("objective")
+        data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
+        if objective in ("variance_only", "reconstruction", "random"):
+            data["loss"] |= {"lambda_tc": 0.0, "lambda_wr": 0.0}
+        if objective == "random" and isinstance(data.setdefault("training", {}), dict):
+            data["training"]["epochs"] = 0
+        return data
+
+    @property
+    def trial_id(self) -> str:
+        """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers all that can change the numbers, and nothing else."""
+        return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())}"
+
+    @property
+    def cell(self) -> str:
+        """The name of the cell: `<activation>-k<width>-<8 hex>`, the same for trials that differ only in seed."""
+        numbers = self.numbers()
+        del numbers["training.seed"]
+        return f"{self._stem}-{_digest(numbers)}"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.model.activation}-k{self.model.hidden_dim}"
+
+    def numbers(self) -> dict[str, Any]:
+        """The settings that can change this trial's numbers, by dotted name."""
+        flat = {name: value for name, value in self.flat().items() if not name.startswith("logging.")}
+        if self.training.epochs == 0:  # nothing is trained: how it would have been does not matter
+            kept = ("data.dataset", "model.", "loss.objective", "training.seed")
+            flat = {name: value for name, value in flat.items() if name.startswith(kept)}
+        if self.logging.probe:
+            flat["logging.probe"] = True
+        return flat
+
+    def nested(self) -> dict[str, dict[str, Any]]:
+        """All settings by section and key: what a config file holds."""
+        return self.model_dump()
+
+    def flat(self) -> dict[str, Any]:
+        """All settings by dotted name, in the order of the file."""
+        return {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
+
+
+def _digest(numbers: Mapping[str, Any]) -> str:
+    text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "logging": LoggingConfig,
+}
+NAMES: tuple[str, ...] = tuple(f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
+"""Every setting by its dotted name."""

@@ -1,0 +1,197 @@
+"""Reads a search space from a bundled name, a YAML file or a mapping, and says what is wrong with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infomax_tune.errors import ConfigError, unknown
+from infomax_tune.study import yaml_document
+from infomax_tune.study.config import SECTIONS
+from infomax_tune.study.read_config import (
+    NO_EFFECT,
+    Setting,
+    Settings,
+    read_settings,
+    resolve_name,
+    unknown_key,
+    validate,
+)
+from infomax_tune.study.space import SearchSpace
+
+MAX_TRIALS = 100_000
+"""A space above this is a slip of the keyboard."""
+
+
+def bundled_spaces() -> dict[str, Path]:
+    """The search spaces that come with infomax-tune, by name."""
+    # beside the package, in a source tree and in site-packages; not imported, since a folder of the user's may have that name
+    folder = Path(__file__).resolve().parents[2] / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_space(
+    space: str, *, config: yaml_document.Document | None = None, overrides: Settings | None = None
+) -> tuple[SearchSpace, list[str]]:
+    """The space of that name or YAML path, and the notes on keys without effect.
+
+    config: a base config under the space's own. overrides: settings over both; one that names an axis replaces it,
+    and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
+    """
+    path = bundled_spaces().get(space) or Path(space)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"{unknown('search space', space, bundled_spaces())} Or give the path of a YAML file."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{space}: cannot be read ({error}).") from None
+    return parse_space(yaml_document.parse(text, space), Path(space).stem, config, overrides or {})
+
+
+def parse_space(
+    document: yaml_document.Document, name: str, config: yaml_document.Document | None, overrides: Settings
+) -> tuple[SearchSpace, list[str]]:
+    """The space a document describes. See `load_space`."""
+    content = document.content
+    known = ("name", "description", "base", "axes")
+    problems = [
+        f"{key}: must be text, got {content[key]!r} ({document.where(key)})"
+        for key in ("name", "description")
+        if key in content and not isinstance(content[key], str)
+    ]
+
+    under, notes, mistakes = read_settings(config.content, config) if config else ({}, [], [])
+    problems += mistakes
+    base, more_notes, mistakes = read_settings(content.get("base"), document, "base")
+    notes += more_notes
+    problems += mistakes
+
+    given = content.get("axes", {})
+    if not isinstance(given, Mapping):
+        problems.append(f"axes: must hold `key: [values]` lines, got {given!r} ({document.where('axes')})")
+        given = {}
+    # the original study's files have their axes at the top, without `axes:`
+    flat = {key: value for key, value in content.items() if key not in known}
+    axes = _read_axes(given, document, ("axes",), problems)
+    _merge(axes, _read_axes(flat, document, (), problems), problems)
+    for axis, setting in overrides.items():
+        axes.pop(axis, None)
+        if isinstance(setting.value, (list, dict)):
+            axes[axis] = setting
+
+    fixed = under | base | {key: value for key, value in overrides.items() if key not in axes}
+    base_config, mistakes = validate({key: value for key, value in fixed.items() if key not in axes})
+    hidden = validate(under | base)[1]  # by an axis or an override: a mistake all the same
+    problems += mistakes + [mistake for mistake in hidden if mistake not in mistakes]
+    expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
+    if not problems and not axes:
+        problems.append(
+            f"axes: the space has none; give at least one, such as seed: {{range: [1, 10]}} ({document.source})"
+        )
+    count = 1
+    for values in expanded.values():
+        count *= len(values)
+    if count > MAX_TRIALS:
+        problems.append(f"axes: {count} trials are more than {MAX_TRIALS} ({document.source})")
+    if problems or base_config is None:
+        raise ConfigError("\n".join(problems))
+    space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)
+    _refuse_twins(space, document.source)
+    return space, notes
+
+
+def _read_axes(
+    given: Mapping[Any, Any], document: yaml_document.Document, prefix: tuple[str, ...], problems: list[str]
+) -> Settings:
+    axes: Settings = {}
+    for key, value in given.items():
+        key = str(key)
+        where = document.where(*prefix, key)
+        name = resolve_name(key)
+        if key in SECTIONS and not prefix:
+            problems.append(
+                f"{key}: what all trials share goes under `base`, what they differ in under `axes` ({where})"
+            )
+        elif key in SECTIONS and isinstance(value, Mapping):
+            inner = {f"{key}.{short}": values for short, values in value.items()}
+            _merge(axes, _read_axes(inner, document, prefix, problems), problems)
+        elif name is None and key in NO_EFFECT:
+            problems.append(f"{key}: cannot be an axis, {NO_EFFECT[key]} ({where})")
+        elif name is None:
+            allowed = "" if prefix else " A space holds name, description, base and axes."
+            problems.append(f"{unknown_key(key)} ({where}){allowed}")
+        else:
+            _merge(axes, {name: Setting(value, where)}, problems)
+    return axes
+
+
+def _merge(axes: Settings, more: Settings, problems: list[str]) -> None:
+    """Adds axes that are not there yet."""
+    for name, setting in more.items():
+        if name in axes:
+            problems.append(f"{name}: given twice ({axes[name].where}; {setting.where})")
+        axes[name] = setting
+
+
+def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
+    """The values of an axis, each checked as a setting; mistakes go to `problems`."""
+    given = setting.value
+    if axis.startswith("logging."):
+        problems.append(f"{axis}: cannot be an axis, it changes no trial's numbers ({setting.where})")
+        return []
+    if isinstance(given, Mapping):
+        given = _range(axis, setting, problems)
+    elif not isinstance(given, list):
+        problems.append(
+            f"{axis}: an axis is a list or {{range: [first, last]}}, got {given!r}; "
+            f"to fix a value put it under base ({setting.where})"
+        )
+        return []
+    elif not given:
+        problems.append(f"{axis}: the axis is empty ({setting.where})")
+    values: dict[Any, None] = {}  # a set in the order given
+    for value in given:
+        config, mistakes = validate({axis: Setting(value, setting.where)})
+        problems += mistakes
+        if config is None:
+            continue
+        settled = config.flat()[axis]
+        if settled in values:
+            problems.append(f"{axis}: {value!r} is given twice ({setting.where})")
+        values[settled] = None
+    return list(values)
+
+
+def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
+    limits = setting.value.get("range") if set(setting.value) == {"range"} else None
+    if not isinstance(limits, list) or len(limits) != 2 or any(type(limit) is not int for limit in limits):
+        problems.append(
+            f"{axis}: a range is {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})"
+        )
+        return []
+    first, last = limits
+    if last < first:
+        problems.append(f"{axis}: the range [{first}, {last}] is empty: its last is below its first ({setting.where})")
+        return []
+    if last - first >= MAX_TRIALS:
+        problems.append(f"{axis}: the range [{first}, {last}] has more than {MAX_TRIALS} values ({setting.where})")
+        return []
+    return list(range(first, last + 1))
+
+
+def _refuse_twins(space: SearchSpace, source: str) -> None:
+    """Raises ConfigError if two points are the same experiment, such as two lambdas of a baseline that has none."""
+    seen: dict[str, tuple[Any, ...]] = {}
+    for config, point in zip(space.trials(), itertools.product(*space.axes.values()), strict=True):
+        twin = seen.setdefault(config.trial_id, point)
+        if twin is not point:
+            differ = zip(space.axes, twin, point, strict=True)
+            axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
+            raise ConfigError(
+                f"axes: two points are one experiment ({config.trial_id}): {axes} changes nothing with objective "
+                f"{config.loss.objective} and epochs {config.training.epochs}; take it out of the axes ({source})"
+            )

@@ -1,0 +1,53 @@
+"""A search space: a base config and axes, and the grid of trials they span. How one is read is in `read_space`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infomax_tune.errors import ConfigError
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import from_nested
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A study: what all its trials share (`base`) and what they differ in (`axes`, by dotted name)."""
+
+    name: str
+    description: str
+    base: TrialConfig
+    axes: dict[str, list[Any]]
+
+    def trials(self) -> list[TrialConfig]:
+        """Every point of the grid, the last axis turning fastest."""
+        nested = self.base.nested()
+        points = []
+        for values in itertools.product(*self.axes.values()):
+            point = {section: dict(keys) for section, keys in nested.items()}
+            for name, value in zip(self.axes, values, strict=True):
+                section, key = name.split(".")
+                point[section][key] = value
+            points.append(TrialConfig.model_validate(point))
+        return points
+
+    def further_axes(self) -> list[str]:
+        """The axes, by dotted name, that distinguish trials of one activation, width and seed, in alphabetical order."""
+        known = ("model.activation", "model.hidden_dim", "training.seed")
+        further = [name for name, values in self.axes.items() if name not in known and len(values) > 1]
+        return sorted(further, key=lambda name: name.split(".")[1])
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the sweep file holds."""
+        return {"name": self.name, "description": self.description, "base": self.base.nested(), "axes": self.axes}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
+        """The space that `as_dict` made. Raises ConfigError."""
+        try:
+            name, description, base, axes = (content[key] for key in ("name", "description", "base", "axes"))
+        except KeyError as error:
+            raise ConfigError(f"{source}: not a sweep file: it has no {error}.") from None
+        return cls(name, description, from_nested(base, source), axes)

@@ -1,0 +1,182 @@
+"""api.py: what the commands do, from Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import infomax_tune
+from infomax_tune import ConfigError, InfomaxTuneError, api, load_results, run, sweep
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.options import Options
+from infomax_tune.study.read_space import load_space
+from tests import command
+
+SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    """A program of a user's, in a process of its own as Ray likes it."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_all_that_is_named_is_there() -> None:
+    assert all(hasattr(infomax_tune, name) for name in infomax_tune.__all__)
+    assert set(infomax_tune.__all__) <= set(dir(infomax_tune))
+    assert infomax_tune.sweep is api.sweep  # a function, whatever modules were imported
+    with pytest.raises(AttributeError, match="has no attribute 'sweeps'"):
+        _ = infomax_tune.sweeps  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_importing_it_is_quick() -> None:
+    """It loads neither torch nor Ray nor pandas."""
+    loaded = python("import sys, infomax_tune; print({'torch', 'ray', 'pandas'} & set(sys.modules))").stdout
+    assert loaded == "set()\n"
+
+
+def test_sweep_after_sweep_in_one_process_gives_the_bytes_of_the_command() -> None:
+    """As in a notebook. What is left of one Ray must not end the process in the next."""
+    program = f"""
+from infomax_tune import sweep
+done = sweep("quickstart", settings={SMALL!r}, out="python", report=False)
+assert done.complete and not done.interrupted and done.report is None
+assert dict(done.counts) == {{"done": 4}}, done.counts
+assert len(done.results) == 4
+for seed in (3, 4):
+    assert sweep("quickstart", settings={SMALL!r} | {{"seed": [seed]}}, out=f"{{seed}}", report=False, quiet=True).complete
+again = sweep(None, out="python", quiet=True)
+assert again.report.name == "report.html" and again.report.exists()
+"""
+    done = python(program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 of 4 trials to train" in done.stdout
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}".replace("'", ""))]
+    command.infomax_tune("sweep", "quickstart", *settings, "--out", "command")
+    assert command.tables(Path("python")) == command.tables(Path("command"))
+
+
+def test_two_threads_cannot_sweep_at_once_and_the_streams_stay() -> None:
+    """A process has one Ray. What the main thread prints meanwhile is printed."""
+    program = f"""
+import threading, time, torch
+from infomax_tune import InfomaxTuneError, run, sweep
+torch.set_num_threads(2)
+said = []
+def work(name):
+    try:
+        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True).complete)
+    except InfomaxTuneError as error:
+        said.append(str(error))
+threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+for thread in threads:
+    thread.start()
+    time.sleep(0.5)
+print("meanwhile")
+for thread in threads:
+    thread.join()
+print(said)
+run({{"dataset": "digits", "epochs": 1}}, say=said.append)
+print(torch.get_num_threads())
+"""
+    done = python(program)
+    said = ["another sweep is at work in this process; wait for it, or start another process.", True]
+    assert done.stdout == f"meanwhile\n{said}\n2\n", done.stderr
+
+
+def test_ctrl_c_stops_a_sweep_and_leaves_the_program(tmp_path: Path) -> None:
+    """Once: the sweep returns, interrupted. Twice: KeyboardInterrupt. The program goes on in both cases."""
+    program = """
+import os, signal, threading, time
+from pathlib import Path
+from infomax_tune import sweep
+def press(times):
+    while not list(Path(f"out{times}").glob("trials/*/checkpoint.safetensors")):
+        time.sleep(0.05)
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+for times in (1, 2):
+    threading.Thread(target=press, args=(times,)).start()
+    try:
+        done = sweep("quickstart", settings={"epochs": 2000, "activation": ["tanh"]}, out=f"out{times}", quiet=True)
+        print(times, done.interrupted)
+    except KeyboardInterrupt:
+        print(times, "KeyboardInterrupt")
+assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+assert not [name for name in os.environ if name.startswith("TUNE_") or name == "PYTHONBREAKPOINT"]
+"""
+    done = python(program)
+    assert (done.returncode, done.stdout) == (0, "1 True\n2 KeyboardInterrupt\n"), done.stderr
+
+
+def test_run_gives_the_record_and_says_how_it_goes() -> None:
+    said: list[str] = []
+    record = run({"model": {"activation": "tanh"}, "dataset": "digits"}, settings={"epochs": 3}, say=said.append)
+    assert (record.status, record.epoch, record.config["model"]["activation"]) == ("done", 3, "tanh")
+    assert any("epoch 3/3" in line for line in said)
+    assert (Path("results") / record.trial_id / "record.json").exists()
+    Path("config.yaml").write_text("dataset: digits\nactivation: tanh\n")
+    assert run("config.yaml", settings={"epochs": 3}, out="elsewhere", say=said.append).result == record.result
+
+
+def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    command.infomax_tune("sweep", "quickstart", "--set", "epochs=2", "--set", "seed=[1, 2]", "--out", out)
+    table = load_results(str(out))
+    pd.testing.assert_frame_equal(table, pd.read_parquet(out / "results.parquet"), check_dtype=False, check_exact=True)
+    with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; make it with: infomax-tune results"):
+        load_results(tmp_path)
+
+
+def test_spaces_and_settings_in_python_s_own_words() -> None:
+    """Ranges, tuples, NumPy numbers, whole spaces as mappings."""
+    space, _ = api._space("quickstart", {"seed": range(1, 4), "hidden_dim": np.int64(32)}, {"lr": 0.5})
+    assert space.axes["training.seed"] == [1, 2, 3]
+    assert space.base.model.hidden_dim == 32
+    mapping = {
+        "name": "mine",
+        "base": {"dataset": "digits"},
+        "axes": {"lambda_tc": (0.1, 1.0), "seed": {"range": [1, 2]}},
+    }
+    mine, _ = api._space(mapping, {}, {"lr": 0.5})
+    assert (mine.name, len(mine.trials()), mine.base.training.lr) == ("mine", 4, 0.5)
+    assert api._space(mine, {}, None) == (mine, [])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sweep("quickstart", settings={"activatoin": "relu"}), "did you mean 'activation'"),
+        (lambda: sweep("quickstrat"), "did you mean 'quickstart'"),
+        (lambda: sweep(None), "give its out"),
+        (lambda: sweep(None, out="x", settings={"lr": 1}), "neither settings nor config"),
+        (lambda: sweep(load_space("quickstart")[0], settings={"lr": 1}), "a SearchSpace is complete"),
+        (lambda: sweep("quickstart", pack=0), "--pack: must be auto or a whole number of at least 1, got 0"),
+        (lambda: sweep("quickstart", pack="all", max_failures=-1), "--max-failures: must be 0 or more, got -1"),
+        (lambda: sweep("quickstart", config="nowhere.yaml"), "there is no such config file"),
+        (lambda: run({"lr": -1}), "lr: must be more than 0.0, got -1"),
+        (lambda: run({"activation": "rleu"}), "did you mean 'relu'"),
+        (lambda: run(device="gpu"), "--device: 'gpu' is unknown"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_done(call: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        call()  # pyright: ignore[reportCallIssue]
+    assert list(Path().iterdir()) == []
+
+
+def test_options_tell_every_mistake_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Options(pack=0, cpus_per_pack=0, gpus_per_pack=-1, max_concurrent=0, device="tpu", max_failures=-1)
+    assert len(str(caught.value).splitlines()) == 6
+
+
+def test_a_config_s_folder_is_named_after_the_trial(make_config: object) -> None:
+    config = TrialConfig()
+    assert api.default_out(config) == Path("results") / config.trial_id

@@ -1,0 +1,247 @@
+"""Training a pack into the store: records, checkpoints, resuming, divergence, stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infomax_tune.errors import StoreError
+from infomax_tune.packs.pack_training import Progress, train_pack
+from infomax_tune.packs.run_trial import run_trial
+from infomax_tune.science.data import Dataset
+from infomax_tune.store.sweep_folder import TrialFolder
+from infomax_tune.study.config import TrialConfig
+
+MakeConfig = Callable[..., TrialConfig]
+
+
+@pytest.fixture
+def pack(make_config: MakeConfig) -> list[TrialConfig]:
+    return [
+        make_config(dataset="digits", activation="tanh", epochs=5, save_metrics_every=2, checkpoint_every=2, seed=seed)
+        for seed in (1, 2, 3)
+    ]
+
+
+def folders(root: Path, pack: list[TrialConfig]) -> list[TrialFolder]:
+    return [TrialFolder(root / config.trial_id) for config in pack]
+
+
+def numbers(folder: TrialFolder) -> tuple[object, ...]:
+    """All of a finished trial that must never differ."""
+    record = folder.read_record()
+    assert record is not None
+    history = folder.read_history().drop(columns="epoch_s").to_csv()
+    return record.status, record.epoch, repr(record.result), history, record.files["weights.safetensors"]
+
+
+def test_a_pack_leaves_a_record_for_each_trial(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
+    seen: list[Progress] = []
+    train_pack(pack, folders(tmp_path, pack), digits, on_epoch=seen.append, warn=pytest.fail)
+    for folder in folders(tmp_path, pack):
+        history = folder.read_history()
+        assert history["epoch"].tolist() == [0, 1, 2, 3, 4, 5]
+        assert history["loss"].isna().tolist() == [True] + [False] * 5
+        # epoch 0 is the untrained baseline; then every second epoch, and the last
+        assert history["effective_rank"].notna().tolist() == [True, False, True, False, True, True]
+        record = folder.read_record()
+        assert record is not None
+        assert record.result["effective_rank"] == history["effective_rank"].iloc[-1]
+        assert record.timing["epochs_trained"] == 5
+        assert not (folder.path / "checkpoint.safetensors").exists()
+    assert [progress.epoch for progress in seen] == [0, 1, 2, 3, 4, 5]
+    assert [progress.statuses for progress in seen] == [[None] * 3] * 5 + [["done"] * 3]
+    assert seen[-1].trial_epochs == 15
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 4])
+def test_stopping_after_any_epoch_loses_nothing_and_changes_nothing(
+    stop_after: int, tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    train_pack(pack, folders(tmp_path / "through", pack), digits)
+    stopped = folders(tmp_path / "stopped", pack)
+    seen: list[Progress] = []
+    train_pack(pack, stopped, digits, on_epoch=seen.append, should_stop=lambda: seen[-1].epoch == stop_after)
+    assert [folder.has_record() for folder in stopped] == [False] * 3
+    seen.clear()
+    train_pack(pack, stopped, digits, on_epoch=seen.append)
+    assert seen[0].epoch == (stop_after + 1 if stop_after else 0)
+    for through, resumed in zip(folders(tmp_path / "through", pack), stopped, strict=True):
+        assert numbers(through) == numbers(resumed)
+
+
+def test_trials_at_different_epochs_go_on_each_from_its_own_checkpoint(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    train_pack(pack, folders(tmp_path / "through", pack), digits)
+    torn = folders(tmp_path / "torn", pack)
+    for config, folder, epoch in zip(pack, torn, (4, 2, 0), strict=True):
+        train_pack([config], [folder], digits, should_stop=Countdown(epoch + 1))
+    seen: list[Progress] = []
+    train_pack(pack, torn, digits, on_epoch=seen.append)
+    assert [progress.epoch for progress in seen] == [0, 1, 2, 3, 4, 5, 3, 4, 5, 5]
+    for through, resumed in zip(folders(tmp_path / "through", pack), torn, strict=True):
+        assert numbers(through) == numbers(resumed)
+
+
+class Countdown:
+    """True from the n-th time it is asked."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self) -> bool:
+        self.n -= 1
+        return self.n <= 0
+
+
+def test_a_crash_loses_at_most_the_epochs_since_the_last_checkpoint(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    train_pack(pack, folders(tmp_path / "through", pack), digits)
+    crashed = folders(tmp_path / "crashed", pack)
+
+    def crash(progress: Progress) -> None:
+        if progress.epoch == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train_pack(pack, crashed, digits, on_epoch=crash)
+    seen: list[Progress] = []
+    train_pack(pack, crashed, digits, on_epoch=seen.append)
+    assert [progress.epoch for progress in seen] == [3, 4, 5]  # the checkpoint of epoch 2 was there
+    for through, resumed in zip(folders(tmp_path / "through", pack), crashed, strict=True):
+        assert numbers(through) == numbers(resumed)
+
+
+def test_a_finished_trial_is_not_trained_again(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
+    train_pack(pack[:1], folders(tmp_path, pack)[:1], digits)
+    before = (folders(tmp_path, pack)[0].path / "record.json").read_bytes()
+    seen: list[Progress] = []
+    train_pack(pack, folders(tmp_path, pack), digits, on_epoch=seen.append)
+    assert (folders(tmp_path, pack)[0].path / "record.json").read_bytes() == before
+    assert seen[-1].trial_epochs == 10
+
+
+def test_a_damaged_or_strange_checkpoint_is_set_aside_and_said(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    train_pack(pack, folders(tmp_path / "through", pack), digits)
+    damaged = folders(tmp_path / "damaged", pack)
+    train_pack(pack, damaged, digits, should_stop=Countdown(3))
+    first, second = (folder.path / "checkpoint.safetensors" for folder in damaged[:2])
+    strange = first.read_bytes()
+    first.write_bytes(strange[:-1])
+    second.write_bytes(strange)
+    warnings: list[str] = []
+    train_pack(pack, damaged, digits, warn=warnings.append)
+    assert len(warnings) == 2
+    assert "cannot be believed" in warnings[0]
+    assert f"is of another trial ({pack[0].trial_id}, epoch 2)" in warnings[1]
+    assert first.with_name("checkpoint.safetensors.damaged-1").exists()
+    for through, resumed in zip(folders(tmp_path / "through", pack), damaged, strict=True):
+        assert numbers(through) == numbers(resumed)
+
+
+def test_a_diverging_trial_leaves_a_record_that_says_so(
+    tmp_path: Path, make_config: MakeConfig, digits: Dataset
+) -> None:
+    pack = [
+        make_config(dataset="digits", activation="identity", optimizer="sgd", lr=1e30, epochs=9, seed=s) for s in (1, 2)
+    ]
+    train_pack(pack, folders(tmp_path, pack), digits)
+    for folder in folders(tmp_path, pack):
+        record = folder.read_record()
+        assert record is not None
+        assert record.status == "diverged"
+        assert record.epoch == 1
+        assert record.result == {}
+        assert folder.read_history()["epoch"].tolist() == [0, 1]
+
+
+def test_the_random_baseline_is_measured_and_not_trained(
+    tmp_path: Path, make_config: MakeConfig, digits: Dataset
+) -> None:
+    config = make_config(dataset="digits", objective="random")
+    train_pack([config], [TrialFolder(tmp_path)], digits)
+    record = TrialFolder(tmp_path).read_record()
+    assert record is not None
+    assert record.epoch == 0
+    assert record.result["effective_rank"] > 1
+
+
+def test_the_probe_is_recorded_when_asked_for(tmp_path: Path, make_config: MakeConfig, digits: Dataset) -> None:
+    config = make_config(dataset="digits", epochs=1, probe=True)
+    train_pack([config], [TrialFolder(tmp_path)], digits)
+    record = TrialFolder(tmp_path).read_record()
+    assert record is not None
+    assert 0.5 < record.result["probe_accuracy"] <= 1
+
+
+def test_run_alone_gives_the_numbers_of_the_pack_and_leaves_everything(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    train_pack(pack, folders(tmp_path / "pack", pack), digits)
+    alone = TrialFolder(tmp_path / "alone")
+    run_trial(pack[1], alone)
+    assert numbers(alone) == numbers(folders(tmp_path / "pack", pack)[1])
+    names = {path.name for path in alone.path.iterdir()}
+    files = {"config.yaml", "environment.json", "history.csv", "lock", "record.json", "weights.safetensors"}
+    assert names == files | {"tensorboard"}
+
+
+def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[TrialConfig]) -> None:
+    run_trial(pack[0], TrialFolder(tmp_path))
+    with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}; choose another --out"):
+        run_trial(pack[1], TrialFolder(tmp_path))
+
+
+def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_the_users_own(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    under_way, mine = TrialFolder(tmp_path / "under way"), TrialFolder(tmp_path / "mine")
+    train_pack(pack[:1], [under_way], digits, should_stop=Countdown(3))
+    before = (under_way.path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}"):
+        run_trial(pack[1], under_way)
+    assert (under_way.path / "checkpoint.safetensors").read_bytes() == before
+    mine.path.mkdir()
+    (mine.path / "config.yaml").write_text("epochs: 5  # as my supervisor wants it\n")
+    with pytest.raises(StoreError, match=r"is not the config of .*, and is not overwritten; choose another --out"):
+        run_trial(pack[1], mine)
+    assert (mine.path / "config.yaml").read_text() == "epochs: 5  # as my supervisor wants it\n"
+
+
+def test_run_alone_trains_again_what_was_damaged(tmp_path: Path, pack: list[TrialConfig]) -> None:
+    folder = TrialFolder(tmp_path)
+    run_trial(pack[0], folder)
+    before = numbers(folder)
+    with (tmp_path / "weights.safetensors").open("ab") as weights:
+        weights.write(b"x")
+    said: list[str] = []
+    run_trial(pack[0], folder, say=said.append)
+    assert "weights.safetensors: damaged (its checksum is wrong). Set aside; the trial is trained again." in said[0]
+    assert numbers(folder) == before
+
+
+def test_weights_are_kept_only_if_asked_for(tmp_path: Path, make_config: MakeConfig, digits: Dataset) -> None:
+    config = make_config(dataset="digits", epochs=1, save_weights="false")
+    train_pack([config], [TrialFolder(tmp_path)], digits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "record.json"]
+    assert TrialFolder(tmp_path).find().status == "done"
+
+
+def test_the_module_keeps_its_word_on_epoch_seconds(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
+    """The epochs' seconds in the history add up to the record's training time, and to less than the clock's."""
+    begun = train_pack.time.perf_counter()
+    train_pack(pack, folders(tmp_path, pack), digits)
+    passed = train_pack.time.perf_counter() - begun
+    total = 0.0
+    for folder in folders(tmp_path, pack):
+        record = folder.read_record()
+        assert record is not None
+        assert folder.read_history()["epoch_s"].sum() == pytest.approx(record.timing["train_s"])
+        total += record.timing["train_s"]
+    assert 0 < total < passed

@@ -1,0 +1,397 @@
+"""The metrics against NumPy float64 oracles, on matrices one can solve by hand, and under what must not change them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from infomax_tune.science import metrics
+from infomax_tune.study import columns
+
+Array = NDArray[np.float64]
+
+
+# ---- oracles
+
+
+def effective_rank(weight: Array) -> float:
+    s = np.linalg.svd(weight, compute_uv=False) + 1e-10
+    return sum(s) ** 2 / sum(s**2)
+
+
+def weight_redundancy(weight: Array) -> float:
+    rows = [row / (np.sqrt(np.sum(row**2)) + 1e-8) for row in weight]
+    return sum((np.dot(u, v) - (i == j)) ** 2 for (i, u), (j, v) in itertools.product(enumerate(rows), repeat=2))
+
+
+def dead_units(a: Array) -> float:
+    return sum(np.mean(np.abs(unit) > 1e-6) < 0.01 for unit in a.T)
+
+
+def correlations(a: Array) -> Array:
+    standard = (a - a.mean(axis=0)) / (a.std(axis=0, ddof=1) + 1e-6)
+    return np.array([[np.sum(u * v) / (len(a) - 1) for v in standard.T] for u in standard.T])
+
+
+def output_correlation(a: Array) -> float:
+    return np.linalg.norm(correlations(a) - np.eye(a.shape[1]), "fro") ** 2
+
+
+def variance_ratio(a: Array) -> float:
+    variances = [np.var(unit, ddof=1) for unit in a.T]
+    return max(variances) / (min(variances) + 1e-10)
+
+
+def max_avg_responsibility(a: Array) -> float:
+    return max(np.mean(unit) for unit in a.T) if np.allclose(a.sum(axis=1), 1, atol=1e-5) else math.nan
+
+
+def gaussian_total_correlation(a: Array) -> float:
+    return -0.5 * np.sum(np.log(np.linalg.eigvalsh(correlations(a) + 1e-6 * np.eye(a.shape[1]))))
+
+
+OF_WEIGHT: dict[str, Callable[[Array], float]] = {
+    "effective_rank": effective_rank,
+    "weight_redundancy": weight_redundancy,
+}
+OF_ACTIVATIONS: dict[str, Callable[[Array], float]] = {
+    "dead_units": dead_units,
+    "output_correlation": output_correlation,
+    "variance_ratio": variance_ratio,
+    "activation_mean": np.mean,
+    "activation_std": lambda a: np.std(a, ddof=1),
+    "max_avg_responsibility": max_avg_responsibility,
+    "gaussian_total_correlation": gaussian_total_correlation,
+}
+
+
+def weights(kind: str) -> Array:
+    """Weights (5, 8) with the weakness of that name."""
+    weight = np.random.default_rng(1).normal(size=(5, 8))
+    if kind == "identical rows":
+        weight[3] = weight[0]
+    if kind == "zero row":
+        weight[2] = 0
+    if kind == "all zero":
+        weight[:] = 0
+    if kind == "more units than inputs":
+        return np.random.default_rng(1).normal(size=(8, 3))
+    return weight
+
+
+def activations(kind: str) -> Array:
+    """Activations (300, 5), or (2, 5), with the weakness of that name."""
+    generator = np.random.default_rng(2)
+    n = 2 if kind == "two rows" else 300
+    a = generator.normal(size=(n, 5)) @ generator.normal(size=(5, 5)) + generator.normal(size=5)
+    if kind == "dead unit":
+        a[:, 2] = 0
+    if kind == "constant column":
+        a[:, 1] = 0.75
+    if kind == "identical units":
+        a[:, 3] = a[:, 0]
+    if kind == "far from zero":
+        a = 1000 + 0.1 * a
+    if kind == "shares":
+        a = np.exp(a) / np.exp(a).sum(axis=1, keepdims=True)
+    if kind == "all zero":
+        a[:] = 0
+    return a
+
+
+WEIGHTS = ("random", "identical rows", "zero row", "all zero", "more units than inputs")
+ACTIVATIONS = (
+    "random", "dead unit", "constant column", "identical units", "two rows", "far from zero", "shares", "all zero",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("name", OF_WEIGHT)
+def test_a_metric_of_weights_is_its_formula(name: str, kind: str, dtype: torch.dtype) -> None:
+    weight = torch.from_numpy(weights(kind)).to(dtype)
+    expected = OF_WEIGHT[name](weight.double().numpy())
+    assert getattr(metrics, name)(weight) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("name", OF_ACTIVATIONS)
+def test_a_metric_of_activations_is_its_formula(name: str, kind: str, dtype: torch.dtype) -> None:
+    a = torch.from_numpy(activations(kind)).to(dtype)
+    expected = OF_ACTIVATIONS[name](a.double().numpy())
+    assert getattr(metrics, name)(a) == pytest.approx(expected, rel=1e-5, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_covariance_and_correlation_are_numpys(kind: str) -> None:
+    a = activations(kind)
+    np.testing.assert_allclose(metrics.covariance_matrix(torch.from_numpy(a)), np.cov(a.T), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(metrics.correlation_matrix(torch.from_numpy(a)), correlations(a), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "dead unit", "identical units", "two rows", "shares"])
+def test_evaluate_is_the_metrics_one_by_one_under_the_names_of_the_table(kind: str) -> None:
+    weight, a = torch.from_numpy(weights("random")).float(), torch.from_numpy(activations(kind)).float()
+    found = metrics.evaluate(weight, a)
+    assert tuple(found) == columns.METRICS
+    for name, value in found.items():
+        assert type(value) is float
+        alone = getattr(metrics, name)(weight if name in OF_WEIGHT else a)
+        assert value == alone or (math.isnan(value) and math.isnan(alone)), name
+
+
+# ---- solved by hand
+
+
+def test_orthogonal_units_have_full_rank_and_no_redundancy() -> None:
+    eye = torch.eye(4, 7)
+    assert metrics.effective_rank(eye) == pytest.approx(4)
+    assert metrics.weight_redundancy(eye) == pytest.approx(0, abs=1e-12)
+
+
+def test_parallel_units_have_rank_one_and_the_most_redundancy() -> None:
+    """Whatever their lengths and signs: all k (k - 1) entries off the diagonal are 1 or -1."""
+    weight = torch.tensor([1.0, -2.0, 3.0, 0.5])[:, None] * torch.ones(4, 6)
+    assert metrics.effective_rank(weight) == pytest.approx(1)
+    assert metrics.weight_redundancy(weight) == pytest.approx(12)
+
+
+def test_effective_rank_weighs_the_singular_values() -> None:
+    """3 and 4: 49 / 25. The entropy-based effective rank of the same matrix is 1.98."""
+    assert metrics.effective_rank(torch.diag(torch.tensor([3.0, 4.0]))) == pytest.approx(49 / 25)
+
+
+def test_a_zero_row_adds_one_to_the_redundancy() -> None:
+    assert metrics.weight_redundancy(torch.tensor([[1.0, 0.0], [0.0, 0.0]])) == pytest.approx(1)
+
+
+def test_a_unit_is_dead_below_one_percent_of_the_samples_not_at_it() -> None:
+    a = torch.zeros(200, 5)
+    a[0, 1] = 1  # half a percent
+    a[:2, 2] = -1  # exactly one, and negative
+    a[:, 3] = 1e-6  # on every sample, but not over the threshold
+    a[:, 4] = 2e-6
+    assert metrics.dead_units(a) == 3
+
+
+def test_uncorrelated_units_have_no_output_correlation() -> None:
+    a = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert metrics.output_correlation(a) == pytest.approx(0, abs=1e-10)
+    assert metrics.gaussian_total_correlation(a) == pytest.approx(0, abs=2e-6)
+    assert metrics.variance_ratio(a) == pytest.approx(1)
+
+
+def test_two_units_that_are_one_have_an_output_correlation_of_two() -> None:
+    """det R = (1 + 1e-6)^2 - 1, about 2e-6."""
+    unit = torch.randn(100, 1, generator=torch.Generator().manual_seed(1)) * 100
+    a = torch.cat([unit, -unit], dim=1)
+    assert metrics.output_correlation(a) == pytest.approx(2, rel=1e-5)
+    assert metrics.gaussian_total_correlation(a) == pytest.approx(-0.5 * math.log(2e-6), abs=0.02)
+
+
+def test_the_gaussian_total_correlation_of_correlated_gaussians_is_the_true_one() -> None:
+    """-1/2 log(1 - rho^2) for a pair with correlation rho."""
+    generator = np.random.default_rng(1)
+    a = generator.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=200_000)
+    found = metrics.gaussian_total_correlation(torch.from_numpy(a))
+    assert found == pytest.approx(-0.5 * math.log(1 - 0.64), rel=0.01)
+
+
+def test_a_constant_unit_adds_half_a_log_of_a_million_to_the_gaussian_total_correlation() -> None:
+    a = torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
+    with_constant = torch.cat([a, torch.ones(500, 1)], dim=1)
+    added = metrics.gaussian_total_correlation(with_constant) - metrics.gaussian_total_correlation(a)
+    assert added == pytest.approx(0.5 * math.log(1e6))
+
+
+def test_variance_ratio_of_spreads_one_and_three_is_nine() -> None:
+    unit = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    assert metrics.variance_ratio(torch.stack([unit, 3 * unit], dim=1)) == pytest.approx(9)
+    assert metrics.variance_ratio(torch.zeros(4, 2)) == 0
+
+
+def test_mean_and_std_are_over_all_entries() -> None:
+    a = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    assert metrics.activation_mean(a) == 1.5
+    assert metrics.activation_std(a) == pytest.approx(math.sqrt(5 / 3))
+
+
+def test_max_avg_responsibility_is_the_largest_share() -> None:
+    assert metrics.max_avg_responsibility(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])) == pytest.approx(0.525)
+    assert metrics.max_avg_responsibility(torch.full((7, 4), 0.25)) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0.5, 0.5], [0.5, 0.4]],  # only the first sums to 1
+        [[0.5, 0.4], [0.5, 0.5]],  # only the last
+        [[0.5, 0.51], [0.51, 0.5]],
+        [[1.5, -0.5], [0.5, 0.5]],  # sums to 1, but -0.5 is no share
+        [[0.0, 0.0], [0.0, 0.0]],
+        [[math.nan, 0.5], [0.5, 0.5]],
+    ],
+)
+def test_max_avg_responsibility_is_missing_unless_all_rows_are_shares(rows: list[list[float]]) -> None:
+    assert math.isnan(metrics.max_avg_responsibility(torch.tensor(rows)))
+
+
+# ---- invariances
+
+
+def rotation(size: int) -> Array:
+    return np.linalg.qr(np.random.default_rng(3).normal(size=(size, size)))[0]
+
+
+@pytest.mark.parametrize("name", OF_WEIGHT)
+def test_a_metric_of_weights_does_not_see_unit_order_rotation_or_scale(name: str) -> None:
+    weight, metric = weights("random"), getattr(metrics, name)
+    expected = pytest.approx(metric(torch.from_numpy(weight)), rel=1e-6)
+    assert metric(torch.from_numpy(weight[[3, 1, 4, 0, 2]])) == expected
+    assert metric(torch.from_numpy(weight @ rotation(8))) == expected
+    assert metric(torch.from_numpy(10 * weight)) == expected
+
+
+def test_redundancy_sees_directions_only_and_rank_sees_lengths_too() -> None:
+    weight = weights("random")
+    stretched = torch.from_numpy(np.array([1.0, 2, 3, 40, 5])[:, None] * weight)
+    assert metrics.weight_redundancy(stretched) == pytest.approx(weight_redundancy(weight), rel=1e-6)
+    assert metrics.effective_rank(stretched) < 0.8 * metrics.effective_rank(torch.from_numpy(weight))
+
+
+@pytest.mark.parametrize("kind", ["random", "dead unit", "shares"])
+@pytest.mark.parametrize("name", OF_ACTIVATIONS)
+def test_a_metric_of_activations_does_not_see_the_order_of_units_or_samples(name: str, kind: str) -> None:
+    a, metric = activations(kind), getattr(metrics, name)
+    expected = pytest.approx(metric(torch.from_numpy(a)), rel=1e-9, abs=1e-12, nan_ok=True)
+    assert metric(torch.from_numpy(a[:, [3, 1, 4, 0, 2]])) == expected
+    assert metric(torch.from_numpy(a[np.random.default_rng(1).permutation(len(a))])) == expected
+
+
+@pytest.mark.parametrize("name", ["output_correlation", "gaussian_total_correlation"])
+def test_a_correlation_does_not_see_each_units_scale_sign_and_offset(name: str) -> None:
+    a, metric = activations("random"), getattr(metrics, name)
+    changed = a * np.array([2.0, -3, 10, 0.5, 1]) + np.array([0.0, 5, -1, 2, 100])
+    assert metric(torch.from_numpy(changed)) == pytest.approx(metric(torch.from_numpy(a)), rel=1e-4)
+
+
+def test_variance_ratio_does_not_see_a_common_scale() -> None:
+    a = torch.from_numpy(activations("random"))
+    assert metrics.variance_ratio(50 * a) == pytest.approx(metrics.variance_ratio(a), rel=1e-6)
+
+
+matrices = st.tuples(st.integers(2, 30), st.integers(1, 6), st.integers(0, 2**32 - 1))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(matrices)
+def test_metrics_stay_in_their_range(drawn: tuple[int, int, int]) -> None:
+    n, k, seed = drawn
+    generator = np.random.default_rng(seed)
+    a = torch.from_numpy(generator.normal(size=(n, k)) * generator.integers(0, 2, size=k))
+    weight = torch.from_numpy(generator.normal(size=(k, n)) * generator.integers(0, 2, size=(k, 1)))
+    found = metrics.evaluate(weight, a)
+    slack = 1e-9
+    assert 1 - slack <= found["effective_rank"] <= min(n, k) + slack
+    assert 0 <= found["weight_redundancy"] <= max(k * (k - 1), k) + slack
+    assert 0 <= found["dead_units"] <= k
+    assert 0 <= found["output_correlation"] <= max(k * (k - 1), k) + slack
+    assert found["variance_ratio"] >= 0
+    assert found["gaussian_total_correlation"] >= -1e-6 * k
+
+
+# ---- convergence_epoch
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [
+        ([5.0], 1),
+        ([5.0, 4.0], 2),
+        ([10.0, 5.0, 1.5, 0.5, 0.0], 4),  # 90% of the fall is at 1
+        ([10.0, 1.0, 0.5, 0.0], 2),  # just 90%
+        ([10.0, 1.01, 0.5, 0.0], 3),
+        ([-10.0, -19.5, -20.0], 2),  # negative losses
+        ([10.0, 0.5, 8.0, 0.0], 2),  # the first time, even if it is lost again
+        ([10.0, -5.0, 4.0], 2),  # lower in between than at the end
+        ([3.0, 3.0, 3.0], 1),  # no fall
+        ([3.0, 1.0, 4.0], 1),  # a rise
+    ],
+)
+def test_convergence_epoch_is_the_first_with_90_percent_of_the_fall(losses: list[float], epoch: int) -> None:
+    assert metrics.convergence_epoch(losses) == epoch
+
+
+def test_convergence_epoch_is_missing_without_an_epoch() -> None:
+    assert math.isnan(metrics.convergence_epoch([]))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_convergence_epoch_is_within_the_epochs_and_is_the_definition(losses: list[float]) -> None:
+    epoch = metrics.convergence_epoch(losses)
+    assert epoch in range(1, len(losses) + 1)
+    fall = losses[0] - losses[-1]
+    if fall <= 0:
+        assert epoch == 1
+        return
+    tolerance = 1e-9 * (abs(losses[0]) + abs(losses[-1]))
+    made = [losses[0] - loss for loss in losses]
+    assert made[int(epoch) - 1] >= 0.9 * fall - tolerance
+    assert all(part < 0.9 * fall + tolerance for part in made[: int(epoch) - 1])
+
+
+# ---- probe_accuracy
+
+
+def blobs(n: int, seed: int, distance: float) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(3, size=n)
+    centers = distance * np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    return torch.from_numpy(centers[labels] + generator.normal(size=(n, 3))).float(), labels
+
+
+def test_probe_accuracy_tells_separable_blobs_apart() -> None:
+    train, train_labels = blobs(150, 1, distance=20)
+    test, test_labels = blobs(90, 2, distance=20)
+    assert metrics.probe_accuracy(train, train_labels, test, test_labels) == 1.0
+
+
+def test_probe_accuracy_is_measured_on_the_test_set() -> None:
+    """With every third test label wrong, a perfect probe has two thirds right."""
+    train, train_labels = blobs(150, 1, distance=20)
+    test, test_labels = blobs(90, 2, distance=20)
+    wrong = test_labels.copy()
+    wrong[::3] = (wrong[::3] + 1) % 3
+    assert metrics.probe_accuracy(train, train_labels, test, wrong) == pytest.approx(2 / 3)
+
+
+def test_probe_accuracy_without_signal_is_chance() -> None:
+    train, train_labels = blobs(300, 1, distance=0)
+    test, test_labels = blobs(600, 2, distance=0)
+    assert metrics.probe_accuracy(train, train_labels, test, test_labels) == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_probe_accuracy_standardises_on_the_training_set() -> None:
+    """Each unit's scale and offset make no difference, so that a probe compares directions, not lengths."""
+    train, train_labels = blobs(150, 1, distance=2)
+    test, test_labels = blobs(200, 2, distance=2)
+    scale, offset = torch.tensor([1.0, 1e-2, 1e2]), torch.tensor([0.0, 3.0, -50.0])
+    accuracy = metrics.probe_accuracy(train, train_labels, test, test_labels)
+    assert 0.6 < accuracy < 0.95
+    changed = metrics.probe_accuracy(train * scale + offset, train_labels, test * scale + offset, test_labels)
+    assert changed == pytest.approx(accuracy, abs=0.006)
+
+
+def test_a_probe_of_a_dead_layer_is_chance_and_does_not_warn() -> None:
+    labels = np.arange(40) % 4
+    assert metrics.probe_accuracy(torch.zeros(40, 3), labels, torch.zeros(40, 3), labels) == 0.25
