@@ -96,6 +96,10 @@ class TrialConfig(BaseModel):
             data["training"]["epochs"] = 0
         return data
 
+    def with_seed(self, seed: int) -> TrialConfig:
+        """The same trial with another seed."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
+
     @property
     def trial_id(self) -> str:
         """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers all that can change the numbers, and nothing else."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
 
@@ -32,6 +33,10 @@ class SearchSpace:
                 point[section][key] = value
             points.append(TrialConfig.model_validate(point))
         return points
+
+    def plan(self) -> Plan:
+        """The plan of a sweep of this space: all its trials at once."""
+        return Plan(self.trials(), self.further_axes())
 
     def further_axes(self) -> list[str]:
         """The axes, by dotted name, that distinguish trials of one activation, width and seed, in alphabetical order."""

@@ -1,0 +1,116 @@
+"""Where a pack, and where a sweep stands: the data that travel from a worker to the driver, to the display and to
+`status`. Nothing is counted here; that is `tally`'s."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from infomax_tune.study.trial_status import TrialStatus
+
+STALE_S = 30.0
+"""Seconds after which a driver that tells nothing new is taken for dead."""
+
+
+@dataclass(frozen=True)
+class PackProgress:
+    """What a pack reports after an epoch: the means over its trials, and what has become of each.
+
+    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
+    a trial trains, in the order of the pack. warnings: what the user should know, each told once.
+    """
+
+    epoch: int = 0
+    loss: float = math.nan
+    effective_rank: float = math.nan
+    trial_epochs: int = 0
+    statuses: tuple[TrialStatus | None, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """How many of its trials have ended."""
+        return sum(status is not None for status in self.statuses)
+
+    @property
+    def finished(self) -> bool:
+        return None not in self.statuses
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what is reported to Tune."""
+        return asdict(self) | {"statuses": [status and status.value for status in self.statuses]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PackProgress:
+        """The progress that `to_dict` made; keys that Tune added are left out."""
+        known = {name: content[name] for name in cls.__dataclass_fields__}
+        statuses = tuple(status and TrialStatus(status) for status in known["statuses"])
+        return cls(**known | {"statuses": statuses, "warnings": tuple(known["warnings"])})
+
+
+@dataclass(frozen=True)
+class PackState:
+    """A pack under way: its cell (activation, width), its seeds, and the means over its trials after the last epoch."""
+
+    cell: str
+    seeds: list[int]
+    epoch: int
+    epochs: int
+    loss: float | None
+    effective_rank: float | None
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """Where a sweep stands. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
+
+    host, pid: the driver's; updated: Unix seconds. eta_s is None as long as nothing can be said.
+    """
+
+    phase: str
+    counts: dict[str, int]
+    elapsed_s: float
+    epochs_per_s: float
+    eta_s: float | None
+    share: float
+    packs: list[PackState]
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    updated: float = field(default_factory=time.time)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> int:
+        return self.counts["done"] + self.counts["diverged"]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SweepState:
+        """What `as_dict` made. Raises KeyError or TypeError."""
+        known: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+        known["packs"] = [PackState(**pack) for pack in known["packs"]]
+        return cls(**known)
+
+    def is_alive(self) -> bool:
+        """Whether its driver is still at work: on this host by its pid, on another by how long ago it told so."""
+        if abs(time.time() - self.updated) > STALE_S:
+            return False
+        if self.host != socket.gethostname():
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:  # another user's
+            return True
+        return True

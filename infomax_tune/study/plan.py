@@ -1,0 +1,42 @@
+"""The plan of a sweep: the trials it has so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from infomax_tune.study.config import TrialConfig
+
+
+class Plan:
+    """The trials that a sweep has so far, in the order they were added. A grid adds all at once; a search may add more
+    while it runs.
+
+    further_axes: by dotted name, the settings that distinguish trials of one activation, width and seed.
+    """
+
+    def __init__(self, trials: Iterable[TrialConfig], further_axes: Iterable[str] = ()) -> None:
+        self._trials: dict[str, TrialConfig] = {}
+        self.further_axes = tuple(further_axes)
+        self.add(trials)
+
+    def add(self, trials: Iterable[TrialConfig]) -> None:
+        """Adds trials; one that is there already stays where it is."""
+        for config in trials:
+            self._trials.setdefault(config.trial_id, config)
+
+    def __iter__(self) -> Iterator[TrialConfig]:
+        return iter(self._trials.values())
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __contains__(self, trial_id: str) -> bool:
+        return trial_id in self._trials
+
+    def __getitem__(self, trial_id: str) -> TrialConfig:
+        return self._trials[trial_id]
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells of its trials, each once, in order."""
+        return list(dict.fromkeys(config.cell for config in self))
