@@ -9,22 +9,26 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from infomax_tune import __version__, api
+from infomax_tune import __version__, operations
 from infomax_tune.errors import ConfigError, InfomaxTuneError
-from infomax_tune.follow.folder_status import Look, watch
+from infomax_tune.follow.folder_status import StatusReader, watch
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import open_missing_streams
-from infomax_tune.store.sweep_folder import SweepFolder, TrialFolder
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
+from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.store.verify import verify as check_files
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import NAMES
-from infomax_tune.study.options import DEVICES, Options
-from infomax_tune.study.read_config import read_config, read_overrides
+from infomax_tune.study.options import DEVICES, Options, with_options
+from infomax_tune.study.read_config import read_config, read_config_file, read_overrides
 from infomax_tune.study.read_space import bundled_spaces, load_space
 from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.trial_status import IN_TABLES
 
 EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
@@ -65,31 +69,35 @@ def _complete_device(incomplete: str) -> list[str]:
     return [name for name in DEVICES if name.startswith(incomplete)]
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]", autocompletion=_complete_device
-    ),
-]
-Pack = Annotated[str, typer.Option(help="Seeds trained together: auto, or a number; 1 is one Ray trial a seed.")]
-CpusPerPack = Annotated[float, typer.Option(help="CPUs a pack occupies; also its threads.")]
-GpusPerPack = Annotated[float, typer.Option(help="GPUs a pack occupies; a fraction lets several share one.")]
-Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster to join, such as auto or HOST:6379. [default: start one here]")
-]
-MaxConcurrent = Annotated[int | None, typer.Option(help="Packs trained at once, at most. [default: all that fit]")]
-MaxFailures = Annotated[int, typer.Option(help="How often a pack whose worker dies or raises is tried again.")]
-StrictEnvironment = Annotated[
-    bool, typer.Option("--strict-environment", help="Refuse to go on under other versions, CPU or threads.")
-]
-Logger = Annotated[
-    list[str] | None,
-    typer.Option("--logger", metavar="NAME", help="Log every trial to mlflow, wandb, csv or json too; repeatable."),
-]
+_HELP = {field.name: field.metadata["help"] for field in dataclasses.fields(Options)}
+
+
+def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
+    """A field of `Options` as an option of the command line."""
+    text = field.metadata["help"]
+    match field.name:
+        case "pack":
+            return Annotated[str, typer.Option(help=text)]
+        case "loggers":
+            return Annotated[list[str], typer.Option("--logger", metavar="NAME", help=text)]
+        case "device":
+            return Annotated[hint, typer.Option(help=text, autocompletion=_complete_device)]
+        case _ if hint is bool:
+            return Annotated[hint, typer.Option(f"--{field.name.replace('_', '-')}", help=text)]
+        case _:
+            return Annotated[hint, typer.Option(help=text)]
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The options as they were typed."""
+    pack = given["pack"]
+    if pack.isdecimal() and len(pack) < 10:
+        given = given | {"pack": int(pack)}
+    return Options(**given)
+
+
+DataDir = Annotated[Path | None, typer.Option(help=_HELP["data_dir"])]
+Device = Annotated[str | None, typer.Option(help=_HELP["device"], autocompletion=_complete_device)]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Train nothing; say what there is to train and about what it takes.")
@@ -146,12 +154,14 @@ def run(
     files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
         raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
-    document = api.read_document(Path(files[0])) if files else yaml_document.Document({}, "")
+    document = read_config_file(Path(files[0])) if files else yaml_document.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     _print_notes(notes)
-    folder = out or api.default_out(config)
+    folder = out or operations.default_out(config)
     try:
-        record = api.run_config(config, out=folder, data_dir=data_dir, device=device or "cpu", say=typer.echo)
+        record = operations.run_trial(
+            config, out=folder, data_dir=data_dir, device=device or "cpu", command=_command(), say=typer.echo
+        )
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
         command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder), *where])
@@ -170,6 +180,7 @@ def run(
         "sweep my_study.yaml --config base.yaml --max-concurrent 4",
     )
 )
+@with_options(_as_option)
 def sweep(
     space: Annotated[
         str,
@@ -190,35 +201,15 @@ def sweep(
             autocompletion=_complete_setting,
         ),
     ] = None,
-    pack: Pack = "auto",
-    cpus_per_pack: CpusPerPack = 1,
-    gpus_per_pack: GpusPerPack = 0,
-    address: Address = None,
-    max_concurrent: MaxConcurrent = None,
-    data_dir: DataDir = None,
-    device: Device = None,
-    max_failures: MaxFailures = 2,
-    strict_environment: StrictEnvironment = False,
-    logger: Logger = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    **options: Any,
 ) -> None:
     """Train every trial of a search space that has no record yet, and assemble the results table."""
-    options = Options(
-        _pack(pack),
-        cpus_per_pack,
-        gpus_per_pack,
-        address,
-        max_concurrent,
-        data_dir,
-        device,
-        max_failures,
-        strict_environment,
-        tuple(logger or ()),
-    )
-    base = api.read_document(config) if config else None
+    given = _options(options)
+    base = read_config_file(config) if config else None
     overrides, problems = read_overrides(set_ or [])
     try:
         loaded, notes = load_space(space, config=base, overrides=overrides)
@@ -227,53 +218,38 @@ def sweep(
     if problems:
         raise ConfigError("\n".join(problems))
     _print_notes(notes)
-    store = SweepFolder(out or Path("results") / Path(space).stem)
-    _train(loaded, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
+    folder = SweepFolder(out or Path("results") / Path(space).stem)
+    _train(
+        loaded, folder, given, command=_command(), report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose
+    )
 
 
 @app.command(epilog=_examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"))
+@with_options(_as_option)
 def resume(
     out: Folder,
-    pack: Pack = "auto",
-    cpus_per_pack: CpusPerPack = 1,
-    gpus_per_pack: GpusPerPack = 0,
-    address: Address = None,
-    max_concurrent: MaxConcurrent = None,
-    data_dir: DataDir = None,
-    device: Device = None,
-    max_failures: MaxFailures = 2,
-    strict_environment: StrictEnvironment = False,
-    logger: Logger = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    **options: Any,
 ) -> None:
     """Go on with an interrupted sweep: train only what has no record, each trial from its last checkpoint."""
-    options = Options(
-        _pack(pack),
-        cpus_per_pack,
-        gpus_per_pack,
-        address,
-        max_concurrent,
-        data_dir,
-        device,
-        max_failures,
-        strict_environment,
-        tuple(logger or ()),
-    )
-    store = SweepFolder(out)
-    space = api.space_of(store)
-    _train(space, store, options, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
+    given = _options(options)
+    folder = SweepFolder(out)
+    space = folder.read_space()
+    # the report tells the command that repeats the study, not the one that went on with it
+    command = folder.begun_by() or _command()
+    _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
 
 @app.command(epilog=_examples("results results/activation_study"))
 def results(out: Folder) -> None:
     """Assemble results.csv, results.parquet, history.parquet and timings.csv from the records there are."""
-    store = SweepFolder(out)
-    table = store.write_tables(api.space_of(store).trials())
+    folder = SweepFolder(out)
+    table = write_tables(folder, folder.read_space().plan())
     _print_counts(Counter(table["status"]))
-    typer.echo(f"results: {out / 'results.csv'}")
+    typer.echo(f"results: {folder.results_csv}")
 
 
 @app.command(
@@ -288,21 +264,21 @@ def status(
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one JSON object a look, on a line.")] = False,
 ) -> None:
     """Count the trials that are done, diverged, failed, damaged, running and left, by cell; also while the sweep runs."""
-    store = SweepFolder(out)
-    look = Look(store, api.space_of(store))
+    folder = SweepFolder(out)
+    read = StatusReader(folder, folder.read_space().plan())
     if json_:
-        for found in watch(look, every) if watch_ else [look()]:
+        for found in watch(read, every) if watch_ else [read()]:
             typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
         return
     from infomax_tune.follow import display  # rich
 
     if watch_:
         try:
-            display.show_statuses(watch(look, every))
+            display.show_statuses(watch(read, every))
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_INTERRUPTED) from None
     else:
-        found = look()
+        found = read()
         typer.echo("\n".join(found.lines()))
         if found.driver:
             typer.echo(f"{display.headline(found.driver)}  (host {found.driver.host}, pid {found.driver.pid})")
@@ -316,9 +292,7 @@ def analyze(
     output_dir: Annotated[Path | None, typer.Option(help="Where to write. [default: OUT/analysis]")] = None,
 ) -> None:
     """Statistics, figures and the study report, from the tables of a sweep."""
-    import analysis  # imports pandas, scipy and matplotlib
-
-    written = analysis.analyze(out, output_dir)
+    written = operations.analyze(out, output_dir)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
 
@@ -337,10 +311,9 @@ def tensorboard(
     from infomax_tune.follow import tensorboard_runs as runs
     from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve  # imports TensorBoard
 
-    store, alone = SweepFolder(out), TrialFolder(out)
-    if store.has_sweep() or not alone.has_config():
-        space = api.space_of(store)
-        trials = runs.of_sweep(space.trials(), store, space.further_axes())
+    folder, alone = SweepFolder(out), TrialFolder(out)
+    if folder.has_sweep() or not alone.has_config():
+        trials = runs.of_sweep(folder.read_space().plan(), folder)
     else:
         trials = runs.of_run(alone)
     for problem in runs.mend_unless_busy(out, trials):
@@ -349,14 +322,14 @@ def tensorboard(
     typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
     typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{VIEW}")
     sys.stdout.flush()
-    serve(store.runs_folder, host, port)
+    serve(folder.runs_folder, host, port)
 
 
 @app.command(epilog=_examples("verify results/activation_study"))
 def verify(out: Folder) -> None:
     """Check every file in a sweep's folder; exit code 1 if any is damaged or the tables are not what the records say."""
-    store = SweepFolder(out)
-    report = store.verify(api.space_of(store).trials())
+    folder = SweepFolder(out)
+    report = check_files(folder, folder.read_space().plan())
     for line in report.notes:
         typer.echo(f"note: {line}")
     for line in report.damage:
@@ -394,25 +367,35 @@ def spaces() -> None:
 
 
 def _train(
-    space: SearchSpace, store: SweepFolder, options: Options, *, report: bool, dry_run: bool, quiet: bool, verbose: bool
+    space: SearchSpace,
+    folder: SweepFolder,
+    options: Options,
+    *,
+    command: str,
+    report: bool,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose: give one of them.")
     if dry_run:
-        typer.echo("\n".join(api.estimate(space, store, options).lines()))
+        typer.echo("\n".join(operations.estimate_sweep(space, folder, options).lines()))
         return
     flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
-    words = [*_as_words(options), *(word for word, given in flags if given)]
-    again = shlex.join(["infomax-tune", "resume", str(store.root), *words])
+    words = [*options.as_words(), *(word for word, given in flags if given)]
+    again = shlex.join(["infomax-tune", "resume", str(folder.root), *words])
     try:
-        outcome = api.train(space, store, options, report=report, quiet=quiet, verbose=verbose, hard=True)
+        outcome = operations.run_sweep(
+            space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
+        )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # `| head`: the sweep is what it is, whoever reads of it
             _print_counts(outcome.counts)
-            typer.echo(f"results: {store.root / 'results.csv'}")
+            typer.echo(f"results: {folder.results_csv}")
             if outcome.report:
                 typer.echo(f"report: {outcome.report}")
     if not outcome.complete:
@@ -420,20 +403,9 @@ def _train(
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
 
 
-def _pack(text: str) -> int | str:
-    return int(text) if text.isdecimal() and len(text) < 10 else text
-
-
-def _as_words(options: Options) -> list[str]:
-    """The options that differ from the defaults, as they are typed: some of them change where and what is trained."""
-    words: list[str] = []
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if field.name == "loggers":
-            words += [word for name in value for word in ("--logger", name)]
-        elif value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words
+def _command() -> str:
+    """The command that was typed."""
+    return shlex.join(sys.argv)
 
 
 def _is_file(argument: str) -> bool:
@@ -449,5 +421,5 @@ def _print_notes(notes: list[str]) -> None:
 
 
 def _print_counts(counts: Counter[str]) -> None:
-    statuses = ("done", "diverged", "failed", "missing")
-    typer.echo(f"{counts.total()} trials: " + ", ".join(f"{counts[name]} {name}" for name in statuses if counts[name]))
+    shown = ", ".join(f"{counts[status]} {status}" for status in IN_TABLES if counts[status])
+    typer.echo(f"{counts.total()} trials: {shown}")

@@ -18,8 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from infomax_tune.follow.folder_status import Status
-from infomax_tune.follow.tally import SweepState
+from infomax_tune.follow.folder_status import FolderStatus
+from infomax_tune.follow.progress import SweepState
+from infomax_tune.study.pack import spans
 
 _COLOURS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "cyan", "left": "default"}
 
@@ -202,17 +203,6 @@ def table(state: SweepState, height: int = 50) -> Group:
     return Group(line, Text(speed + eta + phase, style="dim"), *([packs] if state.packs else []))
 
 
-def spans(seeds: list[int]) -> str:
-    """Numbers as people write them: 1-4, 7."""
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
@@ -224,7 +214,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def show_statuses(statuses: Iterable[Status]) -> None:
+def show_statuses(statuses: Iterable[FolderStatus]) -> None:
     """Shows one status after another, in place if stdout is a terminal that can move its cursor."""
     console = Console(highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:

@@ -8,34 +8,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from infomax_tune.follow.tally import SweepState
+from infomax_tune.follow.progress import SweepState
 from infomax_tune.store.sweep_folder import Finding, SweepFolder
-from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.plan import Plan
+from infomax_tune.study.trial_status import IN_FOLDER, TrialStatus
 
-STATUSES = ("done", "diverged", "failed", "damaged", "running", "left")
-"""What a trial can be. running: in a pack under way now; left: none of the others."""
+_UNFINISHED = {TrialStatus.MISSING: TrialStatus.LEFT, TrialStatus.FAILED: TrialStatus.FAILED}
+"""What a trial without a record is called here, unless it is running."""
 
 
 @dataclass(frozen=True)
-class Status:
+class FolderStatus:
     """cells: trials by status, per cell; problems: the damage or failure of a trial, by its id.
 
     driver: where the sweep stands by its own account; None if none is at work.
     """
 
-    cells: dict[str, Counter[str]]
+    cells: dict[str, Counter[TrialStatus]]
     problems: dict[str, str]
     driver: SweepState | None
 
     @property
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counter[TrialStatus]:
         return sum(self.cells.values(), Counter())
 
     def as_dict(self) -> dict[str, Any]:
-        """For scripts: `counts` and `cells` hold every one of `STATUSES`."""
+        """For scripts: `counts` and `cells` hold every one of `trial_status.IN_FOLDER`."""
 
-        def full(counts: Counter[str]) -> dict[str, int]:
-            return {name: counts[name] for name in STATUSES}
+        def full(counts: Counter[TrialStatus]) -> dict[str, int]:
+            return {status.value: counts[status] for status in IN_FOLDER}
 
         return {
             "total": self.counts.total(),
@@ -48,7 +49,7 @@ class Status:
     def lines(self) -> list[str]:
         """For people: a table, the problems, and where the sweep stands."""
         width = max(map(len, self.cells))
-        lines = [f"{'cell':{width}}" + "".join(f"{name:>10}" for name in STATUSES)]
+        lines = [f"{'cell':{width}}" + "".join(f"{status.value:>10}" for status in IN_FOLDER)]
         lines += [self._line(cell, counts) for cell, counts in self.cells.items()]
         return [*lines, self.total_line(), *(f"{trial_id}: {problem}" for trial_id, problem in self.problems.items())]
 
@@ -56,40 +57,41 @@ class Status:
         """The counts of all cells together, as `lines` has them."""
         return self._line("all", self.counts)
 
-    def _line(self, name: str, counts: Counter[str]) -> str:
+    def _line(self, name: str, counts: Counter[TrialStatus]) -> str:
         width = max(map(len, self.cells))
-        return f"{name:{width}}" + "".join(f"{counts[status]:>10}" for status in STATUSES)
+        return f"{name:{width}}" + "".join(f"{counts[status]:>10}" for status in IN_FOLDER)
 
 
-class Look:
-    """Looks at a folder again and again; a record that was checked once is not read anew."""
+class StatusReader:
+    """Reads the status of a folder as often as it is called; a record that was checked once is not read again."""
 
-    def __init__(self, store: SweepFolder, space: SearchSpace) -> None:
-        self._store = store
-        self._trials = space.trials()
+    def __init__(self, folder: SweepFolder, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
         self._ended: dict[str, Finding] = {}
 
-    def __call__(self) -> Status:
-        driver = read_driver(self._store)
+    def __call__(self) -> FolderStatus:
+        driver = read_driver(self._folder)
         running = {(pack.cell, seed) for pack in driver.packs for seed in pack.seeds} if driver else set()
-        cells: dict[str, Counter[str]] = {}
+        cells: dict[str, Counter[TrialStatus]] = {}
         problems: dict[str, str] = {}
-        for trial in self._trials:
-            finding = self._ended.get(trial.trial_id) or self._store.trial(trial.trial_id).find(trial.trial_id)
+        for trial in self._plan:
+            finding = self._ended.get(trial.trial_id) or self._folder.trial(trial.trial_id).find(trial.trial_id)
             if finding.record:
                 self._ended[trial.trial_id] = finding
-            status = finding.status
-            if status in ("missing", "failed") and (trial.cell, trial.training.seed) in running:
-                status = "running"
-            cells.setdefault(trial.cell, Counter())["left" if status == "missing" else status] += 1
+            status = TrialStatus(finding.status)
+            if status in _UNFINISHED:
+                is_running = (trial.cell, trial.training.seed) in running
+                status = TrialStatus.RUNNING if is_running else _UNFINISHED[status]
+            cells.setdefault(trial.cell, Counter())[status] += 1
             if finding.problem:
                 problems[trial.trial_id] = f"{finding.status}: {finding.problem}"
-        return Status(cells, problems, driver)
+        return FolderStatus(cells, problems, driver)
 
 
-def read_driver(store: SweepFolder) -> SweepState | None:
+def read_driver(folder: SweepFolder) -> SweepState | None:
     """What the driver at work in the folder last told; None if there is none."""
-    content = store.read_progress()
+    content = folder.read_progress()
     if content is None:
         return None
     try:
@@ -99,10 +101,10 @@ def read_driver(store: SweepFolder) -> SweepState | None:
     return state if state.is_alive() else None
 
 
-def watch(look: Look, every_s: float) -> Iterator[Status]:
-    """Looks until no driver is at work any more."""
+def watch(read: StatusReader, every_s: float) -> Iterator[FolderStatus]:
+    """Reads the status until no driver is at work any more."""
     while True:
-        status = look()
+        status = read()
         yield status
         if status.driver is None:
             return

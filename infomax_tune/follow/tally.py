@@ -1,24 +1,18 @@
-"""Where a sweep stands while it runs: its trials counted, its packs under way, its speed and what is left. No Ray, no printing."""
+"""Keeps count while a sweep runs: its trials by status, its packs under way, its speed and the time left. No Ray, no printing."""
 
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from infomax_tune.follow.progress import PackProgress, PackState, SweepState
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
-
-STATES = ("done", "diverged", "failed", "running", "left")
-"""What a trial can be while a sweep runs. left: not begun, or begun and to be gone on with."""
-
-STALE_S = 30.0
-"""Seconds after which a driver that tells nothing new is taken for dead."""
+from infomax_tune.study.pack import Pack
+from infomax_tune.study.trial_status import IN_PROGRESS, TrialStatus
 
 _WINDOW_S = 30.0
 """Over which the speed is shown."""
@@ -28,76 +22,22 @@ _Kind = tuple[str, int]
 """What an epoch's time depends on most: dataset and width."""
 
 
-@dataclass(frozen=True)
-class PackState:
-    """A pack under way: its cell (activation, width), its seeds, and the means over its trials after the last epoch."""
+@dataclass
+class _PackUnderWay:
+    """A pack that is being trained. reported_at: when it last was heard of; trial_epochs: what it then had behind it."""
 
-    cell: str
-    seeds: list[int]
-    epoch: int
-    epochs: int
-    loss: float | None
-    effective_rank: float | None
-
-
-@dataclass(frozen=True)
-class SweepState:
-    """Where a sweep stands. counts: trials by `STATES`; epochs_per_s: epochs of single trials; eta_s: seconds left.
-
-    host, pid: the driver's; updated: Unix seconds. eta_s is None as long as nothing can be said.
-    """
-
-    phase: str
-    counts: dict[str, int]
-    elapsed_s: float
-    epochs_per_s: float
-    eta_s: float | None
-    share: float
-    packs: list[PackState]
-    host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
-    updated: float = field(default_factory=time.time)
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def ended(self) -> int:
-        return self.counts["done"] + self.counts["diverged"]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> SweepState:
-        """What `as_dict` made. Raises KeyError or TypeError."""
-        known: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        known["packs"] = [PackState(**pack) for pack in known["packs"]]
-        return cls(**known)
-
-    def is_alive(self) -> bool:
-        """Whether its driver is still at work: on this host by its pid, on another by how long ago it told so."""
-        if abs(time.time() - self.updated) > STALE_S:
-            return False
-        if self.host != socket.gethostname():
-            return True
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:  # another user's
-            return True
-        return True
+    pack: Pack
+    state: PackState
+    reported_at: float
+    trial_epochs: int | None = None
 
 
 @dataclass
-class _Pack:
-    """A pack under way. reported: when it last was, and the trial-epochs then behind it."""
+class _Spent:
+    """What packs of one kind took so far: seconds of a pack, for so many epochs of single trials."""
 
-    trials: Sequence[TrialConfig]
-    reported: tuple[float, int | None]
-    state: PackState
+    seconds: float = 0.0
+    epochs: int = 0
 
 
 class Tally:
@@ -107,82 +47,88 @@ class Tally:
     slots: packs at once. clock: seconds, for the tests to move.
     """
 
-    def __init__(self, trials: Sequence[TrialConfig], ended: Mapping[str, str], clock: Any = time.monotonic) -> None:
+    def __init__(
+        self,
+        trials: Iterable[TrialConfig],
+        ended: Mapping[str, TrialStatus],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.slots = 1
         self.phase = ""
         self._clock = clock
         self._begun = clock()
         self._configs = {config.trial_id: config for config in trials}
-        self._states = {trial_id: ended.get(trial_id, "left") for trial_id in self._configs}
-        self._to_train = {config.trial_id: config.training.epochs for config in trials if config.trial_id not in ended}
-        self._packs: dict[str, _Pack] = {}
-        self._spent: dict[_Kind, tuple[float, int]] = {}
-        """Per kind, pack-seconds and trial-epochs; in `_spent_first` those of first epochs, which hold a pack's start."""
-        self._spent_first: dict[_Kind, tuple[float, int]] = {}
+        self._statuses = {trial_id: ended.get(trial_id, TrialStatus.LEFT) for trial_id in self._configs}
+        self._to_train = {
+            trial_id: config.training.epochs for trial_id, config in self._configs.items() if trial_id not in ended
+        }
+        self._packs: dict[str, _PackUnderWay] = {}
+        self._spent: dict[_Kind, _Spent] = {}
+        self._spent_first: dict[_Kind, _Spent] = {}
+        """The same of packs' first epochs, which hold a pack's start."""
         self._epochs = 0
         self._recent: deque[tuple[float, int]] = deque()
+        """When the speed was asked for, and the epochs then trained."""
 
-    def begin(self, key: str, trials: Sequence[TrialConfig]) -> None:
+    def begin(self, key: str, pack: Pack) -> None:
         """A pack has begun; Tune calls it `key`."""
-        first = trials[0]
-        seeds = [config.training.seed for config in trials]
-        state = PackState(first.cell, seeds, 0, first.training.epochs, None, None)
-        self._packs[key] = _Pack(trials, (self._clock(), None), state)
+        state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs, None, None)
+        self._packs[key] = _PackUnderWay(pack, state, self._clock())
         if not self._recent:
             self._recent.append((self._clock(), 0))
-        self._mark(trials, "running")
+        self._mark(pack, TrialStatus.RUNNING)
 
-    def report(self, key: str, result: Mapping[str, Any]) -> None:
-        """A pack has trained an epoch; `result` is its `Progress`."""
-        pack = self._packs.get(key)
-        if pack is None:
+    def report(self, key: str, progress: PackProgress) -> None:
+        """A pack has trained an epoch."""
+        under_way = self._packs.get(key)
+        if under_way is None:
             return
-        now, behind = self._clock(), result["trial_epochs"]
-        then, before = pack.reported
+        now = self._clock()
+        before = under_way.trial_epochs
         # what is behind a pack at its first report may be of an earlier run, but for one epoch
-        fresh = len(pack.trials) if before is None else max(0, behind - before)
-        kind = _kind(pack.trials[0])
-        spent = self._spent_first if before is None else self._spent
-        seconds, epochs = spent.get(kind, (0.0, 0))
-        spent[kind] = seconds + now - then, epochs + fresh
+        fresh = len(under_way.pack) if before is None else max(0, progress.trial_epochs - before)
+        spent_by_kind = self._spent_first if before is None else self._spent
+        spent = spent_by_kind.setdefault(_kind(under_way.pack.config), _Spent())
+        spent.seconds += now - under_way.reported_at
+        spent.epochs += fresh
         self._epochs += fresh
-        pack.reported = now, behind
-        for config, status in zip(pack.trials, result["statuses"], strict=True):
+        under_way.reported_at, under_way.trial_epochs = now, progress.trial_epochs
+        for config, status in zip(under_way.pack, progress.statuses, strict=True):
             if status:
-                self._states[config.trial_id] = status
-        pack.state = replace(
-            pack.state,
-            epoch=result["epoch"],
-            loss=_finite(result["loss"]),
-            effective_rank=_finite(result["effective_rank"]),
+                self._statuses[config.trial_id] = status
+        under_way.state = replace(
+            under_way.state,
+            epoch=progress.epoch,
+            loss=_finite(progress.loss),
+            effective_rank=_finite(progress.effective_rank),
         )
 
-    def end(self, key: str, ended: Mapping[str, str] | None = None) -> None:
+    def end(self, key: str, ended: Mapping[str, TrialStatus] | None = None) -> None:
         """A pack has ended. ended: given if it failed, the status of those of its trials that had ended before."""
-        pack = self._packs.pop(key, None)
-        if pack is not None:
-            self._states |= ended or {}
-            self._mark(pack.trials, "left" if ended is None else "failed")
+        under_way = self._packs.pop(key, None)
+        if under_way is not None:
+            self._statuses |= ended or {}
+            self._mark(under_way.pack, TrialStatus.LEFT if ended is None else TrialStatus.FAILED)
 
-    def _mark(self, trials: Sequence[TrialConfig], state: str) -> None:
-        for config in trials:
-            if self._states[config.trial_id] not in ("done", "diverged"):
-                self._states[config.trial_id] = state
+    def _mark(self, pack: Pack, status: TrialStatus) -> None:
+        for config in pack:
+            if not self._statuses[config.trial_id].has_ended:
+                self._statuses[config.trial_id] = status
 
     def state(self) -> SweepState:
         now = self._clock()
-        counts = Counter(self._states.values())
+        counts = Counter(self._statuses.values())
         total = sum(self._to_train.values())
         remaining = self._remaining()
         behind = total - sum(remaining.values())
         return SweepState(
-            self.phase,
-            {state: counts[state] for state in STATES},
-            now - self._begun,
-            self._speed(now),
-            self._eta(remaining),
-            behind / total if total else 1.0,
-            [pack.state for pack in self._packs.values()],
+            phase=self.phase,
+            counts={status.value: counts[status] for status in IN_PROGRESS},
+            elapsed_s=now - self._begun,
+            epochs_per_s=self._speed(now),
+            eta_s=self._eta(remaining),
+            share=behind / total if total else 1.0,
+            packs=[under_way.state for under_way in self._packs.values()],
         )
 
     def _speed(self, now: float) -> float:
@@ -196,33 +142,28 @@ class Tally:
         return (self._epochs - before) / (now - then) if now > then else 0.0
 
     def _remaining(self) -> Counter[_Kind]:
-        """Epochs of single trials that are still to be trained, by cost class."""
+        """Epochs of single trials that are still to be trained, by kind."""
         remaining: Counter[_Kind] = Counter()
-        under_way = {config.trial_id: pack for pack in self._packs.values() for config in pack.trials}
+        behind = {config.trial_id: each.state.epoch for each in self._packs.values() for config in each.pack}
         for trial_id, epochs in self._to_train.items():
-            if self._states[trial_id] not in ("done", "diverged"):  # those that failed may be tried again
-                pack = under_way.get(trial_id)
-                behind = pack.state.epoch if pack else 0
-                remaining[_kind(self._configs[trial_id])] += max(0, epochs - behind)
+            if not self._statuses[trial_id].has_ended:  # those that failed may be tried again
+                remaining[_kind(self._configs[trial_id])] += max(0, epochs - behind.get(trial_id, 0))
         return remaining
 
     def _eta(self, remaining: Mapping[_Kind, int]) -> float | None:
         """Seconds until the last pack ends, from the seconds an epoch took: measured, or scaled from the measured ones."""
         spent = self._spent_first | self._spent
-        measured = {kind: seconds / epochs for kind, (seconds, epochs) in spent.items() if epochs}
+        measured = {kind: each.seconds / each.epochs for kind, each in spent.items() if each.epochs}
         if not measured:
             return None
         pace = sum(measured.values()) / sum(epoch_cost(*kind) for kind in measured)
-        each = {kind: measured.get(kind, pace * epoch_cost(*kind)) for kind in remaining}
-        everything = sum(count * each[kind] for kind, count in remaining.items()) / max(1, self.slots)
-        last = max(
-            (
-                (pack.state.epochs - pack.state.epoch) * len(pack.trials) * each.get(_kind(pack.trials[0]), 0.0)
-                for pack in self._packs.values()
-            ),
-            default=0.0,
-        )
-        return max(everything, last)
+        epoch_s = {kind: measured.get(kind, pace * epoch_cost(*kind)) for kind in remaining}
+        spread_over_slots = sum(count * epoch_s[kind] for kind, count in remaining.items()) / max(1, self.slots)
+        under_way = [
+            (each.state.epochs - each.state.epoch) * len(each.pack) * epoch_s.get(_kind(each.pack.config), 0.0)
+            for each in self._packs.values()
+        ]
+        return max(spread_over_slots, *under_way, 0.0)
 
 
 def _kind(config: TrialConfig) -> _Kind:

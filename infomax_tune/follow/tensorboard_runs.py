@@ -17,6 +17,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ from infomax_tune.store.sweep_folder import HistoryRow, SweepFolder, TrialFolder
 from infomax_tune.store.trial_folder import RUNS
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
 Weights = Mapping[str, NDArray[np.float32]]
 
 _PREFIX = "events.out.tfevents."
-_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z_]+-k\d+-s\d+-[0-9a-f]{8})")
+_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z0-9_]+-k\d+-s\d+-[0-9a-f]{8,})")
 _LARGEST = float(np.finfo(np.float32).max)
 """TensorBoard keeps float32."""
 _ONLY_AT_THE_END = tuple(name for name in columns.FINAL if name not in columns.HISTORY)
@@ -175,27 +177,38 @@ class Run:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
 
-def of_sweep(plan: Sequence[TrialConfig], store: SweepFolder, axes: Sequence[str]) -> list[tuple[TrialFolder, Run]]:
-    """Every trial of a sweep with its run; axes: see `SweepFolder.run_folder`."""
-    return [(store.trial(config.trial_id), Run(store.run_folder(config, axes), config)) for config in plan]
+@dataclass(frozen=True)
+class TrialRun:
+    """A trial's folder and its run."""
+
+    folder: TrialFolder
+    run: Run
 
 
-def of_run(folder: TrialFolder) -> list[tuple[TrialFolder, Run]]:
+def of_sweep(plan: Plan, folder: SweepFolder) -> list[TrialRun]:
+    """Every trial of a sweep with its run."""
+    return [
+        TrialRun(folder.trial(config.trial_id), Run(folder.run_folder(config, plan.further_axes), config))
+        for config in plan
+    ]
+
+
+def of_run(folder: TrialFolder) -> list[TrialRun]:
     """A trial that is not part of a sweep with its run; none while it has no record."""
     record = folder.find().record
     if record is None:
         return []
     config = from_nested(record.config, str(folder.path))
-    return [(folder, Run(folder.run_folder(config), config))]
+    return [TrialRun(folder, Run(folder.run_folder(config), config))]
 
 
-def mend(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
+def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """Leaves the runs of these trials under `root`, and no others: removes what stands elsewhere, makes what is missing.
 
     A trial that is damaged, or has left nothing yet, has no run. Returns what could not be written or removed. The
     caller holds the lock of the folder that the trials are in.
     """
-    place = {run.config.trial_id: run.folder for _, run in trials}
+    place = {trial.run.config.trial_id: trial.run.folder for trial in trials}
     standing: set[str] = set()
     problems: list[str] = []
     for trial_id, path in sorted(_own_files(root.rglob(f"{_PREFIX}*")), reverse=True):
@@ -207,10 +220,10 @@ def mend(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
             _remove_empty(path.parent, root)
         except OSError as error:
             problems.append(f"{path}: cannot be removed ({error.strerror or error}).")
-    for folder, run in trials:
-        if run.config.trial_id not in standing:
+    for trial in trials:
+        if trial.run.config.trial_id not in standing:
             try:
-                run.make(folder)
+                trial.run.make(trial.folder)
             except DamagedFileError:
                 continue  # is told where trials are read for their own sake
             except StoreError as error:
@@ -218,7 +231,7 @@ def mend(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
     return problems
 
 
-def mend_unless_busy(root: Path, trials: Sequence[tuple[TrialFolder, Run]]) -> list[str]:
+def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """As `mend`, for a folder that nobody holds: what is at work there has mended its runs when it began."""
     try:
         with locked(root):

@@ -22,9 +22,9 @@ _SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets a pack finish its epoch and says how to go on
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's files would double it
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing of Tune's is read again
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # nor is it worth a warning
+    "RAY_AIR_NEW_OUTPUT": "0",  # the other output of Tune prints even where it is told not to
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default, of which it warns
 }
 _LOCAL_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a cluster of our own that lost its head does not come back
@@ -68,9 +68,9 @@ def _joined(options: Options, log: Path) -> Iterator[int]:
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     try:
         context = ray.init(
-            address=options.address or "local",
+            address=options.address or "local",  # never a cluster that happens to run here
             include_dashboard=None if options.address else False,
-            log_to_driver=False,
+            log_to_driver=False,  # what workers print stays in Ray's own log files
             logging_level=logging.CRITICAL,  # what fails here is told by us, once
         )
     except (AssertionError, ConnectionError, ValueError, RuntimeError) as error:

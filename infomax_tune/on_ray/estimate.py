@@ -7,32 +7,54 @@ import heapq
 import itertools
 import math
 import os
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 
 from infomax_tune.on_ray.cluster import cluster
-from infomax_tune.on_ray.sweep import check
-from infomax_tune.packs.packing import as_pack, from_pack, plan
-from infomax_tune.packs.pilot import Cost, measure
-from infomax_tune.science import data
+from infomax_tune.on_ray.sweep import load_datasets, refuse_another_base
+from infomax_tune.packs.packing import pack_trials
+from infomax_tune.packs.pilot import Cost, measure, resident_memory
+from infomax_tune.science.data import Dataset
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
+from infomax_tune.study.datasets import SHAPES
 from infomax_tune.study.options import Options
+from infomax_tune.study.pack import Pack
 from infomax_tune.study.space import SearchSpace
 
 _PILOTS = 24
 """Kinds of packs that are measured, at most; the cost of another is taken from the nearest."""
 
-_Kind = tuple[Any, ...]
+
+class _Kind(NamedTuple):
+    """What the time of a pack's step depends on."""
+
+    dataset: str
+    hidden_dim: int
+    batch_size: int
+    objective: str
+    optimizer: str
+    head: str
+    activation: str
+
+    @property
+    def epoch_cost(self) -> float:
+        return epoch_cost(self.dataset, self.hidden_dim)
+
+
+@dataclass(frozen=True)
+class _Pilots:
+    """What the pilots measured: the cost of a pack of each kind. first_began: when the first of them did."""
+
+    costs: dict[_Kind, Cost]
+    first_began: float
 
 
 @dataclass(frozen=True)
@@ -68,103 +90,94 @@ class Estimate:
         ]
 
 
-def estimate(space: SearchSpace, store: SweepFolder, options: Options) -> Estimate:
+def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
     """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and lays out the rest.
 
     Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError.
     """
-    store.refuse_strangers()
-    check(space, store)
-    trials = space.trials()
-    cells = len({config.cell for config in trials})
-    missing = [config for config in trials if not store.trial(config.trial_id).has_record()]
+    folder.refuse_strangers()
+    refuse_another_base(space, folder)
+    plan = space.plan()
+    missing = [config for config in plan if not folder.trial(config.trial_id).has_record()]
     if not missing:
-        return Estimate(len(trials), len(trials), cells, 0, 0)
+        return Estimate(trials=len(plan), ended=len(plan), cells=len(plan.cells), packs=0, at_once=0)
     begun = time.perf_counter()
-    device = options.device or ("cuda" if options.gpus_per_pack else "cpu")
     with cluster(options, Path(os.devnull)) as slots:
-        datasets = {name: data.load(name, options.data_dir) for name in sorted({c.data.dataset for c in missing})}
-        packs = plan(missing, min(slots, options.max_concurrent or slots), options.pack_size)
-        at_once = min(slots, options.max_concurrent or slots, len(packs))
-        kinds: dict[_Kind, list[TrialConfig]] = {}
+        datasets = load_datasets(missing, options)
+        at_once = min(slots, options.max_concurrent or slots)
+        packs = pack_trials(missing, at_once, options.pack_size)
+        at_once = min(at_once, len(packs))
+        kinds: dict[_Kind, Pack] = {}
         for pack in packs:
-            kinds.setdefault(_kind(pack[0]), pack)
-        costs, first = _measure(_choose(kinds), datasets, options, device, at_once)
+            kinds.setdefault(_kind(pack.config), pack)
+        pilots = _measure(_choose(kinds), datasets, options, at_once)
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
-    seconds = [_pack_s(pack, _cost(pack[0], costs)) for pack in packs]
+    seconds = [_pack_s(pack, _cost(pack.config, pilots.costs)) for pack in packs]
     shared = sum(array.nbytes for dataset in datasets.values() for array in (dataset.train, dataset.test))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Estimate(
-        len(trials),
-        len(trials) - len(missing),
-        cells,
-        len(packs),
-        at_once,
-        seconds=(first - begun) + _makespan(seconds, at_once) + (ended - ending),
+        trials=len(plan),
+        ended=len(plan) - len(missing),
+        cells=len(plan.cells),
+        packs=len(packs),
+        at_once=at_once,
+        seconds=(pilots.first_began - begun) + _makespan(seconds, at_once) + (ended - ending),
         cpu_hours=sum(seconds) * options.cpus_per_pack / 3600,
-        memory=own + shared + at_once * max(cost.memory for cost in costs.values()),
+        memory=resident_memory() + shared + at_once * max(cost.memory for cost in pilots.costs.values()),
         disk=sum(map(_disk, missing)),
         pilot_s=ended - begun,
     )
 
 
 def _kind(config: TrialConfig) -> _Kind:
-    """What the time of a step depends on."""
-    flat = config.flat()
-    names = (
-        "data.dataset",
-        "model.hidden_dim",
-        "data.batch_size",
-        "loss.objective",
-        "training.optimizer",
-        "model.head",
+    return _Kind(
+        config.data.dataset,
+        config.model.hidden_dim,
+        config.data.batch_size,
+        config.loss.objective,
+        config.training.optimizer,
+        config.model.head,
+        config.model.activation,
     )
-    return (*(flat[name] for name in names), config.model.activation)
 
 
-def _choose(kinds: Mapping[_Kind, list[TrialConfig]]) -> dict[_Kind, list[TrialConfig]]:
-    """As many kinds as a pilot may take, every width as often as another."""
-    by_width: dict[_Kind, list[_Kind]] = {}
+def _choose(kinds: Mapping[_Kind, Pack]) -> dict[_Kind, Pack]:
+    """As many kinds as a pilot may take, each width of a dataset as often as another."""
+    by_width: dict[tuple[str, int], list[_Kind]] = {}
     for kind in kinds:
-        by_width.setdefault(kind[:2], []).append(kind)
+        by_width.setdefault((kind.dataset, kind.hidden_dim), []).append(kind)
     rounds = itertools.chain.from_iterable(itertools.zip_longest(*by_width.values()))
     chosen = itertools.islice((kind for kind in rounds if kind is not None), _PILOTS)
     return {kind: kinds[kind] for kind in chosen}
 
 
-def _measure(
-    packs: Mapping[_Kind, list[TrialConfig]],
-    datasets: Mapping[str, data.Dataset],
-    options: Options,
-    device: str,
-    at_once: int,
-) -> tuple[dict[_Kind, Cost], float]:
-    """The cost of each pack, measured with as many others beside it as in a sweep; and when the first pilot began."""
+def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], options: Options, at_once: int) -> _Pilots:
+    """The cost of each pack, measured with as many others beside it as in a sweep."""
     stored = {name: ray.put(dataset) for name, dataset in datasets.items()}
     pilot = ray.remote(num_cpus=options.cpus_per_pack, num_gpus=options.gpus_per_pack)(_pilot)
     waiting = list(packs.items())
     running: dict[Any, _Kind] = {}
     costs: dict[_Kind, Cost] = {}
-    first = math.inf
+    first_began = math.inf
     while waiting or running:
         while waiting and len(running) < at_once:
             kind, pack = waiting.pop(0)
-            dataset = stored[pack[0].data.dataset]
-            running[pilot.remote(as_pack(pack), dataset, device, options.threads)] = kind
+            dataset = stored[kind.dataset]
+            running[pilot.remote(pack.to_dict(), dataset, options.device_or_default, options.threads)] = kind
         (done,), _ = ray.wait(list(running))
         cost, took_s = ray.get(done)
-        first = min(first, time.perf_counter() - took_s)
+        first_began = min(first_began, time.perf_counter() - took_s)
         costs[running.pop(done)] = cost
-    return costs, first
+    return _Pilots(costs, first_began)
 
 
-def _pilot(pack: dict[str, Any], dataset: data.Dataset, device: str, threads: int) -> tuple[Cost, float]:
+def _pilot(pack: dict[str, Any], dataset: Dataset, device: str, threads: int) -> tuple[Cost, float]:
+    """The cost of a pack, and the seconds its measuring took, in a process of Ray's."""
     import torch
 
     begun = time.perf_counter()
     torch.set_num_threads(threads)
-    return measure(from_pack(pack), dataset, device=device), time.perf_counter() - begun
+    return measure(Pack.from_dict(pack), dataset, device=device), time.perf_counter() - begun
 
 
 def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
@@ -172,15 +185,19 @@ def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
     kind = _kind(config)
     if kind in costs:
         return costs[kind]
-    own = epoch_cost(*kind[:2])
-    near = min(costs, key=lambda other: (abs(math.log(epoch_cost(*other[:2]) / own)), other[:-1] != kind[:-1]))
-    scale = own / epoch_cost(*near[:2])
-    return dataclasses.replace(costs[near], epoch_s=costs[near].epoch_s * scale)
+
+    def distance(other: _Kind) -> tuple[float, bool]:
+        differs_in_more_than_activation = other._replace(activation=kind.activation) != kind
+        return abs(math.log(other.epoch_cost / kind.epoch_cost)), differs_in_more_than_activation
+
+    nearest = min(costs, key=distance)
+    scale = kind.epoch_cost / nearest.epoch_cost
+    return dataclasses.replace(costs[nearest], epoch_s=costs[nearest].epoch_s * scale)
 
 
-def _pack_s(pack: Sequence[TrialConfig], cost: Cost) -> float:
+def _pack_s(pack: Pack, cost: Cost) -> float:
     """Seconds of a pack from its begin to its end."""
-    epochs, every = pack[0].training.epochs, pack[0].logging.save_metrics_every
+    epochs, every = pack.config.training.epochs, pack.config.logging.save_metrics_every
     evaluations = 1 + epochs // every + bool(epochs % every)
     each = epochs * cost.epoch_s / cost.trials + evaluations * cost.evaluate_s + cost.probe_s
     return cost.setup_s + len(pack) * each
@@ -196,7 +213,7 @@ def _makespan(seconds: Sequence[float], at_once: int) -> float:
 
 def _disk(config: TrialConfig) -> int:
     """Bytes that a trial leaves: its weights, its history, its share of the tables, its record, its TensorBoard run."""
-    shape, rows = data.SHAPES[config.data.dataset], config.training.epochs + 1
+    shape, rows = SHAPES[config.data.dataset], config.training.epochs + 1
     evaluations = 1 + rows // config.logging.save_metrics_every
     weights = 4 * config.model.hidden_dim * (shape.inputs + 1) if config.logging.save_weights else 0
     numbers = rows * (len(columns.TERMS) + 1) + evaluations * len(columns.METRICS)
@@ -228,10 +245,9 @@ def _duration(seconds: float) -> str:
 
 
 def _size(count: int) -> str:
-    return (
-        f"{max(0.1, count / 2**20):.2g} MiB"
-        if count < 2**25
-        else f"{count / 2**20:.0f} MiB"
-        if count < 2**30
-        else f"{count / 2**30:.1f} GiB"
-    )
+    mebibytes = count / 2**20
+    if mebibytes < 32:
+        return f"{max(0.1, mebibytes):.2g} MiB"
+    if mebibytes < 1024:
+        return f"{mebibytes:.0f} MiB"
+    return f"{mebibytes / 1024:.1f} GiB"

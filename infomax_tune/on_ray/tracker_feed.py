@@ -6,12 +6,13 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infomax_tune.follow.display import Display
 from infomax_tune.on_ray.trackers import Tracker, leave_mlflow, tracker_named
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
 
 GRACE_S = 10
 """How long a sweep that ends in an error waits for the hand-over under way."""
@@ -20,28 +21,28 @@ GRACE_S = 10
 class TrackerFeed:
     """The trackers of a sweep and the thread that feeds them: MLflow's own database takes seconds for a long trial.
 
-    trials: the plan. loggers: of `options.LOGGERS`.
+    loggers: of `options.LOGGERS`.
     """
 
     def __init__(
         self,
         space: str,
-        trials: Sequence[TrialConfig],
-        store: SweepFolder,
+        plan: Plan,
+        folder: SweepFolder,
         loggers: Sequence[str],
         display: Display,
     ) -> None:
-        self._trials = trials
-        self._store = store
+        self._plan = plan
+        self._folder = folder
         self._display = display
-        self._trackers = [tracker_named(name, space, store) for name in loggers]
+        self._trackers = [tracker_named(name, space, folder) for name in loggers]
         self._offered: set[str] = set()
         self._queue: queue.SimpleQueue[TrialConfig | None] = queue.SimpleQueue()
         self._abandoned = False
 
     def needs_ray(self) -> bool:
         """Whether a tracker that runs on Ray lacks a trial; a sweep that has nothing to train has not started Ray."""
-        return any(tracker.on_ray and tracker.left(self._trials) for tracker in self._trackers)
+        return any(tracker.on_ray and tracker.left(self._plan) for tracker in self._trackers)
 
     @contextlib.contextmanager
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
@@ -49,16 +50,16 @@ class TrackerFeed:
 
         should_stop: asked before each trial. A tracker that raises is left out from then on, with a warning.
         """
-        trackers = [tracker for tracker in self._trackers if not tracker.has_all(self._trials)]
+        trackers = [tracker for tracker in self._trackers if not tracker.has_all(self._plan)]
         if not trackers:
             yield
             return
         thread = threading.Thread(target=self._work, args=(trackers, should_stop), name="trackers", daemon=True)
-        self.offer(self._trials)
+        self.offer(self._plan)
         thread.start()
         try:
             yield
-            self.offer(self._trials)  # those that no report told of
+            self.offer(self._plan)  # those that no report told of
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
                 self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
@@ -69,10 +70,10 @@ class TrackerFeed:
             thread.join(GRACE_S)
             raise
 
-    def offer(self, trials: Sequence[TrialConfig]) -> None:
+    def offer(self, trials: Iterable[TrialConfig]) -> None:
         """Queues those of the trials that have their record, each once."""
         for config in trials if self._trackers else ():
-            if config.trial_id not in self._offered and self._store.trial(config.trial_id).has_record():
+            if config.trial_id not in self._offered and self._folder.trial(config.trial_id).has_record():
                 self._offered.add(config.trial_id)
                 self._queue.put(config)
 
@@ -90,7 +91,7 @@ class TrackerFeed:
         leave_mlflow(before)
         for tracker in trackers:
             if not self._abandoned:
-                self._display.say(tracker.summary(self._trials))
+                self._display.say(tracker.summary(self._plan))
 
     def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
         if tracker.failed:

@@ -1,8 +1,10 @@
 """Other trackers through Ray's own logger callbacks, which are fed one of our trials at a time.
 
 Ray's callbacks log one run a Tune trial, which here is a pack. So they are not given to Tune: a trial that has its
-record is replayed to them from the store, whole, and noted as given. However often a sweep is killed, a tracker then
+record is replayed to them from its folder, whole, and noted as given. However often a sweep is killed, a tracker then
 holds one run a trial: what a hand-over that was killed had begun is removed by the next.
+
+`Tracker` is what all have in common; what is peculiar to one stands in its own class.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,12 @@ import ray
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
 
 from infomax_tune.errors import StoreError
-from infomax_tune.store.sweep_folder import Record, SweepFolder, TrackerFolder
+from infomax_tune.store.record import Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.trial_status import TrialStatus
 
 UPLOAD_S = 300
 """How long one trial may take to reach wandb."""
@@ -40,100 +45,184 @@ _MLFLOW_SETTINGS = {
 }
 
 
-@dataclass
 class Tracker:
-    """One tracker at one place.
+    """One tracker at one place: what all of them have in common.
 
-    where: the place, for people. make: makes Ray's callback. on_ray: whether that one logs in processes of Ray's.
+    name: as `--logger` has it. where: the place, for people. on_ray: whether it logs in processes of Ray's.
+    failed: whether it raised, and is left out. given: the trials handed over so far.
     """
 
     name: str
-    store: SweepFolder
-    folder: TrackerFolder
-    where: str
-    make: Callable[[], LoggerCallback]
-    on_ray: bool = False
-    failed: bool = False
-    given: int = 0
-    _callback: LoggerCallback = field(init=False, repr=False)
+    on_ray = False
 
-    def left(self, trials: Sequence[TrialConfig]) -> list[TrialConfig]:
+    def __init__(self, sweep: SweepFolder, folder: TrackerFolder, where: str) -> None:
+        self.sweep = sweep
+        self.folder = folder
+        self.where = where
+        self.failed = False
+        self.given = 0
+        self._callback: LoggerCallback | None = None
+
+    def make_callback(self) -> LoggerCallback:
+        """Ray's callback for this tracker."""
+        raise NotImplementedError
+
+    def remove_unfinished(self, run: str) -> None:
+        """Removes a run at the tracker that a hand-over began which was killed."""
+
+    def run_of(self, trial: ReplayedTrial) -> str | None:
+        """The tracker's own name of a run that has begun, if it has to be removed should the hand-over be killed."""
+        return None
+
+    def upload_of(self, trial: ReplayedTrial) -> Any:
+        """Ray's reference to the process that logs the trial, if it has one of its own. Asked before the trial's end."""
+        return None
+
+    def left(self, trials: Iterable[TrialConfig]) -> list[TrialConfig]:
         """The trials that have a record and were not given."""
-        return [config for config in trials if self.store.trial(config.trial_id).has_record() and not self._has(config)]
+        return [config for config in trials if self.sweep.trial(config.trial_id).has_record() and not self._has(config)]
 
-    def has_all(self, trials: Sequence[TrialConfig]) -> bool:
+    def has_all(self, trials: Iterable[TrialConfig]) -> bool:
         return all(map(self._has, trials))
 
     def open(self) -> None:
-        self._callback = self.make()
+        self._callback = self.make_callback()
         self._callback.setup()
 
     def give(self, config: TrialConfig) -> None:
         """Hands a trial over, unless it was already."""
+        assert self._callback is not None, "opened before"
         trial_id = config.trial_id
-        digest, record = self.store.trial(trial_id).record_digest(), self.store.trial(trial_id).find(trial_id).record
+        digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(trial_id).record
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)
         shutil.rmtree(files, ignore_errors=True)  # what a hand-over left that was killed, here and at the tracker
-        if run := self.folder.unfinished_run(trial_id):
-            _delete_mlflow_run(run)
-        trial: Any = _Trial(trial_id, _settings(config), config.cell, files)
-        self._callback.log_trial_start(trial)
-        if run := getattr(self._callback, "_trial_runs", {}).get(trial):  # MLflow's
+        if unfinished := self.folder.unfinished_run(trial_id):
+            self.remove_unfinished(unfinished)
+        trial = ReplayedTrial(trial_id, _settings(config), config.cell, files)
+        tune_trial: Any = trial  # as far as Ray's callbacks look
+        self._callback.log_trial_start(tune_trial)
+        run = self.run_of(trial)
+        if run:
             self.folder.note(trial_id, digest, run=run, whole=False)
-        for result in _results(record, self.store):
-            self._callback.log_trial_result(result["training_iteration"], trial, result)
-        # wandb's callback logs in a process of its own, and never asks whether that failed
-        upload = getattr(self._callback, "_trial_logging_futures", {}).get(trial)
-        self._callback.log_trial_end(trial, failed=record.status == "diverged")
+        for result in _results(record, self.sweep):
+            self._callback.log_trial_result(result["training_iteration"], tune_trial, result)
+        upload = self.upload_of(trial)
+        self._callback.log_trial_end(tune_trial, failed=record.status == TrialStatus.DIVERGED)
         if upload is not None:
             ray.get(upload, timeout=UPLOAD_S)
         self.folder.note(trial_id, digest, run=run)
         self.given += 1
 
     def close(self) -> None:
-        self._callback.on_experiment_end([])
+        if self._callback is not None:
+            self._callback.on_experiment_end([])
 
     def forget(self) -> None:
         """Lets go of the callback: one that holds objects of Ray's would end this process if it outlived Ray."""
-        self.__dict__.pop("_callback", None)
+        self._callback = None
 
-    def summary(self, trials: Sequence[TrialConfig]) -> str:
+    def summary(self, trials: Iterable[TrialConfig]) -> str:
         """One line for people."""
         text = f"{self.name}: {self.given} trials handed over to {self.where}"
         left = len(self.left(trials))
         return f"{text}; {left} are left for the next run with --logger {self.name}" if left else text
 
     def _has(self, config: TrialConfig) -> bool:
-        return self.folder.has(config.trial_id, self.store.trial(config.trial_id).record_digest())
+        return self.folder.has(config.trial_id, self.sweep.trial(config.trial_id).record_digest())
 
 
-def tracker_named(name: str, space: str, store: SweepFolder) -> Tracker:
-    """The tracker of that name, at the place that the environment says; another place has a folder of its own.
+class CsvTracker(Tracker):
+    """Ray's progress.csv, one a trial."""
 
-    Runs of one space stand together: as an experiment of MLflow's, a project of wandb's.
+    name = "csv"
+
+    def __init__(self, sweep: SweepFolder, space: str) -> None:
+        folder = sweep.tracker(self.name)
+        super().__init__(sweep, folder, str(folder.path))
+
+    def make_callback(self) -> LoggerCallback:
+        return CSVLoggerCallback()
+
+
+class JsonTracker(CsvTracker):
+    """Ray's result.json and params.json, one of each a trial."""
+
+    name = "json"
+
+    def make_callback(self) -> LoggerCallback:
+        return JsonLoggerCallback()
+
+
+class MlflowTracker(Tracker):
+    """MLflow, at $MLFLOW_TRACKING_URI or in a database of the sweep's own; the experiment has the space's name."""
+
+    name = "mlflow"
+
+    def __init__(self, sweep: SweepFolder, space: str) -> None:
+        self._uri, self._space = os.environ.get("MLFLOW_TRACKING_URI"), space
+        shown = re.sub("//[^/@]*@", "//", self._uri or "")  # without a password
+        # another place has a folder of its own
+        own = f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if self._uri else "mlflow"
+        folder = sweep.tracker(own)
+        super().__init__(sweep, folder, shown or str(folder.path))
+
+    def make_callback(self) -> LoggerCallback:
+        os.environ.update({name: value for name, value in _MLFLOW_SETTINGS.items() if name not in os.environ})
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        uri = self._uri or _local_mlflow(self.folder.path.resolve(), self._space)
+        return MLflowLoggerCallback(tracking_uri=uri, experiment_name=self._space)
+
+    def remove_unfinished(self, run: str) -> None:
+        import mlflow
+
+        with contextlib.suppress(mlflow.MlflowException):  # it is gone already
+            mlflow.delete_run(run)
+
+    def run_of(self, trial: ReplayedTrial) -> str | None:
+        return getattr(self._callback, "_trial_runs", {}).get(trial)
+
+
+class WandbTracker(Tracker):
+    """Weights & Biases, in the project of the space's name, or offline in the sweep's folder."""
+
+    name = "wandb"
+    on_ray = True
+
+    def __init__(self, sweep: SweepFolder, space: str) -> None:
+        self._mode, self._space = os.environ.get("WANDB_MODE"), space
+        offline = self._mode == "offline"
+        folder = sweep.tracker("wandb-offline" if offline else "wandb")
+        super().__init__(sweep, folder, str(folder.path) if offline else f"its project {space}")
+
+    def make_callback(self) -> LoggerCallback:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        # the mode in words: the process that logs is started by Ray, which on a cluster has another environment
+        return WandbLoggerCallback(project=self._space, mode=self._mode)
+
+    def upload_of(self, trial: ReplayedTrial) -> Any:
+        # Ray's callback logs in a process of its own, and never asks whether that failed
+        return getattr(self._callback, "_trial_logging_futures", {}).get(trial)
+
+
+_TRACKERS = {tracker.name: tracker for tracker in (MlflowTracker, WandbTracker, CsvTracker, JsonTracker)}
+
+
+def tracker_named(name: str, space: str, sweep: SweepFolder) -> Tracker:
+    """The tracker of that name, of `options.LOGGERS`, at the place that the environment says.
+
+    space: its name; runs of one space stand together.
     """
-    if name == "mlflow":
-        uri = os.environ.get("MLFLOW_TRACKING_URI")
-        shown = re.sub("//[^/@]*@", "//", uri or "")  # without a password
-        folder = store.tracker(f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if uri else "mlflow")
-        return Tracker(name, store, folder, shown or str(folder.path), lambda: _mlflow(uri, folder.path, space))
-    if name == "wandb":
-        mode = os.environ.get("WANDB_MODE")
-        folder = store.tracker("wandb-offline" if mode == "offline" else "wandb")
-        where = str(folder.path) if mode == "offline" else f"its project {space}"
-        return Tracker(name, store, folder, where, lambda: _wandb(space, mode), on_ray=True)
-    folder = store.tracker(name)
-    make = {"csv": CSVLoggerCallback, "json": JsonLoggerCallback}[name]
-    return Tracker(name, store, folder, str(folder.path), make)
+    return _TRACKERS[name](sweep, space)
 
 
-def _mlflow(uri: str | None, folder: Path, space: str) -> LoggerCallback:
-    os.environ.update({name: value for name, value in _MLFLOW_SETTINGS.items() if name not in os.environ})
-    from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-    return MLflowLoggerCallback(tracking_uri=uri or _local_mlflow(folder.resolve(), space), experiment_name=space)
+def leave_mlflow(uri: str | None) -> None:
+    """Gives MLflow back the address it had: Ray's callback sets one for the whole process and its children."""
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(uri)
 
 
 def _local_mlflow(folder: Path, space: str) -> str:
@@ -155,29 +244,8 @@ def _local_mlflow(folder: Path, space: str) -> str:
     return f"sqlite:///{database}"
 
 
-def _delete_mlflow_run(run: str) -> None:
-    """Deletes a run at the address in use."""
-    import mlflow
-
-    with contextlib.suppress(mlflow.MlflowException):  # it is gone already
-        mlflow.delete_run(run)
-
-
-def leave_mlflow(uri: str | None) -> None:
-    """Gives MLflow back the address it had: Ray's callback sets one for the whole process and its children."""
-    if mlflow := sys.modules.get("mlflow"):
-        mlflow.set_tracking_uri(uri)
-
-
-def _wandb(space: str, mode: str | None) -> LoggerCallback:
-    from ray.air.integrations.wandb import WandbLoggerCallback
-
-    # the mode in words: the process that logs is started by Ray, which on a cluster has another environment
-    return WandbLoggerCallback(project=space, mode=mode)
-
-
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class ReplayedTrial:
     """One of our trials, as Ray's callbacks look at one of Tune's. experiment_dir_name: what wandb groups runs by."""
 
     trial_id: str
@@ -204,16 +272,20 @@ def _settings(config: TrialConfig) -> dict[str, Any]:
     return {column: flat[name] for column, name in columns.SETTINGS.items()}
 
 
-def _results(record: Record, store: SweepFolder) -> list[dict[str, Any]]:
+def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
     """What the trial would have reported: a result an epoch, the last one with all that it is summed up by.
 
     All have the same keys, since Ray's CSV takes its header from the first; None where there is no finite number.
     """
-    rows = store.trial(record.trial_id).read_history().to_dict("records")
+    rows = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result
-    names = [name for name in columns.FINAL if any(math.isfinite(row.get(name, math.nan)) for row in rows)]
+    names = [name for name in columns.FINAL if any(_is_number(row, name) for row in rows)]
     return [
         {"training_iteration": int(row["epoch"])}
-        | {name: row[name] if math.isfinite(row.get(name, math.nan)) else None for name in names}
+        | {name: row[name] if _is_number(row, name) else None for name in names}
         for row in rows
     ]
+
+
+def _is_number(row: dict[Any, Any], name: str) -> bool:
+    return math.isfinite(row.get(name, math.nan))

@@ -1,4 +1,4 @@
-"""Trains a pack and leaves what it finds in the store: history, checkpoints, records. Knows no Ray."""
+"""Trains a pack into the store: its histories, checkpoints, records and TensorBoard runs. Knows no Ray."""
 
 from __future__ import annotations
 
@@ -16,45 +16,16 @@ from typing import Any
 import torch
 
 from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
+from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.process import faults
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
 from infomax_tune.store.sweep_folder import Checkpoint, HistoryRow, Record, TrialFolder
 from infomax_tune.study.config import TrialConfig
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a pack stands after an epoch: the means over its trials, and the status of each.
-
-    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
-    a trial trains, in the order of the pack. finished: whether all have ended.
-    """
-
-    epoch: int
-    loss: float
-    effective_rank: float
-    trial_epochs: int
-    statuses: list[str | None]
-
-    @property
-    def finished(self) -> bool:
-        return None not in self.statuses
-
-
-@dataclass(frozen=True)
-class How:
-    """How a pack is trained.
-
-    device: cpu, cuda or mps; it can change a trial's last bits. stacked: False computes the trials one after another.
-    environment: the fingerprint kept with each record's timing.
-    """
-
-    device: str = "cpu"
-    stacked: bool = True
-    environment: str = ""
+from infomax_tune.study.trial_status import TrialStatus
 
 
 @dataclass
@@ -65,19 +36,15 @@ class _Trial:
     folder: TrialFolder
     run: Run | None
     warn: Callable[[str], None]
-    checkpoint: Checkpoint | None
+    checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
         default_factory=lambda: (
             dict.fromkeys(("train_s", "evaluate_s", "store_s", "tensorboard_s"), 0.0) | {"epochs_trained": 0}
         )
     )
-    status: str | None = None
+    status: TrialStatus | None = None
     """None while it trains, then done or diverged."""
-
-    @property
-    def begun(self) -> int:
-        return self.checkpoint.epoch if self.checkpoint else 0
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
         """Writes to the trial's run. One that cannot be written costs no trial: it is made anew from the record."""
@@ -103,8 +70,8 @@ def train_pack(
     pack: Sequence[TrialConfig],
     folders: Sequence[TrialFolder],
     dataset: Dataset,
-    how: How = How(),  # frozen
-    on_epoch: Callable[[Progress], None] = lambda progress: None,
+    execution: Execution = ON_CPU,
+    on_epoch: Callable[[PackProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
     runs: Sequence[Run] | None = None,
@@ -116,29 +83,23 @@ def train_pack(
     should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
     Raises whatever the training raises; the trials that had ended keep their records.
     """
-    ended = {
-        config.trial_id: record.status
-        for config, folder in zip(pack, folders, strict=True)
-        if (record := folder.read_record())
-    }
     trials = [
         _begin(config, folder, run, warn)
         for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
-        if config.trial_id not in ended
     ]
-    if trials and how.stacked and how.device == "cpu" and not packs_agree([trial.config for trial in trials], dataset):
-        how = dataclasses.replace(how, stacked=False)
+    to_train = [trial for trial in trials if trial.status is None]
+    if to_train and execution.stacked and execution.device == "cpu" and not packs_agree(_configs(to_train), dataset):
+        execution = dataclasses.replace(execution, stacked=False)
         warn(
             f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
             "their numbers and costs speed (see `infomax-tune selfcheck`)"
         )
     # a pack that was killed between the writes of two checkpoints goes on as two groups
-    for _, group in itertools.groupby(sorted(trials, key=lambda trial: trial.begun), key=lambda trial: trial.begun):
+    for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
         members = list(group)
-        for report, seconds in _timed(_reports(members, dataset, how)):
-            _take(members, report, seconds / len(members), how)
-            now = ended | {trial.config.trial_id: trial.status for trial in trials}
-            on_epoch(_progress(members, trials, report.epoch, [now[config.trial_id] for config in pack]))
+        for report, seconds in _timed(_reports(members, dataset, execution)):
+            _take(members, report, seconds / len(members), execution)
+            on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
             if all(trial.status for trial in members):
                 break
             if should_stop():
@@ -146,9 +107,23 @@ def train_pack(
                 return
 
 
+def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:
+    return [trial.config for trial in trials]
+
+
+def _epochs_behind(trial: _Trial) -> int:
+    """The epochs that the trial had behind it when it began or went on."""
+    return trial.checkpoint.epoch if trial.checkpoint else 0
+
+
 def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
-    """The trial as its checkpoint left it, and its TensorBoard run begun anew from there."""
-    trial = _Trial(config, folder, run, warn, _checkpoint_of(config, folder, warn))
+    """The trial as its record or its checkpoint left it; the TensorBoard run of one that trains is begun anew from there."""
+    trial = _Trial(config, folder, run, warn)
+    record = folder.read_record()
+    if record:
+        trial.status = TrialStatus(record.status)
+        return trial
+    trial.checkpoint = _checkpoint_of(config, folder, warn)
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
@@ -172,7 +147,7 @@ def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str
     return None
 
 
-def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[EpochReport]:
+def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -> Iterator[EpochReport]:
     """Trains trials that all go on from one epoch."""
     start = [
         TrialState(
@@ -182,7 +157,9 @@ def _reports(trials: Sequence[_Trial], dataset: Dataset, how: How) -> Iterator[E
         for trial in trials
         if trial.checkpoint
     ]
-    return train([trial.config for trial in trials], dataset, start or None, device=how.device, stacked=how.stacked)
+    return train(
+        [trial.config for trial in trials], dataset, start or None, device=execution.device, stacked=execution.stacked
+    )
 
 
 def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]]:
@@ -195,7 +172,7 @@ def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]
         yield report, time.perf_counter() - begun
 
 
-def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: How) -> None:
+def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, execution: Execution) -> None:
     """Notes an epoch of each trial that is still alive; leaves checkpoints and records where they are due."""
     for i, trial in enumerate(trials):
         if trial.status:
@@ -214,7 +191,7 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, how: Ho
         trial.history.append(row)
         trial.tell_tensorboard(lambda run, row=row: run.add(row))
         if last or not finite:
-            _finish(trial, report, i, how, pack_size=len(trials), finite=finite)
+            _finish(trial, report, i, execution, pack_size=len(trials), finite=finite)
     if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
         _checkpoint(trials, report)
 
@@ -230,7 +207,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
             trial.folder.write_checkpoint(checkpoint)
 
 
-def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: int, finite: bool) -> None:
+def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *, pack_size: int, finite: bool) -> None:
     config = trial.config
     result: dict[str, float] = {}
     if finite:
@@ -239,7 +216,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
         result["convergence_epoch"] = convergence_epoch(losses)
         if config.logging.probe:
             result["probe_accuracy"] = report.probe(i)
-    trial.status = status = "done" if finite else "diverged"
+    trial.status = status = TrialStatus.DONE if finite else TrialStatus.DIVERGED
     weights = None
     if config.logging.save_weights:
         state = report.state(i).tensors
@@ -247,28 +224,38 @@ def _finish(trial: _Trial, report: EpochReport, i: int, how: How, *, pack_size: 
     trial.tell_tensorboard(lambda run: run.end(status, report.epoch, result, weights))
     timing = trial.timing | {
         "pack_size": pack_size,
-        "device": how.device,
+        "device": execution.device,
         "threads": torch.get_num_threads(),
         "host": socket.gethostname(),
-        "environment": how.environment,
+        "environment": execution.environment,
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     record = Record(config.trial_id, trial.status, report.epoch, config.nested(), result, timing)
     trial.folder.write_record(record, trial.history, weights)
 
 
-def _progress(trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[str | None]) -> Progress:
-    """The means over the trials that have just been trained, the epochs over all that are."""
-
-    def mean(name: str) -> float:
-        latest = [next((row[name] for row in reversed(trial.history) if name in row), math.nan) for trial in trials]
-        known = [value for value in latest if math.isfinite(value)]
-        return sum(known) / len(known) if known else math.nan
-
-    return Progress(
+def _progress(
+    trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[TrialStatus | None]
+) -> PackProgress:
+    """The means over the trials that have just been trained, the epochs over all of the pack that are trained now."""
+    return PackProgress(
         epoch=epoch,
-        loss=mean("loss"),
-        effective_rank=mean("effective_rank"),
+        loss=_mean_of_latest(trials, "loss"),
+        effective_rank=_mean_of_latest(trials, "effective_rank"),
         trial_epochs=sum(max(0, len(trial.history) - 1) for trial in pack),
-        statuses=list(statuses),
+        statuses=tuple(statuses),
     )
+
+
+def _mean_of_latest(trials: Sequence[_Trial], name: str) -> float:
+    """The mean of each trial's latest value that was measured; NaN if there is none that is finite."""
+    latest = [_latest(trial.history, name) for trial in trials]
+    known = [value for value in latest if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _latest(history: Sequence[HistoryRow], name: str) -> float:
+    for row in reversed(history):
+        if name in row:
+            return row[name]
+    return math.nan

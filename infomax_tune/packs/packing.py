@@ -1,43 +1,37 @@
-"""Trials into packs: which seeds are trained together, and how a pack travels to Ray. Imports config and data only."""
+"""Which seeds are trained together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
-from infomax_tune.study.read_config import from_nested
+from infomax_tune.study.pack import Pack
 
 
-def plan(missing: Sequence[TrialConfig], slots: int, pack: int | None = None) -> list[list[TrialConfig]]:
-    """The packs that train these trials, the costliest first so that the tail is short.
+def pack_trials(trials: Sequence[TrialConfig], slots: int, size: int | None = None) -> list[Pack]:
+    """The packs that train these trials, the costliest first so that the last ones to end are short.
 
-    A pack holds trials of one cell. pack: how many at most; None: the most that still gives each slot a pack.
+    size: how many trials a pack holds at most; None: as many as still give each slot a pack.
     """
     cells: dict[str, list[TrialConfig]] = {}
-    for config in missing:
+    for config in trials:
         cells.setdefault(config.cell, []).append(config)
-    largest = max((len(trials) for trials in cells.values()), default=1)
-    size = pack or next(
-        (size for size in range(largest, 1, -1) if sum(-(-len(trials) // size) for trials in cells.values()) >= slots),
-        1,
-    )
-    packs = [trials[i : i + size] for trials in cells.values() for i in range(0, len(trials), size)]
+    size = size or _largest_size([len(cell) for cell in cells.values()], slots)
+    packs = [Pack.of(cell[first : first + size]) for cell in cells.values() for first in range(0, len(cell), size)]
     return sorted(packs, key=_cost, reverse=True)
 
 
-def _cost(pack: Sequence[TrialConfig]) -> float:
-    config = pack[0]
-    return len(pack) * config.training.epochs * epoch_cost(config.data.dataset, config.model.hidden_dim)
+def _largest_size(cells: Sequence[int], slots: int) -> int:
+    """The largest pack size that makes at least as many packs as there are slots; 1 if none does.
+
+    cells: how many trials each has.
+    """
+    for size in range(max(cells, default=1), 1, -1):
+        if sum(-(-trials // size) for trials in cells) >= slots:  # each division rounded up
+            return size
+    return 1
 
 
-def as_pack(trials: list[TrialConfig]) -> dict[str, Any]:
-    """The pack as it stands in Tune's param space: one config, and the seeds it is trained with."""
-    return {"config": trials[0].nested(), "seeds": [config.training.seed for config in trials]}
-
-
-def from_pack(pack: dict[str, Any]) -> list[TrialConfig]:
-    """The trials of a pack that `as_pack` made."""
-    nested = pack["config"]
-    return [from_nested(nested | {"training": nested["training"] | {"seed": seed}}, "pack") for seed in pack["seeds"]]
+def _cost(pack: Pack) -> float:
+    return len(pack) * pack.config.training.epochs * epoch_cost(pack.config.data.dataset, pack.config.model.hidden_dim)

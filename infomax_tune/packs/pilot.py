@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import psutil
 
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.training import packs_agree, train
@@ -23,7 +23,7 @@ _ENOUGH_S = 0.2
 class Cost:
     """What a pack costs. setup_s: once; epoch_s: an epoch of all its trials; evaluate_s, probe_s: of one of them.
 
-    trials: how many it holds. memory: bytes, the most its process ever held.
+    trials: how many it holds. memory: bytes that its process holds.
     """
 
     trials: int
@@ -61,9 +61,12 @@ def measure(pack: Sequence[TrialConfig], dataset: Dataset, *, device: str = "cpu
     else:
         few_s, more_s = epoch_s(_FEW), epoch_s(_MORE)
         whole_s = few_s + (batches - _FEW) * max(0.0, more_s - few_s) / (_MORE - _FEW)
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Cost(len(pack), setup_s, whole_s, evaluate_s, probe_s, memory)
+    return Cost(len(pack), setup_s, whole_s, evaluate_s, probe_s, resident_memory())
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process holds."""
+    return psutil.Process().memory_info().rss
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
-from infomax_tune.packs.pack_training import How, Progress, train_pack
+from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import describe, fingerprint
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import load
@@ -26,10 +26,12 @@ def run_trial(
     *,
     data_dir: Path | None = None,
     device: str = "cpu",
+    command: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
 
+    command: what the environment keeps as the call that repeats it.
     A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's or
     another process is at work in it, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
     """
@@ -50,25 +52,24 @@ def run_trial(
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
         described = describe(device=device, threads=1)
         folder.write_config(config)
-        folder.write_environment(described | {"command": shlex.join(sys.argv)})
+        folder.write_environment(described | {"command": command})
 
-        def show(progress: Progress) -> None:
+        def show(progress: PackProgress) -> None:
             if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:
                 loss = f"loss {progress.loss:.4g}" if progress.epoch else "untrained"
                 rank = f"effective rank {progress.effective_rank:.4g}"
                 say(f"epoch {progress.epoch}/{config.training.epochs}  {loss}  {rank}")
 
-        how = How(device, environment=fingerprint(described))
         with Interrupt(say) as interrupt:
             train_pack(
                 [config],
                 [folder],
                 dataset,
-                how,
-                show,
-                lambda: interrupt.asked,
-                lambda text: say(f"warning: {text}"),
-                [Run(folder.run_folder(config), config)],
+                Execution(device, environment=fingerprint(described)),
+                on_epoch=show,
+                should_stop=lambda: interrupt.asked,
+                warn=lambda text: say(f"warning: {text}"),
+                runs=[Run(folder.run_folder(config), config)],
             )
         record = folder.read_record()
         if record is None:

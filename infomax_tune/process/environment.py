@@ -13,8 +13,20 @@ from typing import Any
 
 PACKAGES = ("infomax-tune", "torch", "torchvision", "ray", "numpy", "pandas", "pyarrow", "scikit-learn", "safetensors")
 
-NUMERIC = ("python", "torch", "numpy", "scikit-learn", "machine", "cpu", "instructions", "blas", "threads", "device")
-"""The entries of `describe` that can change a trial's last bits."""
+NUMERIC = (
+    "infomax-tune",
+    "python",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "machine",
+    "cpu",
+    "instructions",
+    "blas",
+    "threads",
+    "device",
+)
+"""The entries of `describe` that can change a trial's last bits, infomax-tune's own version among them."""
 
 
 def describe(*, device: str, threads: int) -> dict[str, Any]:
@@ -73,7 +85,7 @@ def _cpu_model() -> str:
 
 def _git_commit() -> str | None:
     """The commit of the source tree this runs from; None for an installed package."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     try:

@@ -1,12 +1,15 @@
-"""How a sweep is run. Imports nothing slow, so that the command line can check it at once."""
+"""How a sweep is run: its options, declared once for `sweep`, `resume` and Python."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import inspect
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from infomax_tune.errors import ConfigError, unknown
 
@@ -24,7 +27,7 @@ LOGGERS: dict[str, tuple[str, ...]] = {
 class Options:
     """How a sweep is run. None of it changes its numbers, but device and threads (cpus_per_pack) can change their last bits.
 
-    pack: seeds a pack, "auto" lets `plan` choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
+    pack: seeds a pack, "auto" lets the sweep choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.
     device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
     worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
@@ -32,18 +35,42 @@ class Options:
     Raises ConfigError with every mistake, each under the option's name on the command line.
     """
 
-    pack: int | str = "auto"
-    cpus_per_pack: float = 1
-    gpus_per_pack: float = 0
-    address: str | None = None
-    max_concurrent: int | None = None
-    data_dir: Path | None = None
-    device: str | None = None
-    max_failures: int = 2
-    strict_environment: bool = False
-    loggers: tuple[str, ...] = ()
+    pack: int | str = field(
+        default="auto", metadata={"help": "Seeds trained together: auto, or a number; 1 is one Ray trial a seed."}
+    )
+    cpus_per_pack: float = field(default=1, metadata={"help": "CPUs a pack occupies; also its threads."})
+    gpus_per_pack: float = field(
+        default=0, metadata={"help": "GPUs a pack occupies; a fraction lets several share one."}
+    )
+    address: str | None = field(
+        default=None, metadata={"help": "A Ray cluster to join, such as auto or HOST:6379. [default: start one here]"}
+    )
+    max_concurrent: int | None = field(
+        default=None, metadata={"help": "Packs trained at once, at most. [default: all that fit]"}
+    )
+    data_dir: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"
+        },
+    )
+    device: str | None = field(
+        default=None, metadata={"help": "cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]"}
+    )
+    max_failures: int = field(
+        default=2, metadata={"help": "How often a pack whose worker dies or raises is tried again."}
+    )
+    strict_environment: bool = field(
+        default=False, metadata={"help": "Refuse to go on under other versions, CPU or threads."}
+    )
+    loggers: Sequence[str] = field(
+        default=(), metadata={"help": "Log every trial to mlflow, wandb, csv or json too; repeatable."}
+    )
 
     def __post_init__(self) -> None:
+        loggers = (self.loggers,) if isinstance(self.loggers, str) else tuple(self.loggers or ())
+        object.__setattr__(self, "loggers", loggers)
+        object.__setattr__(self, "data_dir", None if self.data_dir is None else Path(self.data_dir))
         problems = []
         if self.pack != "auto" and (not isinstance(self.pack, int) or not 0 < self.pack < 10**9):
             problems.append(f"--pack: must be auto or a whole number of at least 1, got {self.pack!r}")
@@ -63,12 +90,55 @@ class Options:
 
     @property
     def pack_size(self) -> int | None:
-        """Seeds a pack; None: `plan` chooses."""
+        """Seeds a pack; None: the sweep chooses."""
         return self.pack if isinstance(self.pack, int) else None
 
     @property
     def threads(self) -> int:
         return max(1, int(self.cpus_per_pack))
+
+    @property
+    def device_or_default(self) -> str:
+        return self.device or ("cuda" if self.gpus_per_pack else "cpu")
+
+    def as_words(self) -> list[str]:
+        """The options that differ from the defaults, as they are typed: some of them change where and what is trained."""
+        words: list[str] = []
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if option.name == "loggers":
+                words += [word for name in value for word in ("--logger", name)]
+            elif value != option.default:
+                words += [f"--{option.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return words
+
+
+def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None = None) -> Callable[..., Any]:
+    """A decorator: a function that takes `**options` shows each field of `Options` as a parameter of its own.
+
+    The command line and `help()` read a function's signature, so that both list every option from its one declaration.
+    annotate: makes a parameter's annotation from the field and its type; None: the type as it is.
+    """
+    hints = get_type_hints(Options)
+    parameters = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=annotate(option, hints[option.name]) if annotate else hints[option.name],
+        )
+        for option in dataclasses.fields(Options)
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        del function.__annotations__["options"]
+        function.__annotations__ |= {each.name: each.annotation for each in parameters}
+        function.__signature__ = signature.replace(parameters=[*own, *parameters])  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorate
 
 
 def device_problems(device: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from infomax_tune.study.config import TrialConfig
 
 
 @dataclass(frozen=True)
-class Pack:
+class Pack(Sequence[TrialConfig]):
     """Trials that differ only in seed, in the order in which they are stacked.
 
     Raises ValueError if there are none, or if they are not of one cell.
@@ -26,8 +26,8 @@ class Pack:
     def of(cls, trials: Sequence[TrialConfig]) -> Pack:
         return cls(tuple(trials))
 
-    def __iter__(self) -> Iterator[TrialConfig]:
-        return iter(self.trials)
+    def __getitem__(self, place: Any) -> Any:
+        return self.trials[place]
 
     def __len__(self) -> int:
         return len(self.trials)

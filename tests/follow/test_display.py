@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from infomax_tune.follow import display
-from infomax_tune.follow.tally import PackState, SweepState
+from infomax_tune.follow.progress import PackState, SweepState
 
 
 def state(**changes: object) -> SweepState:

@@ -1,4 +1,4 @@
-"""progress.py: a sweep's trials counted, its speed, and what is left, by a clock that the tests move."""
+"""tally.py and progress.py: a sweep's trials counted, its speed, and what is left, by a clock that the tests move."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import time
 
 import pytest
 
-from infomax_tune.follow.tally import STALE_S, SweepState, Tally
+from infomax_tune.follow.progress import STALE_S, PackProgress, SweepState
+from infomax_tune.follow.tally import Tally
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.pack import Pack
+from infomax_tune.study.trial_status import TrialStatus
 from tests.conftest import MakeConfig
 
 
@@ -33,34 +36,28 @@ def cell(make_config: MakeConfig) -> list[TrialConfig]:
     return [make_config(dataset="digits", epochs=10, seed=seed) for seed in range(1, 5)]
 
 
-def report(epoch: int, statuses: list[str | None], loss: float = 1.0) -> dict[str, object]:
-    alive = len(statuses)
-    return {
-        "epoch": epoch,
-        "loss": loss,
-        "effective_rank": 2.0,
-        "trial_epochs": epoch * alive,
-        "statuses": statuses,
-        "warnings": [],
-    }
+def report(epoch: int, statuses: list[str | None], loss: float = 1.0) -> PackProgress:
+    return PackProgress(
+        epoch, loss, 2.0, epoch * len(statuses), tuple(status and TrialStatus(status) for status in statuses)
+    )
 
 
 def test_each_trial_is_counted_once_whatever_becomes_of_it(cell: list[TrialConfig], clock: Clock) -> None:
-    tally = Tally(cell, {cell[3].trial_id: "diverged"}, clock)
+    tally = Tally(cell, {cell[3].trial_id: TrialStatus.DIVERGED}, clock)
     assert tally.state().counts == {"done": 0, "diverged": 1, "failed": 0, "running": 0, "left": 3}
-    tally.begin("a", cell[:2])
+    tally.begin("a", Pack.of(cell[:2]))
     assert tally.state().counts == {"done": 0, "diverged": 1, "failed": 0, "running": 2, "left": 1}
     tally.report("a", report(1, [None, "diverged"]))
     assert tally.state().counts == {"done": 0, "diverged": 2, "failed": 0, "running": 1, "left": 1}
     tally.report("a", report(10, ["done", "diverged"]))
     tally.end("a")
     assert tally.state().counts == {"done": 1, "diverged": 2, "failed": 0, "running": 0, "left": 1}
-    tally.begin("b", cell[2:3])
+    tally.begin("b", Pack.of(cell[2:3]))
     tally.end("b", {})
     assert tally.state().counts == {"done": 1, "diverged": 2, "failed": 1, "running": 0, "left": 0}
-    tally.begin("c", cell[2:3])  # tried again
+    tally.begin("c", Pack.of(cell[2:3]))  # tried again
     assert tally.state().counts["running"] == 1
-    tally.end("c", {cell[2].trial_id: "done"})  # its worker died after the record
+    tally.end("c", {cell[2].trial_id: TrialStatus.DONE})  # its worker died after the record
     state = tally.state()
     assert state.counts == {"done": 2, "diverged": 2, "failed": 0, "running": 0, "left": 0}
     assert (state.total, state.ended) == (4, 4)
@@ -68,7 +65,7 @@ def test_each_trial_is_counted_once_whatever_becomes_of_it(cell: list[TrialConfi
 
 def test_a_pack_that_is_stopped_leaves_its_trials_to_go_on_with(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     tally.report("a", report(3, [None] * 4))
     tally.end("a")
     assert tally.state().counts["left"] == 4
@@ -78,7 +75,7 @@ def test_a_pack_that_is_stopped_leaves_its_trials_to_go_on_with(cell: list[Trial
 
 def test_the_rows_show_the_packs_under_way(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     (pack,) = tally.state().packs
     assert (pack.epoch, pack.loss, pack.effective_rank) == (0, None, None)  # nothing is known of it yet
     tally.report("a", report(3, [None] * 4, loss=float("nan")))
@@ -93,7 +90,7 @@ def test_speed_and_the_time_left_follow_the_epochs_trained(cell: list[TrialConfi
     """4 trials of 10 epochs, an epoch of all four a second: after 3 epochs, 7 s are left."""
     tally = Tally(cell, {}, clock)
     assert tally.state().eta_s is None
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     for epoch in (1, 2, 3):
         clock.now += 1
         tally.report("a", report(epoch, [None] * 4))
@@ -106,7 +103,7 @@ def test_speed_and_the_time_left_follow_the_epochs_trained(cell: list[TrialConfi
 
 def test_a_slow_start_does_not_count_once_more_is_known(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     clock.now += 20  # torch is imported
     tally.report("a", report(1, [None] * 4))
     assert tally.state().eta_s == pytest.approx(9 * 20)
@@ -118,7 +115,7 @@ def test_a_slow_start_does_not_count_once_more_is_known(cell: list[TrialConfig],
 def test_what_was_trained_before_does_not_count_as_speed(cell: list[TrialConfig], clock: Clock) -> None:
     """A pack that goes on from epoch 8."""
     tally = Tally(cell, {}, clock)
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     clock.now += 2
     tally.report("a", report(9, [None] * 4))
     assert tally.state().epochs_per_s == pytest.approx(2)
@@ -131,17 +128,17 @@ def test_two_slots_halve_the_time_but_not_the_last_pack(make_config: MakeConfig,
     )
     tally = Tally([*relu, *tanh, *softplus], {}, clock)
     tally.slots = 2
-    tally.begin("a", relu)
+    tally.begin("a", Pack.of(relu))
     for epoch in (1, 2):
         clock.now += 1
         tally.report("a", report(epoch, [None]))
     assert tally.state().eta_s == pytest.approx((8 + 10 + 10) / 2)
-    tally.begin("b", tanh)
+    tally.begin("b", Pack.of(tanh))
     for epoch in range(1, 11):
         clock.now += 1
         tally.report("b", report(epoch, ["done" if epoch == 10 else None]))
     tally.end("b")
-    tally.begin("c", softplus)
+    tally.begin("c", Pack.of(softplus))
     for epoch in range(1, 8):
         clock.now += 1
         tally.report("c", report(epoch, [None]))
@@ -151,7 +148,7 @@ def test_two_slots_halve_the_time_but_not_the_last_pack(make_config: MakeConfig,
 def test_the_cost_of_a_width_that_has_not_run_is_scaled(make_config: MakeConfig, clock: Clock) -> None:
     wide, narrow = make_config(dataset="digits", epochs=10, hidden_dim=96), make_config(dataset="digits", epochs=10)
     tally = Tally([wide, narrow], {}, clock)
-    tally.begin("a", [wide])
+    tally.begin("a", Pack.of([wide]))
     for epoch in range(1, 11):
         clock.now += 8
         tally.report("a", report(epoch, ["done" if epoch == 10 else None]))
@@ -161,7 +158,7 @@ def test_the_cost_of_a_width_that_has_not_run_is_scaled(make_config: MakeConfig,
 
 def test_a_state_travels_as_json(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
-    tally.begin("a", cell)
+    tally.begin("a", Pack.of(cell))
     tally.report("a", report(3, [None] * 4))
     state = tally.state()
     assert SweepState.from_dict(state.as_dict()) == state

@@ -1,4 +1,4 @@
-"""packs.py: every trial in exactly one pack, packs of one cell, the costliest first."""
+"""packing.py: every trial in exactly one pack, packs of one cell, the costliest first."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infomax_tune.packs.packing import as_pack, from_pack, plan
-from infomax_tune.science import data
+from infomax_tune.packs.packing import pack_trials
 from infomax_tune.study.config import MAX_SEED, TrialConfig
+from infomax_tune.study.pack import Pack
 from infomax_tune.study.read_config import build_config, read_overrides
 from infomax_tune.study.read_space import load_space
 from tests.conftest import MakeConfig
-
-
-def cost(pack: list[TrialConfig]) -> int:
-    """Rows x inputs x (units + what gathering a batch is worth) x epochs x replicas."""
-    config = pack[0]
-    shape = data.SHAPES[config.data.dataset]
-    return shape.train * shape.inputs * (config.model.hidden_dim + 32) * config.training.epochs * len(pack)
 
 
 def study() -> list[TrialConfig]:
@@ -44,7 +37,7 @@ def study() -> list[TrialConfig]:
 )
 def test_auto_takes_as_many_seeds_a_pack_as_still_give_every_slot_one(slots: int, size: int, packs: int) -> None:
     """18 cells of 10: a laptop packs ten, a big cluster trains each trial alone."""
-    planned = plan(study(), slots)
+    planned = pack_trials(study(), slots)
     assert len(planned) == packs
     assert max(map(len, planned)) == size
 
@@ -53,19 +46,17 @@ def test_auto_takes_as_many_seeds_a_pack_as_still_give_every_slot_one(slots: int
 def test_a_given_pack_size_is_taken_whatever_the_slots(size: int, packs: int) -> None:
     """--pack N is a maximum: a cell of ten in threes is 3 + 3 + 3 + 1."""
     for slots in (1, 1000):
-        planned = plan(study(), slots, size)
+        planned = pack_trials(study(), slots, size)
         assert len(planned) == packs
         assert max(map(len, planned)) == min(size, 10)
 
 
 def test_the_costliest_packs_come_first() -> None:
     """Widest first, and the rests of cells last among their like."""
-    planned = plan(study(), 1, 3)
-    costs = [cost(pack) for pack in planned]
-    assert costs == sorted(costs, reverse=True)
-    assert planned[0][0].model.hidden_dim == 64
-    assert planned[-1][0].model.hidden_dim == 16
-    assert len(planned[-1]) == 1
+    planned = pack_trials(study(), 1, 3)
+    # six cells of each width, each in packs of 3, 3, 3 and 1; a step of 64 units costs twice what one of 16 does
+    shapes = [(pack.config.model.hidden_dim, len(pack)) for pack in planned]
+    assert shapes == [(64, 3)] * 18 + [(32, 3)] * 18 + [(16, 3)] * 18 + [(64, 1)] * 6 + [(32, 1)] * 6 + [(16, 1)] * 6
 
 
 def test_cost_is_what_training_multiplies(make_config: MakeConfig) -> None:
@@ -75,13 +66,13 @@ def test_cost_is_what_training_multiplies(make_config: MakeConfig) -> None:
         make_config(dataset="synthetic_2d", hidden_dim=64, epochs=200),
         make_config(hidden_dim=16),
     )
-    assert plan([cheap, long, mnist], 1) == [[mnist], [long], [cheap]]
+    assert pack_trials([cheap, long, mnist], 1) == [Pack.of([mnist]), Pack.of([long]), Pack.of([cheap])]
 
 
 def test_nothing_to_train_is_no_pack() -> None:
     """A finished sweep plans nothing."""
-    assert plan([], 4) == []
-    assert plan([], 4, 3) == []
+    assert pack_trials([], 4) == []
+    assert pack_trials([], 4, 3) == []
 
 
 _trial = st.builds(
@@ -111,12 +102,10 @@ _trial = st.builds(
 )
 def test_every_trial_is_planned_exactly_once(missing: list[TrialConfig], slots: int, pack: int | None) -> None:
     """Whatever is missing, in whatever order: one cell a pack, none too large, no slot left idle needlessly."""
-    planned = plan(missing, slots, pack)
+    planned = pack_trials(missing, slots, pack)
     assert Counter(trial.trial_id for trials in planned for trial in trials) == Counter(t.trial_id for t in missing)
     assert all(len({trial.cell for trial in trials}) == 1 for trials in planned)
     assert all(trials for trials in planned)
-    costs = [cost(trials) for trials in planned]
-    assert costs == sorted(costs, reverse=True)
     if pack is not None:
         assert all(len(trials) <= pack for trials in planned)
     else:
@@ -126,7 +115,7 @@ def test_every_trial_is_planned_exactly_once(missing: list[TrialConfig], slots: 
 @given(st.lists(_trial, unique_by=lambda trial: trial.trial_id, min_size=1, max_size=20), st.integers(1, 4))
 def test_a_pack_comes_back_from_tunes_param_space(missing: list[TrialConfig], size: int) -> None:
     """It travels as plain JSON values, and each trial comes back with its own id."""
-    for trials in plan(missing, 1, size):
-        travelled = json.loads(json.dumps(as_pack(trials)))
-        assert from_pack(travelled) == trials
-        assert [trial.trial_id for trial in from_pack(travelled)] == [trial.trial_id for trial in trials]
+    for trials in pack_trials(missing, 1, size):
+        travelled = json.loads(json.dumps(trials.to_dict()))
+        assert Pack.from_dict(travelled) == trials
+        assert [trial.trial_id for trial in Pack.from_dict(travelled)] == [trial.trial_id for trial in trials]

@@ -1,4 +1,4 @@
-"""terminal.py: what libraries print goes to a file, and what we print does not."""
+"""streams.py: what libraries print goes to a file, and what we print does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infomax_tune.process.streams import diverted
 PROGRAM = """
 import os, subprocess, sys
 from pathlib import Path
-from infomax_tune.terminal import diverted
+from infomax_tune.process.streams import diverted
 
 print("before")
 try:
@@ -49,7 +49,7 @@ def test_a_log_on_a_full_disk_does_not_keep_the_streams() -> None:
     program = """
 import sys
 from pathlib import Path
-from infomax_tune.terminal import diverted
+from infomax_tune.process.streams import diverted
 with diverted(Path("/dev/full")) as (out, err):
     sys.stdout.write("lost")
     out.write("kept\\n")

@@ -1,0 +1,191 @@
+"""Has Tune train packs, and finds out which trials are to blame where packs fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import tune
+from ray.exceptions import OutOfMemoryError
+
+from infomax_tune.follow.display import Display
+from infomax_tune.follow.tally import Tally
+from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
+from infomax_tune.on_ray.tracker_feed import TrackerFeed
+from infomax_tune.packs.execution import Execution
+from infomax_tune.process.signals import Interrupt
+from infomax_tune.science.data import Dataset
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.options import Options
+from infomax_tune.study.pack import Pack
+from infomax_tune.study.trial_status import TrialStatus
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all packs of a sweep share. axes: see `SweepFolder.run_folder`."""
+
+    datasets: dict[str, Dataset]
+    folder: SweepFolder
+    axes: Sequence[str]
+    options: Options
+    execution: Execution
+    display: Display
+    tally: Tally
+    feed: TrackerFeed
+    interrupt: Interrupt
+
+
+@dataclass
+class _Unfinished:
+    """Packs that were tried and not finished, with the trials that are left of each.
+
+    failed: its worker raised or died. suspects: under way when Ray ended a worker for want of memory, so that any of
+    them may be to blame.
+    """
+
+    failed: list[Pack] = field(default_factory=list)
+    suspects: list[Pack] = field(default_factory=list)
+
+    def __iadd__(self, more: _Unfinished) -> _Unfinished:
+        self.failed += more.failed
+        self.suspects += more.suspects
+        return self
+
+
+def train_all(packs: Sequence[Pack], job: Job) -> None:
+    """Trains the packs, then one by one the trials of those that failed: one trial must not take others with it."""
+    explainer = _Explainer(job.folder)
+    unfinished = _train_until_none_is_left(packs, job, explainer)
+    alone = _one_by_one([pack for pack in unfinished.failed if len(pack) > 1]) + _one_by_one(unfinished.suspects)
+    if not alone or job.interrupt.asked:
+        return
+    job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
+    if unfinished.suspects:  # and one at a time, so that who runs out of memory is to blame for it
+        job = dataclasses.replace(job, options=dataclasses.replace(job.options, max_concurrent=1))
+    guilty = _train_until_none_is_left(alone, job, explainer).suspects
+    for config in itertools.chain(*guilty):
+        job.folder.trial(config.trial_id).note_death("its worker ran out of memory")
+
+
+def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
+    return [Pack.of([config]) for pack in packs for config in pack]
+
+
+def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
+    """Has Tune train the packs, and start again with the rest each time it gives up for want of memory."""
+    unfinished = _Unfinished()
+    while packs and not job.interrupt.asked:
+        tried = _fit(packs, job, explainer)
+        unfinished += tried
+        if not tried.suspects:
+            break
+        known = {config.trial_id for config in itertools.chain(*unfinished.failed, *unfinished.suspects)}
+        packs = _left(packs, job.folder, but=known)
+    return unfinished
+
+
+def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ()) -> list[Pack]:
+    """What is left of the packs: the trials without a record, and not of these."""
+    left = [
+        [config for config in pack if config.trial_id not in but and not folder.trial(config.trial_id).has_record()]
+        for pack in packs
+    ]
+    return [Pack.of(trials) for trials in left if trials]
+
+
+def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
+    """Has Tune train the packs once, each tried again as often as the options say."""
+    from infomax_tune.on_ray.trainable import train_on_ray  # imports torch
+
+    options, folder = job.options, job.folder
+    trainable = tune.with_parameters(
+        train_on_ray,
+        datasets=job.datasets,
+        out=str(folder.root.resolve()),
+        axes=job.axes,
+        execution=job.execution,
+        threads=options.threads,
+    )
+    follow = FollowPacks(
+        job.tally,
+        job.display,
+        folder,
+        stop_asked=lambda: job.interrupt.asked,
+        explain=explainer.explain,
+        ended=lambda pack: _ended(pack, folder),
+        offer=job.feed.offer,
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
+        param_space={"pack": tune.grid_search([pack.to_dict() for pack in packs])},
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,  # a new process for each pack would import torch again
+            max_concurrent_trials=options.max_concurrent,
+            trial_name_creator=_name,
+            trial_dirname_creator=lambda trial: trial.trial_id,  # by name, it could be longer than a file's name may be
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.ray_folder.resolve()),
+            verbose=0,  # the display is ours
+            progress_reporter=tune.CLIReporter(),  # silent so; the one for notebooks would clear the cell's output
+            stop=StopWhenIdle(lambda: job.interrupt.asked, follow.under_way),
+            failure_config=tune.FailureConfig(max_failures=options.max_failures),
+            callbacks=[follow],
+        ),
+    )
+    try:
+        tuner.fit()
+    except RuntimeError as error:
+        # Tune knows only workers that died, not one that Ray ended for want of memory, and gives up
+        if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
+            raise
+        job.display.say("Ray ended a worker for want of memory")
+        return _Unfinished(suspects=_left(list(follow.under_way.values()), folder))
+    if job.interrupt.asked:
+        return _Unfinished()
+    if follow.failed:
+        folder.require_room()  # without it, the trials would be tried one by one for nothing
+    failed = _left(follow.failed, folder)
+    for config in itertools.chain(*failed):
+        folder.trial(config.trial_id).note_death("its worker died")
+    return _Unfinished(failed=failed)
+
+
+def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
+    """The status of those of a pack's trials that have a record."""
+    records = {config.trial_id: folder.trial(config.trial_id).find(config.trial_id).record for config in pack}
+    return {trial_id: TrialStatus(record.status) for trial_id, record in records.items() if record}
+
+
+def _name(trial: Any) -> str:
+    """The pack's name in Tune's own files: its cell and its seeds."""
+    pack = Pack.from_dict(trial.config["pack"])
+    return f"{pack.cell}-s{'_'.join(map(str, pack.seeds))}"
+
+
+class _Explainer:
+    """Says why packs failed: the first traceback whole, since it may be the only one, the others by their last line."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+        self._has_shown_a_traceback = False
+
+    def explain(self, pack: Pack) -> str:
+        error = self._first_error(pack) or self._folder.room_problem() or "its worker died"
+        lines = error.splitlines()
+        if self._has_shown_a_traceback:
+            return lines[-1]
+        self._has_shown_a_traceback = len(lines) > 1
+        return error
+
+    def _first_error(self, pack: Pack) -> str | None:
+        for config in pack:
+            failure = self._folder.trial(config.trial_id).read_failure()
+            if failure:
+                return failure["error"].strip()
+        return None

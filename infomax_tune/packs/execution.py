@@ -1,0 +1,22 @@
+"""Where and how a pack is trained. Imports no torch, so that a driver can say it before torch is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a pack is trained.
+
+    device: cpu, cuda or mps; it can change a trial's last bits. stacked: False computes the trials one after another.
+    environment: the fingerprint kept with each record's timing.
+    """
+
+    device: str = "cpu"
+    stacked: bool = True
+    environment: str = ""
+
+
+ON_CPU = Execution()
+"""Stacked, on the CPU."""
