@@ -131,7 +131,7 @@ def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None =
     ]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, eval_str=True)
         own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         del function.__annotations__["options"]
         function.__annotations__ |= {each.name: each.annotation for each in parameters}
