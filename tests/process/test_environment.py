@@ -1,0 +1,30 @@
+"""environment.py: what is noted of a machine, and what is compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from infomax_tune import __version__
+from infomax_tune.process.environment import NUMERIC, describe, differences, fingerprint
+
+
+def test_all_that_is_compared_is_noted() -> None:
+    described = describe(device="cpu", threads=1)
+    assert set(NUMERIC) <= set(described)
+    assert described["infomax-tune"] == __version__
+    assert differences(described, described) == []
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_each_entry_that_can_change_last_bits_is_told_and_fingerprinted(name: str) -> None:
+    """infomax-tune's own version among them."""
+    now = describe(device="cpu", threads=1)
+    before = now | {name: "another"}
+    assert differences(before, now) == [f"{name} was another, is {now[name]}"]
+    assert fingerprint(before) != fingerprint(now)
+
+
+def test_what_changes_no_number_is_not_compared() -> None:
+    now = describe(device="cpu", threads=1)
+    assert differences(now | {"host": "another", "pandas": "0.1"}, now) == []
+    assert fingerprint(now | {"host": "another"}) == fingerprint(now)
