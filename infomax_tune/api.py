@@ -87,7 +87,7 @@ def sweep(
             raise ConfigError("to go on with a sweep give its out, and neither settings nor config.")
         folder = SweepFolder(Path(out))
         loaded = folder.read_space()
-        command = folder.begun_by() or command
+        command = folder.environments.begun_by() or command
     else:
         loaded, notes = space_from_python(space, settings or {}, config)
         # a bundled space's name, a file's, or the space's own

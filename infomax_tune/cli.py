@@ -239,7 +239,7 @@ def resume(
     folder = SweepFolder(out)
     space = folder.read_space()
     # the report tells the command that repeats the study, not the one that went on with it
-    command = folder.begun_by() or _command()
+    command = folder.environments.begun_by() or _command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
 

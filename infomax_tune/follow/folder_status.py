@@ -91,7 +91,7 @@ class StatusReader:
 
 def read_driver(folder: SweepFolder) -> SweepState | None:
     """What the driver at work in the folder last told; None if there is none."""
-    content = folder.read_progress()
+    content = folder.driver.read_progress()
     if content is None:
         return None
     try:

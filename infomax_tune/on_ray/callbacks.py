@@ -110,7 +110,7 @@ class FollowPacks(_NotKept, tune.Callback):
             self._display.show(state)
             self._shown = now
             if at_once or now - self._noted >= _NOTE_S:
-                self._folder.write_progress(state.as_dict())
+                self._folder.driver.write_progress(state.as_dict())
                 self._noted = now
 
 

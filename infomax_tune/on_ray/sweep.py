@@ -23,6 +23,7 @@ from infomax_tune.process import environment
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.options import Options
 from infomax_tune.study.plan import Plan
@@ -73,7 +74,7 @@ def run(
     folder.tidy()
     ended = _find_ended(plan, folder, display)
     sweep = _Sweep(space, plan, folder, options, display, command, Tally(plan, ended))
-    interrupt = Interrupt(display.say, on_ask=folder.ask_to_stop, on_leave=display.close, hard=hard)
+    interrupt = Interrupt(display.say, on_ask=folder.driver.ask_to_stop, on_leave=display.close, hard=hard)
     try:
         if len(ended) < len(plan):
             results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
@@ -81,7 +82,7 @@ def run(
             results = sweep.assemble()
     finally:
         display.close()
-        folder.clear_progress()
+        folder.driver.clear_progress()
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
@@ -141,16 +142,16 @@ class _Sweep:
                     folder.require_room()  # the likelier reason, where there is none
                     raise
                 self._enter("writing the tables")
-                results = folder.write_tables(self._plan)  # before Ray, which might not end well, is ended
+                results = write_tables(folder, self._plan)  # before Ray, which might not end well, is ended
                 if options.loggers:
                     self._enter("handing trials over")
-            folder.clear_stop()
+            folder.driver.clear_stop()
         return results
 
     def assemble(self) -> pd.DataFrame:
         """Assembles the tables of a sweep that has nothing to train; the results."""
         self._extend_folder()
-        results = self._folder.write_tables(self._plan)
+        results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray():
                 stack.enter_context(cluster(self._options, self._folder.ray_log))
@@ -161,7 +162,7 @@ class _Sweep:
     def _enter(self, phase: str) -> None:
         self._tally.phase = phase
         self._display.show(self._tally.state())
-        self._folder.write_progress(self._tally.state().as_dict())
+        self._folder.driver.write_progress(self._tally.state().as_dict())
 
     def _extend_folder(self) -> None:
         """Makes the folder a sweep of this space, and TensorBoard show what its records say, each trial at its place."""
@@ -179,8 +180,8 @@ class _Sweep:
                 f"note: on {options.device_or_default} the last bits of a trial can depend on the pack it is trained in; "
                 "on a CPU they do not."
             )
-        folder.write_environment(described | {"command": self._command})
-        folder.clear_stop()
+        folder.environments.write_latest(described | {"command": self._command})
+        folder.driver.clear_stop()
         return Job(
             datasets,
             folder,
@@ -195,7 +196,7 @@ class _Sweep:
 
     def _compare_environments(self, described: dict[str, object]) -> None:
         """Warns of trials that were trained in another environment, or refuses."""
-        environments, problems = self._folder.read_environments()
+        environments, problems = self._folder.environments.read_used()
         for problem in problems:
             self._display.warn(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
         others = [environment.differences(before, described) for before in environments]

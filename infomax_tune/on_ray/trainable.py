@@ -54,15 +54,15 @@ def train_on_ray(
             warnings.clear()
 
     try:
-        folder.note_environment(described, execution.environment)
-        if not folder.stop_asked():
+        folder.environments.note_used(described, execution.environment)
+        if not folder.driver.stop_asked():
             train_pack(
                 pack,
                 trials,
                 datasets[pack.config.data.dataset],
                 execution,
                 on_epoch=report,
-                should_stop=folder.stop_asked,
+                should_stop=folder.driver.stop_asked,
                 warn=warnings.append,
                 runs=[Run(folder.run_folder(trial, axes), trial) for trial in pack],
             )

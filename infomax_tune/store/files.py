@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ import pandas as pd
 
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.process import faults
-
-SCHEMA = 1
-"""Version of everything in the folder; a folder of a newer one is refused."""
+from infomax_tune.store.formats import Format
 
 TEMPORARY = ".tmp"
 """How the name of a file ends while it is being written."""
@@ -63,15 +61,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, content: Mapping[str, Any], *, durably: bool = True) -> None:
-    """Writes a mapping with the schema and a checksum. Raises StoreError."""
-    content = {"schema": SCHEMA, **content}
+def write_json(path: Path, kind: Format, content: Mapping[str, Any], *, durably: bool = True) -> None:
+    """Writes a mapping with its format's version and a checksum. Raises StoreError."""
+    content = {"schema": kind.version, **content}
     text = json.dumps({**content, "sha256": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text.encode() + b"\n", durably=durably)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file that `write_json` wrote; None if there is none. Raises DamagedFileError."""
+def read_json(path: Path, kind: Format) -> dict[str, Any] | None:
+    """A JSON file that `write_json` wrote; None if there is none.
+
+    Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
+    """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -81,9 +82,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     checksum = content.pop("sha256", None) if isinstance(content, dict) else None
     if checksum is None or checksum != digest(content):
         raise DamagedFileError(f"{path}: damaged (its checksum is wrong).")
-    if content["schema"] != SCHEMA:
-        raise DamagedFileError(f"{path}: of schema {content['schema']}, this version knows {SCHEMA}.")
-    return content
+    return kind.read(content, path)
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -91,9 +90,17 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def read_csv(path: Path, types: Mapping[str, Any]) -> pd.DataFrame:
-    """A table with every bit of its numbers: read as text, since pandas' own float parser may round."""
-    return pd.read_csv(path, dtype=str).astype(dict(types))
+def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str]) -> pd.DataFrame:
+    """A CSV file with every bit of its numbers: read as text, since pandas' own float parser may round.
+
+    types: the columns wanted, in their order. A column that the file does not have is empty, one that is not wanted is
+    left out. Raises KeyError if it lacks one of those needed, ValueError if a value is not of its type.
+    """
+    table = pd.read_csv(path, dtype=str)
+    lacking = [name for name in needed if name not in table]
+    if lacking:
+        raise KeyError(f"no column {', '.join(lacking)}")
+    return table.reindex(columns=list(types)).astype(dict(types))
 
 
 @contextlib.contextmanager

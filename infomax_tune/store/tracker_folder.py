@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError
+from infomax_tune.store import formats
 from infomax_tune.store.files import read_json, write_json
 
 
@@ -24,7 +25,7 @@ class TrackerFolder:
         """Notes that the tracker has the trial, as the record of that sha256 tells it; not `whole`, that its run was begun."""
         path = self._note(trial_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"record": record, "run": run, "whole": whole})
+        write_json(path, formats.TRACKER_NOTE, {"record": record, "run": run, "whole": whole})
 
     def has(self, trial_id: str, record: str | None) -> bool:
         """Whether it was noted whole, and of this record; not if the note is damaged."""
@@ -38,7 +39,7 @@ class TrackerFolder:
 
     def _read(self, trial_id: str) -> dict[str, Any]:
         with contextlib.suppress(DamagedFileError):
-            return read_json(self._note(trial_id)) or {}
+            return read_json(self._note(trial_id), formats.TRACKER_NOTE) or {}
         return {}
 
     def _note(self, trial_id: str) -> Path:

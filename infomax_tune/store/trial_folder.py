@@ -1,16 +1,12 @@
-"""What a trial leaves, and the folder it leaves it in: record, history, weights, checkpoint, failure."""
+"""The folder of a trial: its record, history, weights, checkpoint and failure."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import itertools
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +17,14 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from infomax_tune.errors import DamagedFileError, StoreError
-from infomax_tune.store.files import SCHEMA, locked, read_csv, read_json, write_atomically, write_json
-from infomax_tune.study import columns, yaml_document
+from infomax_tune.store import checkpoint as checkpoints
+from infomax_tune.store import formats
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.files import locked, read_json, write_atomically, write_json
+from infomax_tune.store.record import Finding, HistoryRow, Record, history_to_csv, read_history
+from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
-
-HistoryRow = dict[str, float]
-"""One epoch: `columns.HISTORY`, and `epoch_s`. A metric that was not evaluated is missing or NaN."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a finished trial leaves. status: done or diverged; epoch: the last one trained."""
-
-    trial_id: str
-    status: str
-    epoch: int
-    config: dict[str, Any]
-    result: dict[str, float]
-    timing: dict[str, Any]
-    files: dict[str, str] = field(default_factory=dict)
-    """sha256 of the files beside the record."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trial on its way: the epochs behind it, the tensors training needs to go on, its history so far."""
-
-    trial_id: str
-    epoch: int
-    tensors: dict[str, NDArray[np.float32]]
-    history: list[HistoryRow]
-    timing: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a trial's folder says of it. status: done, diverged, failed, missing or damaged."""
-
-    status: str
-    record: Record | None = None
-    problem: str = ""
-    """The damage, or the last line of the failure's traceback."""
+from infomax_tune.study.trial_status import TrialStatus
 
 
 class TrialFolder:
@@ -138,16 +101,16 @@ class TrialFolder:
                     self._check(name, sha256)
                 return Finding(record.status, record)
         except DamagedFileError as error:
-            return Finding("damaged", problem=str(error))
+            return Finding(TrialStatus.DAMAGED, problem=str(error))
         failure = self.read_failure()
         if failure is not None:
-            return Finding("failed", problem=str(failure["error"]).strip().splitlines()[-1])
-        return Finding("missing")
+            return Finding(TrialStatus.FAILED, problem=str(failure["error"]).strip().splitlines()[-1])
+        return Finding(TrialStatus.MISSING)
 
     def damage(self) -> list[str]:
         """All that cannot be believed in the folder of a trial of a sweep."""
         finding = self.find(self.path.name)
-        problems = [finding.problem] if finding.status == "damaged" else []
+        problems = [finding.problem] if finding.status == TrialStatus.DAMAGED else []
         try:
             self.read_checkpoint()
         except DamagedFileError as error:
@@ -164,42 +127,22 @@ class TrialFolder:
 
     def read_record(self) -> Record | None:
         """The record, or None if there is none. Raises DamagedFileError if it cannot be believed."""
-        content = read_json(self.path / "record.json")
-        if content is None:
-            return None
-        try:
-            return Record(
-                content["trial_id"],
-                content["status"],
-                content["epoch"],
-                content["config"],
-                {name: math.nan if value is None else value for name, value in content["result"].items()},
-                content["timing"],
-                content["files"],
-            )
-        except (KeyError, AttributeError, TypeError):
-            raise DamagedFileError(f"{self.path / 'record.json'}: not a record of this version.") from None
+        path = self.path / "record.json"
+        content = read_json(path, formats.RECORD)
+        return None if content is None else Record.from_dict(content, path)
 
     def write_record(
         self, record: Record, history: Sequence[HistoryRow], weights: Mapping[str, NDArray[np.float32]] | None
     ) -> None:
         """Leaves the trial's history, weights and, last, its record; then drops its checkpoint and any old failure."""
         self.path.mkdir(parents=True, exist_ok=True)
-        files = {"history.csv": _history_csv(history)}
+        files = {"history.csv": history_to_csv(history)}
         if weights is not None:
             files["weights.safetensors"] = safetensors.numpy.save(dict(weights))
         for name, data in files.items():
             write_atomically(self.path / name, data)
-        content = {
-            "trial_id": record.trial_id,
-            "status": record.status,
-            "epoch": record.epoch,
-            "config": record.config,
-            "result": {name: value if math.isfinite(value) else None for name, value in record.result.items()},
-            "timing": record.timing,
-            "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        }
-        write_json(self.path / "record.json", content)
+        vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in ("checkpoint.safetensors", "failure.json"):
             (self.path / leftover).unlink(missing_ok=True)
 
@@ -210,17 +153,11 @@ class TrialFolder:
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Leaves environment.json, for a trial that is not part of a sweep."""
-        write_json(self.path / "environment.json", environment)
+        write_json(self.path / "environment.json", formats.ENVIRONMENT, environment)
 
     def read_history(self) -> pd.DataFrame:
-        """The history as a table: `columns.HISTORY` and epoch_s. Raises DamagedFileError."""
-        try:
-            return read_csv(
-                self.path / "history.csv",
-                {"epoch": "int64"} | dict.fromkeys((*columns.HISTORY[1:], "epoch_s"), "float64"),
-            )
-        except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
-            raise DamagedFileError(f"{self.path / 'history.csv'}: cannot be read ({error}).") from None
+        """The history as a table: `record.HISTORY_COLUMNS`. Raises DamagedFileError."""
+        return read_history(self.path / "history.csv")
 
     def read_weights(self) -> dict[str, NDArray[np.float32]]:
         """weight (K, D), bias (K,), and offset (D,) for reconstruction. Raises DamagedFileError."""
@@ -232,20 +169,7 @@ class TrialFolder:
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        names = (*columns.HISTORY, "epoch_s")
-        history = np.array(
-            [[row.get(name, math.nan) for name in names] for row in checkpoint.history], dtype=np.float64
-        )
-        tensors = {**{f"state.{name}": value for name, value in checkpoint.tensors.items()}, "history": history}
-        about = {
-            "schema": SCHEMA,
-            "trial_id": checkpoint.trial_id,
-            "epoch": checkpoint.epoch,
-            "timing": checkpoint.timing,
-        }
-        text = json.dumps(about | {"columns": names}, sort_keys=True)
-        metadata = {"about": text, "sha256": _tensor_digest(tensors, text)}
-        write_atomically(self.path / "checkpoint.safetensors", safetensors.numpy.save(tensors, metadata))
+        write_atomically(self.path / "checkpoint.safetensors", checkpoints.to_bytes(checkpoint))
 
     def read_checkpoint(self) -> Checkpoint | None:
         """The checkpoint, or None if there is none. Raises DamagedFileError if it cannot be believed."""
@@ -254,17 +178,7 @@ class TrialFolder:
             data = path.read_bytes()
         except FileNotFoundError:
             return None
-        try:
-            tensors = safetensors.numpy.load(data)
-            metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-            about = json.loads(metadata["about"])
-            if metadata["sha256"] != _tensor_digest(tensors, metadata["about"]) or about["schema"] != SCHEMA:
-                raise ValueError("its checksum is wrong")
-            rows = [dict(zip(about["columns"], row, strict=True)) for row in tensors["history"].tolist()]
-            state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
-            return Checkpoint(about["trial_id"], about["epoch"], state, rows, about["timing"])
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
+        return checkpoints.from_bytes(data, path)
 
     def set_aside(self, name: str) -> None:
         """Renames a file that cannot be believed, so that it is neither read again nor lost."""
@@ -282,7 +196,7 @@ class TrialFolder:
         if not self.has_record():
             with contextlib.suppress(OSError):
                 self.path.mkdir(parents=True, exist_ok=True)
-                write_json(self.path / "failure.json", {"error": error, "epoch": epoch})
+                write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
 
     def forget_failure(self) -> None:
         """Makes room for another try: what goes wrong now is not what went wrong before."""
@@ -295,8 +209,8 @@ class TrialFolder:
 
     def read_failure(self) -> dict[str, Any] | None:
         try:
-            return read_json(self.path / "failure.json")
-        except DamagedFileError as error:
+            return read_json(self.path / "failure.json", formats.FAILURE)
+        except StoreError as error:
             return {"error": str(error), "epoch": 0}
 
 
@@ -329,22 +243,3 @@ _TRIAL_NAMES = (
 
 def _config_yaml(config: TrialConfig) -> bytes:
     return yaml_document.dump(config.nested()).encode()
-
-
-def _history_csv(history: Sequence[HistoryRow]) -> bytes:
-    names = (*columns.HISTORY, "epoch_s")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    for row in history:
-        values = [row.get(name, math.nan) for name in names]
-        writer.writerow([int(values[0]), *("" if math.isnan(value) else repr(float(value)) for value in values[1:])])
-    return text.getvalue().encode()
-
-
-def _tensor_digest(tensors: Mapping[str, NDArray[Any]], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()

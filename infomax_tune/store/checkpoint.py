@@ -1,0 +1,102 @@
+"""What a trial leaves on its way, and the format of its file.
+
+A safetensors file: the state's tensors as `state.<name>`, the history as one float64 matrix, and in the metadata
+a JSON text about them with a checksum over both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from infomax_tune.errors import DamagedFileError
+from infomax_tune.store import formats
+from infomax_tune.store.record import HISTORY_COLUMNS, HistoryRow
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trial on its way: the epochs behind it, the tensors training needs to go on, its history so far."""
+
+    trial_id: str
+    epoch: int
+    tensors: dict[str, NDArray[np.float32]]
+    history: list[HistoryRow]
+    timing: dict[str, float]
+
+
+class _About(BaseModel):
+    """The JSON text in a checkpoint's metadata. columns: those of the history."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    trial_id: str
+    epoch: int
+    timing: dict[str, float]
+    columns: list[str]
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """The file of a checkpoint."""
+    history = np.array(
+        [[row.get(name, math.nan) for name in HISTORY_COLUMNS] for row in checkpoint.history], dtype=np.float64
+    )
+    tensors = {**{f"state.{name}": value for name, value in checkpoint.tensors.items()}, "history": history}
+    about = {
+        "schema": formats.CHECKPOINT.version,
+        "trial_id": checkpoint.trial_id,
+        "epoch": checkpoint.epoch,
+        "timing": checkpoint.timing,
+        "columns": HISTORY_COLUMNS,
+    }
+    text = json.dumps(about, sort_keys=True)
+    return safetensors.numpy.save(tensors, {"about": text, "sha256": _digest(tensors, text)})
+
+
+def from_bytes(data: bytes, path: Path) -> Checkpoint:
+    """The checkpoint in a file. Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
+
+    path: names it in messages.
+    """
+    try:
+        tensors = safetensors.numpy.load(data)
+        metadata = _metadata(data)
+        if metadata["sha256"] != _digest(tensors, metadata["about"]):
+            raise ValueError("its checksum is wrong")
+        content = json.loads(metadata["about"])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
+    content = formats.CHECKPOINT.read(content, path)
+    try:
+        about = _About.model_validate(content)
+        rows = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
+    except (ValueError, KeyError) as error:
+        raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
+    state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
+    return Checkpoint(about.trial_id, about.epoch, state, rows, about.timing)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file, which its library reads from a path only: the length of a JSON header, then
+    the header."""
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length])["__metadata__"]
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""What a trial leaves when it has ended, and what its folder says of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from infomax_tune.errors import DamagedFileError
+from infomax_tune.store.files import read_text_table
+from infomax_tune.study import columns
+from infomax_tune.study.trial_status import TrialStatus
+
+HistoryRow = dict[str, float]
+"""One epoch: `columns.HISTORY`, and `epoch_s`. A metric that was not evaluated is missing or NaN."""
+
+HISTORY_COLUMNS: tuple[str, ...] = (*columns.HISTORY, "epoch_s")
+
+_Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""JSON has no NaN: it stands as null."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
+class Record:
+    """What a finished trial leaves. status: done or diverged; epoch: the last one trained.
+
+    files: the sha256 of the files beside the record.
+    """
+
+    trial_id: str
+    status: TrialStatus
+    epoch: int
+    config: dict[str, Any]
+    result: dict[str, _Number]
+    timing: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What record.json holds."""
+        return {
+            "trial_id": self.trial_id,
+            "status": self.status.value,
+            "epoch": self.epoch,
+            "config": self.config,
+            "result": {name: value if math.isfinite(value) else None for name, value in self.result.items()},
+            "timing": self.timing,
+            "files": self.files,
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], path: Path) -> Record:
+        """The record that `to_dict` made. Raises DamagedFileError."""
+        try:
+            return _RECORD.validate_python(content)
+        except ValidationError:
+            raise DamagedFileError(f"{path}: not a record of this version.") from None
+
+
+_RECORD = TypeAdapter(Record)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a trial's folder says of it. status: done, diverged, failed, missing or damaged.
+
+    problem: the damage, or the last line of the failure's traceback.
+    """
+
+    status: TrialStatus
+    record: Record | None = None
+    problem: str = ""
+
+
+def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
+    """history.csv, every bit of its numbers kept."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for row in history:
+        numbers = [row.get(name, math.nan) for name in HISTORY_COLUMNS[1:]]
+        writer.writerow([int(row["epoch"]), *("" if math.isnan(value) else repr(float(value)) for value in numbers)])
+    return text.getvalue().encode()
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """history.csv as a table of today's columns; one that did not exist when it was written is empty.
+
+    Raises DamagedFileError.
+    """
+    types = {"epoch": "int64"} | dict.fromkeys(HISTORY_COLUMNS[1:], "float64")
+    try:
+        return read_text_table(path, types, needed=("epoch",))
+    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

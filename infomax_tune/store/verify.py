@@ -1,0 +1,58 @@
+"""Checks every file of a sweep: what must not be believed, and what is only left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infomax_tune.errors import DamagedFileError
+from infomax_tune.store.files import TEMPORARY, read_json
+from infomax_tune.store.formats import TRACKER_NOTE
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import make_tables
+from infomax_tune.study.plan import Plan
+
+
+@dataclass
+class Verification:
+    """What was found. checked: trial folders; damage: what must not be believed; notes: what is only left over."""
+
+    checked: int
+    damage: list[str]
+    notes: list[str]
+
+
+def verify(folder: SweepFolder, plan: Plan) -> Verification:
+    """Checks every record, the files it vouches for, every checkpoint, and the tables against the records."""
+    trials = folder.trial_folders()
+    found = Verification(len(trials), [], [])
+    for path in trials:
+        found.damage += folder.trial(path.name).damage()
+    others = sum(path.name not in plan for path in trials)
+    if others:
+        found.notes.append(f"{others} trial folders are of other axes than the sweep has now; they are kept")
+    root = folder.root
+    found.notes += [f"{path}: left over by a crash, harmless" for path in sorted(root.glob(f"**/.*{TEMPORARY}"))]
+    found.notes += [f"{path}: was damaged, and set aside" for path in sorted(root.glob("trials/*/*.damaged-*"))]
+    for path in sorted(root.glob("trackers/*/given/*.json")):
+        try:
+            read_json(path, TRACKER_NOTE)
+        except DamagedFileError as error:
+            found.notes.append(f"{error} The trial is handed over again by the next run with that --logger.")
+    found.damage += folder.environments.damage()
+    _compare_tables(folder, plan, found)
+    return found
+
+
+def _compare_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
+    records = folder.root.glob("trials/*/record.json")
+    newest = max((path.stat().st_mtime_ns for path in records), default=0)
+    for name, data in make_tables(folder, plan).files.items():
+        path = folder.root / name
+        if not path.exists():
+            found.notes.append(f"{path}: not there yet; make it with: infomax-tune results {folder.root}")
+        elif path.read_bytes() != data:
+            again = f"make it anew with: infomax-tune results {folder.root}"
+            if path.stat().st_mtime_ns <= newest:  # a sweep that was stopped has records its tables do not
+                found.notes.append(f"{path}: older than the records; {again}")
+            else:
+                found.damage.append(f"{path}: not what the records say; {again}")
