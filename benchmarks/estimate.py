@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from infomax_tune import api
+from infomax_tune import operations
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.options import Options
 from infomax_tune.study.read_config import read_overrides
@@ -28,13 +28,15 @@ def main() -> None:
     space, _ = load_space("activation_study", overrides=read_overrides([f"epochs={arguments.epochs}"])[0])
     ratios = []
     for repeat in range(arguments.repeats):
-        with tempfile.TemporaryDirectory() as folder:
-            store = SweepFolder(Path(folder) / "sweep")
-            estimate = api.estimate(space, store, Options())
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = SweepFolder(Path(temporary) / "sweep")
+            estimate = operations.estimate_sweep(space, folder, Options())
             begun = time.perf_counter()
-            done = api.train(space, store, Options(), report=False, quiet=True)
+            done = operations.run_sweep(
+                space, folder, Options(), command="benchmarks.estimate", report=False, quiet=True
+            )
             took_s = time.perf_counter() - begun
-            kept = sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
+            kept = sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file())
         assert done.complete
         ratios.append(estimate.seconds / took_s)
         print(

@@ -19,8 +19,11 @@ import torch
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.science import data
 from infomax_tune.science.training import train
-from infomax_tune.store.sweep_folder import Checkpoint, SweepFolder
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 
@@ -79,7 +82,7 @@ def main() -> None:
             train_s += 6 * arguments.epochs * epoch_s  # six activations
             write_s += 6 * writes_s
         begun = time.perf_counter()
-        store.write_tables([config for pack in packs.values() for config in pack])
+        write_tables(store, Plan(config for pack in packs.values() for config in pack))
         tables_s = 6 * (time.perf_counter() - begun)
     share = 100 * (write_s + tables_s) / train_s
     print(

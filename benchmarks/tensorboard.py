@@ -22,8 +22,10 @@ import torch
 from infomax_tune.follow.tensorboard_runs import of_sweep
 from infomax_tune.science import data
 from infomax_tune.science.training import train
-from infomax_tune.store.sweep_folder import HistoryRow, SweepFolder
+from infomax_tune.store.record import HistoryRow
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 
@@ -31,9 +33,9 @@ from infomax_tune.study.read_space import load_space
 def import_s() -> float:
     """Seconds that a worker spends on importing what TensorBoard needs, once it has what it needs itself."""
     code = (
-        "import time, ray.tune, torch, infomax_tune.training, infomax_tune.store\n"
+        "import time, ray.tune, torch, infomax_tune.science.training, infomax_tune.store.sweep_folder\n"
         "begun = time.perf_counter()\n"
-        "import infomax_tune.tensorboard, PIL.Image, PIL.PngImagePlugin\n"
+        "import infomax_tune.follow.tensorboard_runs, PIL.Image, PIL.PngImagePlugin\n"
         "print(time.perf_counter() - begun)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -58,7 +60,7 @@ def main() -> None:
     train_total_s = write_total_s = 0.0
     with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
         for width, pack in packs.items():
-            runs = [run for _, run in of_sweep(pack, SweepFolder(Path(folder)), [])]
+            runs = [trial.run for trial in of_sweep(Plan(pack), SweepFolder(Path(folder)))]
             reports = train(pack, dataset)
             next(reports)
             begun = time.perf_counter()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.follow.progress import SweepState
-from infomax_tune.store.sweep_folder import Finding, SweepFolder
+from infomax_tune.store.record import Finding
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import IN_FOLDER, TrialStatus
 

@@ -33,8 +33,9 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
 from infomax_tune.store.files import locked, write_atomically
-from infomax_tune.store.sweep_folder import HistoryRow, SweepFolder, TrialFolder
-from infomax_tune.store.trial_folder import RUNS
+from infomax_tune.store.record import HistoryRow
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import RUNS, TrialFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan

@@ -23,7 +23,9 @@ from infomax_tune.process import faults
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
-from infomax_tune.store.sweep_folder import Checkpoint, HistoryRow, Record, TrialFolder
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.record import HistoryRow, Record
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 

@@ -15,7 +15,8 @@ from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import describe, fingerprint
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import load
-from infomax_tune.store.trial_folder import Record, TrialFolder
+from infomax_tune.store.record import Record
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size
 

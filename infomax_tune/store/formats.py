@@ -45,7 +45,7 @@ class Format:
                 f"{path}: written by a newer infomax-tune ({self.name} version {version}, this one knows {self.version}); "
                 "upgrade to go on."
             )
-        if version not in self.readers:
+        if not isinstance(version, int) or version not in self.readers:
             raise DamagedFileError(f"{path}: is no {self.name} that infomax-tune wrote (version {version!r}).")
         return self.readers[version](content)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
@@ -29,11 +29,12 @@ class DataConfig(_Section):
     dataset: DatasetName = "mnist"
     batch_size: int = 128
 
-    @model_validator(mode="after")
-    def _batch_size(self) -> DataConfig:
-        if self.batch_size < 2 and self.batch_size != -1:
-            raise ValueError(f"batch_size: must be -1 (the full training set) or at least 2, got {self.batch_size}")
-        return self
+    @field_validator("batch_size")
+    @classmethod
+    def _is_a_batch(cls, batch_size: int) -> int:
+        if batch_size < 2 and batch_size != -1:
+            raise ValueError(f"must be -1 (the full training set) or at least 2, got {batch_size}")
+        return batch_size
 
 
 class ModelConfig(_Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -168,41 +169,80 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     return config, notes
 
 
+def read_config_file(path: Path) -> yaml_document.Document:
+    """The document in a config file. Raises ConfigError."""
+    try:
+        return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such config file. Settings look like key=value.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from None
+
+
+def config_from_python(
+    config: Mapping[str, Any] | str | Path | None, settings: Mapping[str, Any]
+) -> tuple[TrialConfig, list[str]]:
+    """The config of a mapping or a file's path under further settings, and the notes on it. Raises ConfigError."""
+    document = yaml_document.Document({}, "") if config is None else document_from_python(config, "config")
+    under, notes, problems = read_settings(document.content, document)
+    over, more_notes, mistakes = settings_from_python(settings)
+    if problems or mistakes:
+        raise ConfigError("\n".join(problems + mistakes))
+    return build_config(under, over), notes + more_notes
+
+
+def document_from_python(given: Mapping[str, Any] | str | Path, source: str) -> yaml_document.Document:
+    """A mapping as if it had been read from YAML, or the file at a path. Raises ConfigError."""
+    if isinstance(given, Mapping):
+        return yaml_document.Document(_plain(given), source)
+    return read_config_file(Path(given))
+
+
+def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
+    """As `read_settings`, of a mapping that was given as the argument `settings`."""
+    return read_settings(_plain(given), yaml_document.Document({}, "settings"))
+
+
+def _plain(value: Any) -> Any:
+    """Python's own collections, and NumPy's numbers, as YAML would give them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(inner) for inner in value]
+    return value.item() if hasattr(value, "item") else value
+
+
 def _explain(detail: Any, settings: Settings) -> str:
     """One pydantic error in the words of someone who writes config files."""
-    location, given, context = detail["loc"], detail["input"], detail.get("ctx", {})
-    if detail["type"] == "value_error":  # raised by a validator above: its text names the key
-        key, _, message = str(context["error"]).partition(": ")
-    else:
-        key, message = (
-            str(location[-1]),
-            _complaint(detail["type"], key=str(location[-1]), given=given, context=context),
-        )
-        if detail["type"] == "literal_error":
-            key, _, message = message.partition(": ")
-    name = resolve_name(key) or key
+    section, key = detail["loc"]
+    name = f"{section}.{key}"
     where = f" ({settings[name].where})" if name in settings else ""
-    return f"{key}: {message}{where}"
+    if detail["type"] == "literal_error":
+        allowed = get_args(SECTIONS[section].model_fields[key].annotation)
+        return unknown(key, detail["input"], allowed) + where
+    return f"{key}: {_complaint(detail)}{where}"
 
 
-def _complaint(kind: str, *, key: str, given: Any, context: Mapping[str, Any]) -> str:
-    if kind == "literal_error":
-        section = next(model for name, model in SECTIONS.items() if resolve_name(key) == f"{name}.{key}")
-        return unknown(key, given, get_args(section.model_fields[key].annotation))
-    if kind in ("int_type", "int_parsing", "int_from_float"):
-        return f"must be a whole number, got {given!r}"
-    if kind in ("float_type", "float_parsing"):
-        return f"must be a number, got {given!r}"
-    if kind in ("bool_type", "bool_parsing"):
-        return f"must be true or false, got {given!r}"
-    limits = {
-        "greater_than_equal": ("ge", "at least"),
-        "greater_than": ("gt", "more than"),
-        "less_than_equal": ("le", "at most"),
-    }
-    if kind in limits:
-        bound, words = limits[kind]
+_LIMITS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "finite": "a finite number",
+}
+
+
+def _complaint(detail: Any) -> str:
+    """What is wrong with a value."""
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "value_error":  # raised by a validator of ours, in our own words
+        return str(context["error"])
+    if kind in _LIMITS:
+        bound, words = _LIMITS[kind]
         return f"must be {words} {context[bound]}, got {given!r}"
-    if kind == "finite_number":
-        return f"must be a finite number, got {given!r}"
-    return f"{kind.replace('_', ' ')}, got {given!r}"
+    expected = _KINDS.get(kind.partition("_")[0])
+    return f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"

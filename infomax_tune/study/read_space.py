@@ -14,8 +14,10 @@ from infomax_tune.study.read_config import (
     NO_EFFECT,
     Setting,
     Settings,
+    document_from_python,
     read_settings,
     resolve_name,
+    settings_from_python,
     unknown_key,
     validate,
 )
@@ -50,6 +52,30 @@ def load_space(
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{space}: cannot be read ({error}).") from None
     return parse_space(yaml_document.parse(text, space), Path(space).stem, config, overrides or {})
+
+
+def space_from_python(
+    space: str | Path | Mapping[str, Any] | SearchSpace,
+    settings: Mapping[str, Any],
+    config: Mapping[str, Any] | str | Path | None,
+) -> tuple[SearchSpace, list[str]]:
+    """As `load_space`, of what Python gives: a space as a mapping or built already, settings and base as mappings.
+
+    Raises ConfigError with every mistake.
+    """
+    if isinstance(space, SearchSpace):
+        if settings or config:
+            raise ConfigError("a SearchSpace is complete: settings and config go with a name, a path or a mapping.")
+        return space, []
+    overrides, notes, problems = settings_from_python(settings)
+    base = None if config is None else document_from_python(config, "config")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    if isinstance(space, Mapping):
+        loaded, more_notes = parse_space(document_from_python(space, "space"), "sweep", base, overrides)
+    else:
+        loaded, more_notes = load_space(str(space), config=base, overrides=overrides)
+    return loaded, notes + more_notes
 
 
 def parse_space(

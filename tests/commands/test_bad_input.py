@@ -18,7 +18,9 @@ import pytest
 
 from infomax_tune import cli
 from infomax_tune.errors import ConfigError, DataError, ResourceError
-from infomax_tune.store.sweep_folder import Record, SweepFolder, TrialFolder
+from infomax_tune.store.record import Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import read_overrides

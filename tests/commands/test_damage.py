@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from infomax_tune.store.sweep_folder import Checkpoint, SweepFolder, TrialFolder
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from tests.command import COMMAND, infomax_tune, tables, wait_until
 
 SMALL = [

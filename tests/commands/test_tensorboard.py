@@ -23,13 +23,13 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
 from tensorboard_data_server import server_binary
-from tensorboard_runs.backend.event_processing import data_provider, plugin_event_multiplexer
-from tensorboard_runs.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard_runs.backend.event_processing.event_file_loader import LegacyEventFileLoader
-from tensorboard_runs.context import RequestContext
-from tensorboard_runs.plugins import base_plugin
-from tensorboard_runs.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.follow import tensorboard_runs
@@ -37,7 +37,8 @@ from infomax_tune.follow.tensorboard_runs import Run, mend, mend_unless_busy, of
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.packs.pack_training import Progress, run_trial, train_pack
 from infomax_tune.science.data import Dataset
-from infomax_tune.store.sweep_folder import SweepFolder, TrialFolder
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import columns, yaml_document
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_space import parse_space

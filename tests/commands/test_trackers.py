@@ -27,7 +27,8 @@ from infomax_tune import cli
 from infomax_tune.follow.display import Display, Lines
 from infomax_tune.on_ray import tracker_feed, trackers
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
-from infomax_tune.store.sweep_folder import HistoryRow, Record, SweepFolder
+from infomax_tune.store.record import HistoryRow, Record
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import read_overrides

@@ -13,7 +13,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.science.data import Dataset
-from infomax_tune.store.sweep_folder import TrialFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 
 MakeConfig = Callable[..., TrialConfig]

@@ -11,7 +11,7 @@ from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.science import selfcheck
 from infomax_tune.science.data import Dataset
-from infomax_tune.store.sweep_folder import TrialFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from tests.command import infomax_tune
 

@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infomax_tune.process import faults
-from infomax_tune.store.sweep_folder import Checkpoint, Record, SweepFolder, TrialFolder
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.record import Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 

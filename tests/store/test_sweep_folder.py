@@ -15,7 +15,10 @@ import pytest
 
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.store import files
-from infomax_tune.store.sweep_folder import Checkpoint, Record, SweepFolder, TrialFolder
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.record import Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 

@@ -1,0 +1,40 @@
+"""Output folders as a sweep leaves them, made in this process without Ray: quick, where Ray is not what is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infomax_tune.follow.tensorboard_runs import of_sweep
+from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.pack_training import train_pack
+from infomax_tune.packs.packing import pack_trials
+from infomax_tune.process.environment import describe, fingerprint
+from infomax_tune.science.data import load
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
+
+
+def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFolder:
+    """A finished sweep, file for file what `infomax-tune sweep SPACE --set ... --no-report` leaves, but for Ray's own."""
+    overrides, problems = read_overrides(settings)
+    assert not problems, problems
+    loaded, _ = load_space(space, overrides=overrides)
+    plan, folder = loaded.plan(), SweepFolder(out)
+    described = describe(device="cpu", threads=1)
+    folder.create()
+    folder.write_space(loaded)
+    folder.environments.write_latest(described | {"command": f"infomax-tune sweep {space}"})
+    folder.environments.note_used(described, fingerprint(described))
+    runs = {trial.run.config.trial_id: trial.run for trial in of_sweep(plan, folder)}
+    for pack in pack_trials(list(plan), slots=1):
+        train_pack(
+            pack,
+            [folder.trial(config.trial_id) for config in pack],
+            load(pack.config.data.dataset),
+            Execution(environment=fingerprint(described)),
+            runs=[runs[config.trial_id] for config in pack],
+        )
+    write_tables(folder, plan)
+    return folder
