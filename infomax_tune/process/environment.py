@@ -56,9 +56,11 @@ def fingerprint(described: dict[str, Any]) -> str:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The entries of `NUMERIC` that differ, in words."""
+    """The entries of `NUMERIC` that differ, in words; one that was not noted then is not compared."""
     return [
-        f"{name} was {before.get(name)}, is {now.get(name)}" for name in NUMERIC if before.get(name) != now.get(name)
+        f"{name} was {before[name]}, is {now.get(name)}"
+        for name in NUMERIC
+        if name in before and before[name] != now.get(name)
     ]
 
 

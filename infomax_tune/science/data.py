@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from infomax_tune.errors import DataError
 from infomax_tune.study.datasets import SHAPES, Shape
@@ -39,7 +40,7 @@ def default_data_dir() -> Path:
     """Where image sets are looked for and downloaded to: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder."""
     if chosen := os.environ.get(DATA_DIR_VARIABLE):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infomax-tune"
+    return user_cache_path("infomax-tune")
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:

@@ -24,6 +24,7 @@ from infomax_tune.store.files import locked, read_json, write_atomically, write_
 from infomax_tune.store.record import Finding, HistoryRow, Record, history_to_csv, read_history
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.trial_status import TrialStatus
 
 
@@ -76,10 +77,17 @@ class TrialFolder:
                 if held is not None:
                     return
         path = self.path / "config.yaml"
-        if path.exists() and path.read_bytes() != _config_yaml(config):
+        if path.exists() and self._read_config(path) != config:
             raise StoreError(
                 f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
             )
+
+    def _read_config(self, path: Path) -> TrialConfig | None:
+        """The config that `write_config` left; None if the file is not ours."""
+        try:
+            return from_nested(yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content, str(path))
+        except (OSError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
+            return None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -149,7 +157,7 @@ class TrialFolder:
     def write_config(self, config: TrialConfig) -> None:
         """Leaves config.yaml, from which `run` can repeat the trial."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "config.yaml", _config_yaml(config))
+        write_atomically(self.path / "config.yaml", yaml_document.dump(config.nested()).encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Leaves environment.json, for a trial that is not part of a sweep."""
@@ -240,6 +248,3 @@ _TRIAL_NAMES = (
     RUNS,
 )
 
-
-def _config_yaml(config: TrialConfig) -> bytes:
-    return yaml_document.dump(config.nested()).encode()

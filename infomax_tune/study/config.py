@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +17,33 @@ DATASETS: tuple[str, ...] = get_args(DatasetName)
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger one would silently repeat a smaller one."""
+
+
+_IN_EVERY_ID = frozenset(
+    {
+        "data.dataset",
+        "data.batch_size",
+        "model.hidden_dim",
+        "model.activation",
+        "model.head",
+        "loss.lambda_tc",
+        "loss.lambda_wr",
+        "loss.variance_eps",
+        "loss.objective",
+        "training.epochs",
+        "training.lr",
+        "training.optimizer",
+        "training.seed",
+    }
+)
+"""The settings that a trial's id has covered from the start, whatever their values.
+
+Never add to them: a setting that comes later stands in an id only where it is not at its default, so that every trial
+there was keeps its id, and its record.
+"""
+
+_NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every", "logging.checkpoint_every"})
+"""The settings that change no number."""
 
 
 class _Section(BaseModel):
@@ -118,14 +146,22 @@ class TrialConfig(BaseModel):
         return f"{self.model.activation}-k{self.model.hidden_dim}"
 
     def numbers(self) -> dict[str, Any]:
-        """The settings that can change this trial's numbers, by dotted name."""
-        flat = {name: value for name, value in self.flat().items() if not name.startswith("logging.")}
+        """The settings that can change this trial's numbers, by dotted name: what its id is made of."""
+        defaults = self._defaults()
+        numbers = {
+            name: value
+            for name, value in self.flat().items()
+            if name in _IN_EVERY_ID or (name not in _NEVER_IN_AN_ID and value != defaults[name])
+        }
         if self.training.epochs == 0:  # nothing is trained: how it would have been does not matter
-            kept = ("data.dataset", "model.", "loss.objective", "training.seed")
-            flat = {name: value for name, value in flat.items() if name.startswith(kept)}
-        if self.logging.probe:
-            flat["logging.probe"] = True
-        return flat
+            kept = ("data.dataset", "model.", "loss.objective", "training.seed", "logging.")
+            numbers = {name: value for name, value in numbers.items() if name.startswith(kept)}
+        return numbers
+
+    @classmethod
+    @functools.cache
+    def _defaults(cls) -> dict[str, Any]:
+        return cls().flat()
 
     def nested(self) -> dict[str, dict[str, Any]]:
         """All settings by section and key: what a config file holds."""

@@ -16,9 +16,13 @@ from infomax_tune.process import faults
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.store.verify import verify
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
+from infomax_tune.study.trial_status import TrialStatus
 
 EPOCHS = 4
 POINTS = [
@@ -55,14 +59,16 @@ def train(config: TrialConfig, folder: TrialFolder, epochs: int) -> None:
             folder.write_checkpoint(Checkpoint(config.trial_id, len(history) - 1, weights, history, {}))
         else:
             result = {name: value(config, EPOCHS) for name in columns.FINAL}
-            folder.write_record(Record(config.trial_id, "done", EPOCHS, config.nested(), result, {}), history, weights)
+            folder.write_record(
+                Record(config.trial_id, TrialStatus.DONE, EPOCHS, config.nested(), result, {}), history, weights
+            )
 
 
 def finished_tables(store: SweepFolder, plan: list[TrialConfig]) -> dict[str, bytes]:
     for config in plan:
         train(config, store.trial(config.trial_id), EPOCHS)
     store.tidy()
-    store.write_tables(plan)
+    write_tables(store, Plan(plan))
     return {name: (store.root / name).read_bytes() for name in ("results.csv", "results.parquet", "history.parquet")}
 
 
@@ -93,15 +99,15 @@ def test_any_interleaving_of_writes_crashes_and_resumes_ends_in_the_same_tables(
             monkeypatch.setattr(faults, "point", crash)
             try:
                 train(plan[trial], store.trial(plan[trial].trial_id), epochs)
-                store.write_tables(plan)
+                write_tables(store, Plan(plan))
             except Crash:
                 pass
             before = {path: path.read_bytes() for path in store.root.glob("trials/*/record.json")}
             monkeypatch.setattr(faults, "point", lambda name: None)
-            assert store.verify(plan).damage == []
+            assert verify(store, Plan(plan)).damage == []
             assert all(path.read_bytes() == data for path, data in before.items())
         undisturbed = SweepFolder(Path(folder, "undisturbed"))
         undisturbed.create()
         assert finished_tables(store, plan) == finished_tables(undisturbed, plan)
-        assert store.verify(plan).damage == []
+        assert verify(store, Plan(plan)).damage == []
         assert not list(store.root.glob("**/*.tmp"))

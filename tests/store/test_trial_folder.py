@@ -1,0 +1,156 @@
+"""trial_folder.py: what a trial leaves comes back as it was written, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.record import HISTORY_COLUMNS, Record
+from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.study import columns, yaml_document
+from infomax_tune.study.trial_status import TrialStatus
+from tests.conftest import MakeConfig
+from tests.store.records import leave_record
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path, make_config: MakeConfig) -> None:
+    config, folder = make_config(), TrialFolder(tmp_path / "trial")
+    leave_record(folder, config, value=0.1 + 0.2)
+    record = folder.read_record()
+    assert record is not None
+    assert record.trial_id == config.trial_id
+    assert record.result["effective_rank"] == 0.1 + 0.2
+    assert set(record.files) == {"history.csv", "weights.safetensors"}
+    assert folder.read_history()["loss"].tolist() == [(0.1 + 0.2) / 3] * 2
+    assert folder.read_weights()["weight"].shape == (2, 3)
+
+
+def test_missing_values_stay_missing(tmp_path: Path, make_config: MakeConfig) -> None:
+    config, folder = make_config(), TrialFolder(tmp_path)
+    result = {"loss": 1.0, "max_avg_responsibility": math.nan}
+    folder.write_record(Record(config.trial_id, TrialStatus.DONE, 0, config.nested(), result, {}), [{"epoch": 0}], None)
+    record = folder.read_record()
+    assert record is not None
+    assert math.isnan(record.result["max_avg_responsibility"])
+    assert json.loads((tmp_path / "record.json").read_text())["result"]["max_avg_responsibility"] is None
+    assert folder.read_history()["loss"].isna().all()
+
+
+def test_a_record_replaces_the_checkpoint_and_the_failure(tmp_path: Path, make_config: MakeConfig) -> None:
+    config, folder = make_config(), TrialFolder(tmp_path)
+    folder.write_checkpoint(Checkpoint(config.trial_id, 3, {"weight": np.ones((2, 2), np.float32)}, [], {}))
+    folder.write_failure("Traceback\nValueError: broken", 3)
+    assert folder.find().status == "failed"
+    assert folder.find().problem == "ValueError: broken"
+    leave_record(folder, config)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "record.json", "weights.safetensors"]
+    folder.write_failure("too late", 4)
+    assert folder.read_failure() is None
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, make_config: MakeConfig) -> None:
+    folder = TrialFolder(tmp_path)
+    weight = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    history = [{"epoch": 0, "effective_rank": 1 / 3}, {"epoch": 1, "loss": 0.1, "epoch_s": 2.5}]
+    folder.write_checkpoint(Checkpoint("tanh-k4-s1-00000000", 1, {"weight": weight}, history, {"train_s": 2.5}))
+    checkpoint = folder.read_checkpoint()
+    assert checkpoint is not None
+    assert checkpoint.epoch == 1
+    assert checkpoint.timing == {"train_s": 2.5}
+    assert checkpoint.tensors["weight"].tobytes() == weight.tobytes()
+    assert checkpoint.history[0]["effective_rank"] == 1 / 3
+    assert math.isnan(checkpoint.history[0]["loss"])
+    assert checkpoint.history[1]["epoch_s"] == 2.5
+
+
+@pytest.mark.parametrize("name", ["record.json", "history.csv", "weights.safetensors", "checkpoint.safetensors"])
+def test_every_flipped_bit_and_every_cut_is_noticed(name: str, tmp_path: Path, make_config: MakeConfig) -> None:
+    config, folder = make_config(), TrialFolder(tmp_path)
+    leave_record(folder, config)
+    folder.write_checkpoint(Checkpoint(config.trial_id, 1, {"weight": np.ones((2, 2), np.float32)}, [], {}))
+    path = tmp_path / name
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in {0, 1, 7, len(whole) // 2, len(whole) - 1}]
+    places = np.random.default_rng(0).integers(len(whole) * 8, size=60)
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << (place % 8)
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        path.write_bytes(data)
+        if name == "checkpoint.safetensors":
+            with pytest.raises(DamagedFileError, match="cannot be believed"):
+                folder.read_checkpoint()
+        elif json_equal(name, data, whole):
+            continue  # a changed space between two values changes nothing
+        else:
+            assert folder.find().status == "damaged"
+
+
+def json_equal(name: str, data: bytes, whole: bytes) -> bool:
+    try:
+        return name == "record.json" and json.loads(data) == json.loads(whole)
+    except ValueError:
+        return False
+
+
+def test_what_is_set_aside_is_never_lost(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    for text in ("first", "second"):
+        (tmp_path / "record.json").write_text(text)
+        folder.set_aside("record.json")
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["first", "second"]
+
+
+def test_a_metric_that_came_later_is_empty_in_what_was_written_before(
+    tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a history and in a checkpoint; a column that is no longer wanted is left out."""
+    config, folder = make_config(), TrialFolder(tmp_path)
+    leave_record(folder, config)
+    row = {"epoch": 1, **dict.fromkeys(columns.HISTORY[1:], 0.5)}
+    folder.write_checkpoint(Checkpoint(config.trial_id, 1, {"weight": np.ones((2, 2), np.float32)}, [row], {}))
+    later = (*(name for name in HISTORY_COLUMNS if name != "tc"), "sparsity")
+    for module in ("record", "checkpoint"):
+        monkeypatch.setattr(f"infomax_tune.store.{module}.HISTORY_COLUMNS", later)
+    history = folder.read_history()
+    assert tuple(history.columns) == later
+    assert history["loss"].tolist() == [0.5, 0.5]
+    assert history["sparsity"].isna().all()
+    checkpoint = folder.read_checkpoint()
+    assert checkpoint is not None
+    assert "sparsity" not in checkpoint.history[0]
+    folder.write_checkpoint(checkpoint)
+    again = folder.read_checkpoint()
+    assert again is not None
+    assert math.isnan(again.history[0]["sparsity"])
+
+
+def test_a_history_without_epochs_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("loss,tc\n1,2\n")
+    with pytest.raises(DamagedFileError, match=r"history.csv: cannot be read \('no column epoch'\)"):
+        TrialFolder(tmp_path).read_history()
+
+
+def test_a_config_that_is_not_ours_is_not_overwritten(tmp_path: Path, make_config: MakeConfig) -> None:
+    folder, path = TrialFolder(tmp_path), tmp_path / "config.yaml"
+    folder.write_config(make_config())
+    folder.refuse_another(make_config())
+    for text in ("model: {activation: tanh}", "my: notes", "[1, 2", "\xff"):
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(StoreError, match="is not overwritten"):
+            folder.refuse_another(make_config())
+
+
+def test_a_config_that_was_left_before_a_setting_existed_is_ours(tmp_path: Path, make_config: MakeConfig) -> None:
+    config = make_config(activation="tanh")
+    before = config.nested()
+    del before["logging"]["probe"]
+    (tmp_path / "config.yaml").write_text(yaml_document.dump(before))
+    TrialFolder(tmp_path).refuse_another(config)

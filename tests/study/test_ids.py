@@ -1,0 +1,72 @@
+"""config.py: a trial's id, which names its record for good."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from infomax_tune.study.config import LoggingConfig, TrainingConfig, TrialConfig
+from infomax_tune.study.read_space import bundled_spaces, load_space
+
+PINNED = {
+    "activation_study": (
+        "cce111cc2f6d3169be8cbf13890f1f2b2b3bbd10722317cf42891f8b5222c351",
+        "identity-k16-s1-059bccd4",
+    ),
+    "quickstart": ("5cf48eebcbac844b0b1c4362fa51a3bcf433f1918f5720a77f6c41fac2aed2e3", "identity-k16-s1-6edeea71"),
+    "synthetic_2d": ("196a2f14ea64d432cacdfbc8ea72adf1c8fe00add785955db779372578289020", "identity-k16-s1-ff5f0930"),
+}
+"""As 0.1.0 had them: the sha256 of all of a space's ids, a line each, and the first of them."""
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_ids_of_the_bundled_spaces_are_what_they_were(name: str) -> None:
+    ids = [config.trial_id for config in load_space(name)[0].trials()]
+    assert (hashlib.sha256("\n".join(ids).encode()).hexdigest(), ids[0]) == PINNED[name]
+
+
+def test_every_bundled_space_is_pinned() -> None:
+    assert set(PINNED) == set(bundled_spaces())
+
+
+class LaterTraining(TrainingConfig):
+    weight_decay: float = 0.0
+
+
+class LaterLogging(LoggingConfig):
+    histogram: bool = False
+
+
+class LaterConfig(TrialConfig):
+    """As some later version might have it, with two settings more."""
+
+    training: LaterTraining = LaterTraining()
+    logging: LaterLogging = LaterLogging()
+
+
+SETTINGS = [
+    {},
+    {"model": {"activation": "tanh"}, "training": {"seed": 7}},
+    {"loss": {"objective": "random"}},
+    {"logging": {"probe": True}},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_setting_that_comes_later_keeps_every_id_while_it_has_its_default(settings: dict[str, object]) -> None:
+    now, later = TrialConfig.model_validate(settings), LaterConfig.model_validate(settings)
+    assert later.trial_id == now.trial_id
+    assert later.cell == now.cell
+
+
+def test_at_another_value_it_makes_another_trial() -> None:
+    changed = LaterConfig(training=LaterTraining(weight_decay=0.1))
+    assert changed.trial_id != TrialConfig().trial_id
+    assert changed.cell != TrialConfig().cell
+    assert LaterConfig(training=LaterTraining(weight_decay=0.2)).trial_id != changed.trial_id
+
+
+def test_what_changes_no_number_is_in_no_id() -> None:
+    config = TrialConfig(logging=LoggingConfig(save_weights=False, save_metrics_every=3, checkpoint_every=2))
+    assert config.trial_id == TrialConfig().trial_id
