@@ -28,6 +28,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
+from infomax_tune.study.trial_status import TrialStatus
 
 
 def import_s() -> float:
@@ -82,7 +83,7 @@ def main() -> None:
             rows_s = time.perf_counter() - begun
             begun = time.perf_counter()
             for run in runs:
-                run.end("done", arguments.epochs, {"convergence_epoch": 1}, weights)
+                run.end(TrialStatus.DONE, arguments.epochs, {"convergence_epoch": 1}, weights)
             end_s = time.perf_counter() - begun
 
             write_s, train_s = begin_s + rows_s + end_s, arguments.epochs * epoch_s

@@ -73,9 +73,9 @@ def run_trial(
     folder = TrialFolder(out or default_out(config))
     folder.refuse_strangers()
 
-    from infomax_tune.packs.run_trial import run_trial  # imports torch
+    from infomax_tune.packs import run_trial as runner  # imports torch
 
-    return run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say)
+    return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say)
 
 
 def default_out(config: TrialConfig) -> Path:

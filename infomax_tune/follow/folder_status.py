@@ -80,7 +80,7 @@ class StatusReader:
             finding = self._ended.get(trial.trial_id) or self._folder.trial(trial.trial_id).find(trial.trial_id)
             if finding.record:
                 self._ended[trial.trial_id] = finding
-            status = TrialStatus(finding.status)
+            status = finding.status
             if status in _UNFINISHED:
                 is_running = (trial.cell, trial.training.seed) in running
                 status = TrialStatus.RUNNING if is_running else _UNFINISHED[status]

@@ -40,11 +40,14 @@ from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
+from infomax_tune.study.trial_status import TrialStatus
 
 Weights = Mapping[str, NDArray[np.float32]]
 
 _PREFIX = "events.out.tfevents."
 _OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z0-9_]+-k\d+-s\d+-[0-9a-f]{8,})")
+_RGB = 3
+"""TensorBoard's number for pictures in colors."""
 _LARGEST = float(np.finfo(np.float32).max)
 """TensorBoard keeps float32."""
 _ONLY_AT_THE_END = tuple(name for name in columns.FINAL if name not in columns.HISTORY)
@@ -76,7 +79,7 @@ class Run:
         """Appends one epoch."""
         self._append([self._epoch(row)])
 
-    def end(self, status: str, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
+    def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
         """Appends what only the end tells, durably: once the trial has its record, its run is whole."""
         self._append(self._ending(status, epoch, result, weights), durably=True)
         faults.point("tensorboard:ended")
@@ -93,7 +96,7 @@ class Run:
         Raises DamagedFileError if that cannot be believed.
         """
         finding = folder.find(self.config.trial_id)
-        if finding.status == "damaged":
+        if finding.status == TrialStatus.DAMAGED:
             raise DamagedFileError(finding.problem)
         record = finding.record
         if record is None:
@@ -132,15 +135,18 @@ class Run:
         _add_scalars(event, row, columns.HISTORY[1:])
         return event
 
-    def _ending(self, status: str, epoch: int, result: Mapping[str, float], weights: Weights | None) -> list[Event]:
+    def _ending(
+        self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None
+    ) -> list[Event]:
         last = Event(wall_time=self._clock, step=epoch)
         _add_scalars(last, result, _ONLY_AT_THE_END)
         picture = tiles(weights["weight"]) if weights else None
         if picture:
-            png, height, width = picture
             image = last.summary.value.add(tag="weights").image
-            image.encoded_image_string, image.height, image.width, image.colorspace = png, height, width, 3
-        info = SessionEndInfo(status=STATUS_SUCCESS if status == "done" else STATUS_FAILURE, end_time_secs=self._clock)
+            image.encoded_image_string = picture.png
+            image.height, image.width, image.colorspace = picture.height, picture.width, _RGB
+        outcome = STATUS_SUCCESS if status == TrialStatus.DONE else STATUS_FAILURE
+        info = SessionEndInfo(status=outcome, end_time_secs=self._clock)
         return [last, self._about_session(metadata.SESSION_END_INFO_TAG, session_end_info=info)]
 
     def _about_session(self, tag: str, **content: Any) -> Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,17 @@ _BLUE_TO_RED = bytes.fromhex("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f
 """ColorBrewer's RdBu, in which the report draws weights too."""
 
 
-def tiles(weight: NDArray[np.float32]) -> tuple[bytes, int, int] | None:
-    """The units' weights as one picture, red positive and blue negative: (PNG, height, width).
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a PNG file's bytes, and its size in pixels."""
+
+    png: bytes
+    height: int
+    width: int
+
+
+def tiles(weight: NDArray[np.float32]) -> Picture | None:
+    """The units' weights as one picture, red positive and blue negative.
 
     weight: (K, D). Each unit is a tile of sqrt(D) x sqrt(D) pixels. All have one scale, symmetric about 0.
     None where the inputs are no square image, or a weight is not finite.
@@ -45,4 +55,4 @@ def tiles(weight: NDArray[np.float32]) -> tuple[bytes, int, int] | None:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     height, width = pixels.shape
-    return buffer.getvalue(), height, width
+    return Picture(buffer.getvalue(), height, width)

@@ -159,7 +159,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
     """The status of those of a pack's trials that have a record."""
     records = {config.trial_id: folder.trial(config.trial_id).find(config.trial_id).record for config in pack}
-    return {trial_id: TrialStatus(record.status) for trial_id, record in records.items() if record}
+    return {trial_id: record.status for trial_id, record in records.items() if record}
 
 
 def _name(trial: Any) -> str:

@@ -73,7 +73,8 @@ def run(
     plan = space.plan()
     folder.tidy()
     ended = _find_ended(plan, folder, display)
-    sweep = _Sweep(space, plan, folder, options, display, command, Tally(plan, ended))
+    tally = Tally(plan, ended)
+    sweep = _Sweep(space, plan, folder, options=options, display=display, command=command, tally=tally)
     interrupt = Interrupt(display.say, on_ask=folder.driver.ask_to_stop, on_leave=display.close, hard=hard)
     try:
         if len(ended) < len(plan):
@@ -91,7 +92,7 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
     ended: dict[str, TrialStatus] = {}
     for trial_id, finding in folder.find(plan).items():
         if finding.record:
-            ended[trial_id] = TrialStatus(finding.status)
+            ended[trial_id] = finding.status
         elif finding.status == TrialStatus.DAMAGED:
             folder.trial(trial_id).set_aside("record.json")
             display.warn(f"warning: {finding.problem} Set aside; {trial_id} is trained again.")
@@ -106,13 +107,19 @@ class _Sweep:
         space: SearchSpace,
         plan: Plan,
         folder: SweepFolder,
+        *,
         options: Options,
         display: Display,
         command: str,
         tally: Tally,
     ) -> None:
-        self._space, self._plan, self._folder = space, plan, folder
-        self._options, self._display, self._command, self._tally = options, display, command, tally
+        self._space = space
+        self._plan = plan
+        self._folder = folder
+        self._options = options
+        self._display = display
+        self._command = command
+        self._tally = tally
         self._feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
 
     def train(self, missing: Sequence[TrialConfig], interrupt: Interrupt) -> pd.DataFrame:
@@ -183,15 +190,15 @@ class _Sweep:
         folder.environments.write_latest(described | {"command": self._command})
         folder.driver.clear_stop()
         return Job(
-            datasets,
-            folder,
-            self._plan.further_axes,
-            options,
-            Execution(options.device_or_default),
-            display,
-            self._tally,
-            self._feed,
-            interrupt,
+            datasets=datasets,
+            folder=folder,
+            axes=self._plan.further_axes,
+            options=options,
+            execution=Execution(options.device_or_default),
+            display=display,
+            tally=self._tally,
+            feed=self._feed,
+            interrupt=interrupt,
         )
 
     def _compare_environments(self, described: dict[str, object]) -> None:

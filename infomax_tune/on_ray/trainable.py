@@ -20,7 +20,6 @@ from infomax_tune.process.environment import describe, fingerprint
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.pack import Pack
-from infomax_tune.study.trial_status import TrialStatus
 
 
 def train_on_ray(
@@ -68,7 +67,7 @@ def train_on_ray(
             )
         if not latest.finished:  # stopped, or there was nothing left to train
             records = [trial.read_record() for trial in trials]
-            statuses = tuple(TrialStatus(record.status) if record else None for record in records)
+            statuses = tuple(record.status if record else None for record in records)
             tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
     except Exception:
         trace = traceback.format_exc()

@@ -123,7 +123,7 @@ def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Call
     trial = _Trial(config, folder, run, warn)
     record = folder.read_record()
     if record:
-        trial.status = TrialStatus(record.status)
+        trial.status = record.status
         return trial
     trial.checkpoint = _checkpoint_of(config, folder, warn)
     if trial.checkpoint:

@@ -19,6 +19,7 @@ from infomax_tune.store.record import Record
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size
+from infomax_tune.study.trial_status import TrialStatus
 
 
 def run_trial(
@@ -46,7 +47,7 @@ def run_trial(
         finding = folder.find(config.trial_id)
         if finding.record:
             return finding.record
-        if finding.status == "damaged":
+        if finding.status == TrialStatus.DAMAGED:
             folder.set_aside("record.json")
             say(f"warning: {finding.problem} Set aside; the trial is trained again.")
         stack.callback(torch.set_num_threads, torch.get_num_threads())

@@ -78,11 +78,9 @@ def _cpu_model() -> str:
         return platform.processor() or "unknown"
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
     name = facts.get("model name") or platform.processor() or "unknown"
-    return (
-        f"{name} (family {facts['cpu family']}, model {facts['model']})"
-        if "cpu family" in facts and "model" in facts
-        else name
-    )
+    if "cpu family" in facts and "model" in facts:  # models of one name may differ in what they compute with
+        return f"{name} (family {facts['cpu family']}, model {facts['model']})"
+    return name
 
 
 def _git_commit() -> str | None:

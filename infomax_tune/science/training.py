@@ -233,8 +233,8 @@ class _Stack:
             parts = [
                 self._gradients(slice(i, i + 1), None if order is None else order[i : i + 1]) for i in range(self.size)
             ]
-            terms = Terms(*(torch.cat(column) for column in zip(*(part[0] for part in parts), strict=True)))
-            gradients = {name: torch.cat([part[1][name] for part in parts]) for name in self.parameters}
+            terms = Terms(*(torch.cat([getattr(own, name) for own, _ in parts]) for name in Terms._fields))
+            gradients = {name: torch.cat([own[name] for _, own in parts]) for name in self.parameters}
         self.optimizer.step(gradients)
         return terms
 

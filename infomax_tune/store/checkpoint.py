@@ -65,26 +65,23 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def from_bytes(data: bytes, path: Path) -> Checkpoint:
-    """The checkpoint in a file. Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
+    """The checkpoint in a file of any version; `formats.CHECKPOINT` is given its JSON text and, as `tensors`, its tensors.
 
-    path: names it in messages.
+    path: names it in messages. Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
     """
     try:
         tensors = safetensors.numpy.load(data)
         metadata = _metadata(data)
         if metadata["sha256"] != _digest(tensors, metadata["about"]):
             raise ValueError("its checksum is wrong")
-        content = json.loads(metadata["about"])
+        content = formats.CHECKPOINT.read({**json.loads(metadata["about"]), "tensors": tensors}, path)
+        about = _About.model_validate(content)
+        tensors = content["tensors"]
+        history = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
-    content = formats.CHECKPOINT.read(content, path)
-    try:
-        about = _About.model_validate(content)
-        rows = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
-    except (ValueError, KeyError) as error:
-        raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
-    return Checkpoint(about.trial_id, about.epoch, state, rows, about.timing)
+    return Checkpoint(about.trial_id, about.epoch, state, history, about.timing)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""The kinds of file that an output folder holds, each with a version of its own and a reader for each version."""
+"""The kinds of file that an output folder holds, each with a version of its own and a reader for each version.
+
+To change a format: give it the next version here, with a reader that turns what the version before held into what the
+new one holds, and write the new one where the kind is written.
+"""
 
 from __future__ import annotations
 

@@ -247,4 +247,3 @@ _TRIAL_NAMES = (
     "lock",
     RUNS,
 )
-
