@@ -106,6 +106,19 @@ class SweepFolder:
         path = self.root / SWEEP_FILE
         return SearchSpace.from_dict(self._read_sweep_file(path), str(path))
 
+    def space_as_written(self) -> dict[str, Any] | None:
+        """All that sweep.yaml holds, its version and checksum too, believed or not; None if there is none.
+
+        For a reader who only shows it. Raises OSError or ValueError if it cannot be read.
+        """
+        path = self.root / SWEEP_FILE
+        if not path.is_file():
+            return None
+        try:
+            return yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content
+        except ConfigError as error:  # nobody asked for a sweep here, so it is no mistake in one
+            raise ValueError(str(error)) from None
+
     def write_space(self, space: SearchSpace) -> None:
         """Makes the folder a sweep of this space."""
         content = {"schema": formats.SWEEP.version, **space.as_dict()}
@@ -133,7 +146,10 @@ class SweepFolder:
             intact = False
         version = content.get("schema")
         if intact or (isinstance(version, int) and version > formats.SWEEP.version):
-            return formats.SWEEP.read(content, path)
+            try:
+                return formats.SWEEP.read(content, path)
+            except DamagedFileError as error:
+                raise DamagedFileError(f"{error} {_HOW_TO_MEND_SWEEP}") from None
         raise DamagedFileError(f"{path}: damaged or edited (its checksum is wrong). {_HOW_TO_MEND_SWEEP}")
 
     def has_sweep(self) -> bool:
@@ -145,7 +161,7 @@ class SweepFolder:
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
-        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/")
+        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/", "analysis/")
         for pattern in (f"{folder}.*{TEMPORARY}*" for folder in folders):
             for leftover in self.root.glob(pattern):
                 leftover.unlink(missing_ok=True)

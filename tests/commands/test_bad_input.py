@@ -4,20 +4,17 @@
 
 from __future__ import annotations
 
-import io
 import shlex
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from infomax_tune import cli
 from infomax_tune.errors import ConfigError, DataError, ResourceError
+from infomax_tune.store.files import digest
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
@@ -26,7 +23,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 from infomax_tune.study.space import SearchSpace
-from tests.command import infomax_tune
+from tests.command import call, infomax_tune
 
 Content = str | bytes | None
 """Of a file; None is a folder."""
@@ -53,12 +50,12 @@ class Bad:
 
 def _sweep(name: str = "quickstart", *overrides: str) -> SweepFolder:
     """A sweep that was begun, in the folder `out`."""
-    store = SweepFolder(Path("out"))
-    store.create()
-    store.write_sweep(load_space(name, overrides=read_overrides(overrides)[0])[0].as_dict())
-    with store.lock():
+    folder = SweepFolder(Path("out"))
+    folder.create()
+    folder.write_space(load_space(name, overrides=read_overrides(overrides)[0])[0])
+    with folder.lock():
         pass
-    return store
+    return folder
 
 
 def _edit(old: str, new: str) -> Callable[[], None]:
@@ -78,9 +75,15 @@ def _overwrite(data: bytes) -> Callable[[], None]:
     return lambda: (_sweep().root / "sweep.yaml").write_bytes(data) and None
 
 
-def _schema(number: object) -> Callable[[], None]:
-    """A sweep of another schema, with a checksum that is right."""
-    return lambda: _sweep().write_sweep({"schema": number, "name": "from the future"})
+def _version(version: object) -> Callable[[], None]:
+    """A sweep whose sweep.yaml is of another version, and without its parts, with a checksum that is right."""
+
+    def prepare() -> None:
+        content = {"schema": version, "name": "from the future"}
+        path = _sweep().root / "sweep.yaml"
+        path.write_text(yaml_document.dump(content | {"sha256": digest(content)}))
+
+    return prepare
 
 
 def _another_trial() -> None:
@@ -250,10 +253,10 @@ FOLDERS = [
     Bad("sweep.yaml: edited", "resume out", ("damaged or edited (its checksum is wrong)", "move this file away"), _edit("hidden_dim: 16", "hidden_dim: 17")),
     Bad("sweep.yaml: edited, then swept into", "sweep quickstart", ("damaged or edited (its checksum is wrong)",), _edit("lr: 0.01", "lr: 0.02")),
     Bad("sweep.yaml: a folder", "status out", ("sweep.yaml: cannot be read",), {"out/sweep.yaml": None}),
-    Bad("sweep.yaml: of a newer schema", "status out", ("written by a newer infomax-tune (schema 2, this one knows 1); upgrade to go on",), _schema(2)),
-    Bad("sweep.yaml: of a newer schema, swept into", "sweep quickstart", ("written by a newer infomax-tune",), _schema(99)),
-    Bad("sweep.yaml: of no schema", "resume out", ("damaged or edited",), _schema("one")),
-    Bad("sweep.yaml: lacks a part", "status out", ("not a sweep file: it has no 'description'",), _schema(1)),
+    Bad("sweep.yaml: of a newer version", "status out", ("written by a newer infomax-tune (sweep file version 2, this one knows 1); upgrade to go on",), _version(2)),
+    Bad("sweep.yaml: of a newer version, swept into", "sweep quickstart", ("written by a newer infomax-tune",), _version(99)),
+    Bad("sweep.yaml: of no version", "resume out", ("is no sweep file that infomax-tune wrote (version 'one')", "The trials are safe"), _version("one")),
+    Bad("sweep.yaml: lacks a part", "status out", ("not a sweep file: it has no 'description'",), _version(1)),
     Bad("out: a stranger", "sweep quickstart --out there", ("there: not a sweep, and not empty (it holds thesis.txt); choose another --out",), {"there/thesis.txt": "x"}),
     Bad("out: a file", "sweep quickstart --out there", ("there: cannot be written (Not a directory); choose another --out",), {"there": "x"}),
     Bad("out: below a file", "sweep quickstart --out there/x", ("there/x: cannot be written (Not a directory)",), {"there": "x"}),
@@ -314,20 +317,7 @@ def _everything(folder: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[object, str, str]:
-    """Exit code, stdout and stderr of a command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["infomax-tune", *arguments])
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    return code, out.getvalue(), err.getvalue()
-
-
-def _judge(bad: Bad, code: object, output: str) -> None:
+def _judge(bad: Bad, code: int, output: str) -> None:
     assert code == 2, output
     assert "Traceback" not in output
     assert any(line.startswith(("Error: ", "Usage: ", "infomax-tune: ")) for line in output.splitlines()), output
@@ -336,14 +326,12 @@ def _judge(bad: Bad, code: object, output: str) -> None:
 
 
 @pytest.mark.parametrize("bad", IN_PROCESS, ids=lambda bad: bad.id)
-def test_bad_input_is_refused_with_its_message_and_changes_nothing(
-    bad: Bad, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_input_is_refused_with_its_message_and_changes_nothing(bad: Bad, here: Path) -> None:
     """Exit code 2, what was wrong and what to do, and every file as it was."""
     _prepare(bad)
     before = _everything(here)
-    code, out, err = _call(monkeypatch, *bad.arguments)
-    _judge(bad, code, err or out)
+    done = call(*bad.arguments, ok=False)
+    _judge(bad, done.returncode, done.stderr or done.stdout)
     assert _everything(here) == before
 
 
@@ -369,28 +357,28 @@ def test_a_sweep_that_cannot_begin_leaves_no_folder(
 ) -> None:
     """So that the command the message advises (`--set dataset=digits`) is not refused for another base config."""
 
-    def cannot(space: SearchSpace, store: SweepFolder, *args: object, **options: object) -> None:
-        store.write_environment({})
+    def cannot(space: SearchSpace, folder: SweepFolder, *args: object, **options: object) -> None:
+        folder.environments.write_latest({})
         raise error
 
     monkeypatch.setattr("infomax_tune.on_ray.sweep.run", cannot)
-    code, _, err = _call(monkeypatch, "sweep", "quickstart", "--out", "out")
-    assert (code, err) == (2, f"infomax-tune: {error}\n")
+    done = call("sweep", "quickstart", "--out", "out", ok=False)
+    assert (done.returncode, done.stderr) == (2, f"infomax-tune: {error}\n")
     assert _everything(here) == {}
 
 
 def test_a_sweep_that_cannot_begin_removes_no_trial(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as one whose damaged sweep.yaml was moved away, as its message advises."""
-    store = _sweep("quickstart")
-    (store.root / "sweep.yaml").unlink()
-    trial = store.trial("relu-k16-s1-01234567")
+    folder = _sweep("quickstart")
+    (folder.root / "sweep.yaml").unlink()
+    trial = folder.trial("relu-k16-s1-01234567")
     trial.write_config(TrialConfig())
 
     def cannot(*args: object, **options: object) -> None:
         raise DataError("no data")
 
     monkeypatch.setattr("infomax_tune.on_ray.sweep.run", cannot)
-    assert _call(monkeypatch, "sweep", "quickstart", "--out", "out")[0] == 2
+    assert call("sweep", "quickstart", "--out", "out", ok=False).returncode == 2
     assert (trial.path / "config.yaml").exists()
 
 
@@ -400,15 +388,17 @@ def test_what_the_system_refuses_is_a_message_too(here: Path, monkeypatch: pytes
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "out/record.json")
 
-    monkeypatch.setattr("infomax_tune.packs.packing.train_pack.run_trial", full)
-    code, _, err = _call(monkeypatch, "run", "dataset=digits", "--out", "out")
-    assert (code, err) == (2, "infomax-tune: [Errno 28] No space left on device: 'out/record.json'\n")
+    monkeypatch.setattr("infomax_tune.packs.run_trial.run_trial", full)
+    done = call("run", "dataset=digits", "--out", "out", ok=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "infomax-tune: [Errno 28] No space left on device: 'out/record.json'\n",
+    )
 
 
-def test_notes_are_no_mistakes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_are_no_mistakes(here: Path) -> None:
     """A file of the original study runs, with notes on stderr."""
     Path("old.yaml").write_text("data: {dataset: synthetic_2d, num_workers: 4}\ntraining: {epochs: 0}\n")
-    code, _, err = _call(monkeypatch, "run", "old.yaml", "--out", "out")
-    assert code == 0
-    assert err == "note: num_workers has no effect here: the data is held in memory (old.yaml, line 1).\n"
+    done = call("run", "old.yaml", "--out", "out")
+    assert done.stderr == "note: num_workers has no effect here: the data is held in memory (old.yaml, line 1).\n"
     assert yaml_document.parse(Path("out/config.yaml").read_text(), "x").content["training"]["epochs"] == 0
