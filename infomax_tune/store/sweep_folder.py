@@ -120,9 +120,12 @@ class SweepFolder:
             raise ValueError(str(error)) from None
 
     def write_space(self, space: SearchSpace) -> None:
-        """Makes the folder a sweep of this space."""
+        """Makes the folder a sweep of this space. Raises ConfigError if its sweep file could not be read back."""
         content = {"schema": formats.SWEEP.version, **space.as_dict()}
-        text = yaml_document.dump({**content, "sha256": digest(content)})
+        content["sha256"] = digest(content)
+        text = yaml_document.dump(content)
+        if yaml_document.parse(text, SWEEP_FILE).content != content:
+            raise ConfigError("the space cannot be kept as YAML; use plain text in its name and description.")
         write_atomically(self.root / SWEEP_FILE, text.encode())
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
@@ -51,6 +51,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
+"""-0.0 becomes 0.0: they are one experiment, and must have one id."""
+
+
 class DataConfig(_Section):
     """What is learned from. `batch_size: -1` is the full training set."""
 
@@ -76,8 +80,8 @@ class ModelConfig(_Section):
 class LossConfig(_Section):
     """The weights of the loss's terms, and which objective it is."""
 
-    lambda_tc: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    lambda_wr: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    lambda_tc: _NotNegative = 1.0
+    lambda_wr: _NotNegative = 0.0
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
     objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
 

@@ -18,25 +18,43 @@ MAX_VALUES = 1_000_000
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader (no tag can run code) whose floats follow YAML 1.2, so that `1e-3` is a number."""
+    """SafeLoader (no tag can run code) whose numbers follow YAML 1.2: `1e-3` is one, `010` is ten, and `1:30` is text."""
 
 
 class _Dumper(yaml.SafeDumper):
     """SafeDumper that puts quotes around text that `_Loader` would read as a number, such as 1e5."""
 
 
+_FLOAT, _INT, _TEXT = "tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:str"
+
 for _class in (_Loader, _Dumper):
     _class.yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+        first: [(tag, regexp) for tag, regexp in resolvers if tag not in (_FLOAT, _INT)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    _class.add_implicit_resolver(_INT, re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789"))
     _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
+        _FLOAT,
         re.compile(
             r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
         ),
         list("-+0123456789."),
     )
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))  # 010 is ten
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Text with a line break that is not \\n is quoted: PyYAML would write it as it is, and read back a space."""
+    quoted = any(character in text for character in "\r\x85\u2028\u2029")
+    return dumper.represent_scalar(_TEXT, text, style='"' if quoted else None)
+
+
+_Loader.add_constructor(_INT, _construct_int)
+_Dumper.add_representer(str, _represent_text)
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,9 @@ def test_at_another_value_it_makes_another_trial() -> None:
 def test_what_changes_no_number_is_in_no_id() -> None:
     config = TrialConfig(logging=LoggingConfig(save_weights=False, save_metrics_every=3, checkpoint_every=2))
     assert config.trial_id == TrialConfig().trial_id
+
+
+def test_minus_zero_is_zero() -> None:
+    minus, plus = ({"loss": {"lambda_tc": value, "lambda_wr": value}} for value in (-0.0, 0.0))
+    assert TrialConfig.model_validate(minus).trial_id == TrialConfig.model_validate(plus).trial_id
+    assert str(TrialConfig.model_validate(minus).loss.lambda_tc) == "0.0"

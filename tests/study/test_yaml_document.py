@@ -158,3 +158,21 @@ def test_what_is_dumped_is_parsed_back(content: dict[str, object]) -> None:
     parsed = yaml_document.parse(yaml_document.dump(content), "x").content
     assert parsed == content
     assert [type(value) for value in parsed.values()] == [type(value) for value in content.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("010", 10), ("-010", -10), ("0o10", 8), ("0x1F", 31), ("1:30", "1:30"), ("1_000", "1_000"), ("0b11", "0b11")],
+)
+def test_numbers_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    """YAML 1.1 reads 010 as eight and 1:30 as ninety."""
+    assert yaml_document.parse_value(text) == value
+    assert yaml_document.parse(yaml_document.dump({"a": value}), "it").content == {"a": value}
+
+
+@pytest.mark.parametrize(
+    "character", ["\x85", "\u2028", "\u2029", "\r", "\n", "\t", "\ufeff", "\x00", "\x7f", "\U0001f600"]
+)
+def test_any_text_comes_back_as_it_was(character: str) -> None:
+    for text in (f"a{character}b", f"{character}b", f"a{character}", f"a {character} b: c # d"):
+        assert yaml_document.parse(yaml_document.dump({"a": text}), "it").content == {"a": text}
