@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from infomax_tune.follow.tensorboard_runs import of_sweep
@@ -12,8 +13,10 @@ from infomax_tune.process.environment import describe, fingerprint
 from infomax_tune.science.data import load
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
+from infomax_tune.study import yaml_document
 from infomax_tune.study.read_config import read_overrides
-from infomax_tune.study.read_space import load_space
+from infomax_tune.study.read_space import load_space, parse_space
+from infomax_tune.study.space import SearchSpace
 
 
 def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFolder:
@@ -38,3 +41,37 @@ def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFol
         )
     write_tables(folder, plan)
     return folder
+
+
+INTERRUPTED = """
+name: study
+description: Two activations, two learning rates of which one is too large, two seeds.
+base:
+  data: {dataset: digits}
+  training: {epochs: 4, optimizer: sgd}
+  logging: {save_metrics_every: 2, checkpoint_every: 1}
+axes:
+  lr: [0.01, 1e30]
+  activation: [identity, relu]
+  objective: [infomax]
+  seed: [1, 2]
+"""
+
+
+def space_of(text: str) -> SearchSpace:
+    """The search space that a text in YAML describes."""
+    return parse_space(yaml_document.parse(text, "test"), "test", None, {})[0]
+
+
+def make_interrupted_sweep(out: Path) -> tuple[SearchSpace, SweepFolder]:
+    """A sweep of `INTERRUPTED` as a kill leaves it: 3 trials done, 4 diverged, and relu's second seed half done."""
+    space, folder = space_of(INTERRUPTED), SweepFolder(out)
+    folder.create()
+    folder.write_space(space)
+    dataset = load("digits")
+    for trial in of_sweep(space.plan(), folder):
+        config = trial.run.config
+        is_half = config.training.seed == 2 and config.model.activation == "relu"
+        asked = functools.partial(next, iter([False, False, True])) if is_half else lambda: False
+        train_pack([config], [trial.folder], dataset, runs=[trial.run], should_stop=asked)
+    return space, folder
