@@ -1,4 +1,4 @@
-"""infomax-tune from Python: what the commands run, sweep and resume do, as functions."""
+"""infomax-tune from Python: the commands run, sweep and resume as functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "load_results", "run", "sweep"]
 
-logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # when Ray is imported in a notebook it advertises a package
+logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # in a notebook, importing Ray advertises a package
 
 
 def run(
@@ -35,11 +35,11 @@ def run(
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> Record:
-    """Runs one experiment into a folder of its own, from its checkpoint if it has one; its record.
+    """Trains one trial in a folder of its own, from its checkpoint if it has one, and returns its record.
 
     config: settings, nested by section or flat (`{"activation": "tanh", "dataset": "digits"}`), or the path of a YAML
-    file. settings: over the config's. out: the folder, default results/<trial id>. device: cpu, cuda or mps.
-    say: told how it goes, line by line.
+    file. settings: override the config's. out: the folder, default results/<trial id>. device: cpu, cuda or mps.
+    say: is given the progress, line by line.
     Raises ConfigError or DataError before anything is trained, StoreError if the folder holds something else,
     KeyboardInterrupt if it was stopped.
     """
@@ -70,14 +70,14 @@ def sweep(
 ) -> Sweep:
     """Trains every trial of a search space that has no record yet, and assembles the results table and the report.
 
-    space: the name of a bundled space, the path of a YAML file, the same as a mapping, or a SearchSpace; None goes
-    on with the sweep that `out` holds. out: the output folder, default results/<space>. settings: over the space's;
-    a list, a range or `{"range": [first, last]}` is an axis. config: a base config, under the space's own settings.
-    report: end with the analysis. quiet: tell problems only. verbose: tell each pack. The rest: see `Options`.
+    space: the name of a bundled space, the path of a YAML file, the same as a mapping, or a SearchSpace; None resumes
+    the sweep in `out`. out: the output folder, default results/<space>. settings: override the space's; a list, a
+    range or `{"range": [first, last]}` is an axis. config: a base config, which the space's own settings override.
+    report: end with the analysis. quiet: print problems only. verbose: print each pack. For the rest see `Options`.
     Raises ConfigError, DataError, ResourceError, StoreError or EnvironmentDriftError before anything is trained.
-    A trial that fails raises nothing: see `Sweep.counts`. Ctrl-C once lets the packs under way leave checkpoints, and
-    `Sweep.interrupted` tells of it; twice raises KeyboardInterrupt. While it is at work, what else this process prints
-    (not in a notebook) goes to ray.log in `out`.
+    A trial that fails raises nothing: see `Sweep.counts`. The first Ctrl-C lets the packs under way leave
+    checkpoints and sets `Sweep.interrupted`; the second raises KeyboardInterrupt. Except in a notebook, anything else
+    that this process prints meanwhile goes to ray.log in `out`.
     """
     given = Options(**options)
     command = _call("sweep", space, out=out, settings=settings, config=config, **options)
@@ -99,7 +99,7 @@ def sweep(
 
 
 def load_results(out: str | Path) -> pd.DataFrame:
-    """The results table of a sweep, one row a trial, every bit of its numbers kept; columns as in the README.
+    """The results table of a sweep, one row per trial, its numbers exact to the last bit; columns as in the README.
 
     Raises StoreError if the folder has none.
     """
@@ -107,6 +107,6 @@ def load_results(out: str | Path) -> pd.DataFrame:
 
 
 def _call(function: str, first: object, **arguments: object) -> str:
-    """The call that was made, as Python writes it: what the report gives to repeat a study."""
+    """The call as Python source, which the report shows as the way to repeat a study."""
     given = [repr(first), *(f"{name}={value!r}" for name, value in arguments.items() if value is not None)]
     return f"infomax_tune.{function}({', '.join(given)})"

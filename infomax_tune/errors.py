@@ -1,13 +1,13 @@
-"""Every error infomax-tune raises on purpose.
+"""Every error that infomax-tune raises on purpose.
 
 InfomaxTuneError                 base; its text is meant for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
-├── DataError                    a dataset is not there or cannot be read (exit code 2)
+├── DataError                    a dataset is missing or cannot be read (exit code 2)
 ├── ResourceError                more CPUs or GPUs than there are, or a port that is taken (exit code 2)
-├── StoreError                   the output folder is not what it should be (exit code 2)
-│   ├── DamagedFileError         a file's checksum or schema is wrong
-│   └── LockedError              another driver is at work in the folder
-└── EnvironmentDriftError        the sweep was begun under another environment (exit code 2)
+├── StoreError                   the output folder cannot be used (exit code 2)
+│   ├── DamagedFileError         a file's checksum or content is wrong
+│   └── LockedError              another process is using the folder
+└── EnvironmentDriftError        trials of the sweep were trained in another environment (exit code 2)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ResourceError(InfomaxTuneError):
 
 
 class StoreError(InfomaxTuneError):
-    """The output folder is missing, of another schema, or cannot be written."""
+    """The output folder is missing, of a newer version, holds something else, or cannot be written."""
 
 
 class DamagedFileError(StoreError):
@@ -41,11 +41,11 @@ class DamagedFileError(StoreError):
 
 
 class LockedError(StoreError):
-    """Another driver is at work in the same output folder."""
+    """Another process is using the same output folder."""
 
 
 class EnvironmentDriftError(InfomaxTuneError):
-    """The sweep was begun under versions or hardware that differ from these."""
+    """Trials of the sweep were trained under other versions or hardware."""
 
 
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
-"""What the command line and Python have in common: a run, a sweep, an estimate, an analysis, of what has been read.
+"""What the command line and the Python functions share: run, sweep, estimate and analyze, once their input is read.
 
-Torch, Ray, pandas and matplotlib take seconds to import; they are imported by the function that needs them.
+Torch, Ray, pandas and matplotlib take seconds to import, so only the functions that need them import them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What became of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made."""
+    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made."""
 
     out: Path
     counts: Counter[str]
@@ -65,7 +65,7 @@ def run_trial(
     command: str,
     say: Callable[[str], None],
 ) -> Record:
-    """One experiment in a folder of its own. command: the call that repeats it. See `api.run`."""
+    """Trains one trial in a folder of its own. command: the call that repeats it. See `api.run`."""
     problems = device_problems(device)
     if problems:
         raise ConfigError(problems[0])
@@ -79,7 +79,7 @@ def run_trial(
 
 
 def default_out(config: TrialConfig) -> Path:
-    """Where `run` leaves an experiment unless told otherwise."""
+    """The default output folder of `run`."""
     return Path("results") / config.trial_id
 
 
@@ -95,7 +95,7 @@ def run_sweep(
     notes: Sequence[str] = (),
     hard: bool = False,
 ) -> Sweep:
-    """The sweep of a space into a folder. command: the call that repeats it. hard: see `Interrupt`. See `api.sweep`."""
+    """Sweeps a space into a folder. command: the call that repeats it. hard: see `Interrupt`. See `api.sweep`."""
     _check(space, options)
     with _alone(), _held(folder), diverted(folder.ray_log) as (out, err):
         from infomax_tune.on_ray import sweep  # imports Ray
@@ -111,7 +111,7 @@ def run_sweep(
 
 
 def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
-    """What a sweep would take, from a few batches of each of its cells. Leaves nothing in the folder."""
+    """What a sweep would take, estimated from a few batches of its packs. Leaves nothing in the folder."""
     _check(space, options)
     with _alone(), diverted(Path(os.devnull)):
         from infomax_tune.on_ray.estimate import estimate  # imports Ray
@@ -120,8 +120,8 @@ def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) ->
 
 
 def analyze(out: Path, output_dir: Path | None = None) -> Analysis:
-    """Statistics, figures and the report of a sweep's tables. Raises AnalysisError, or ResourceError if a module of the
-    user's own hides the package `analysis`."""
+    """Statistics, figures and the report from a sweep's tables. Raises AnalysisError, or ResourceError if another module
+    hides our package `analysis`."""
     _require_own_analysis()
     import analysis  # imports pandas, scipy and matplotlib
 
@@ -129,7 +129,7 @@ def analyze(out: Path, output_dir: Path | None = None) -> Analysis:
 
 
 def _require_own_analysis() -> None:
-    """Python looks for `analysis` in the working directory before it looks where infomax-tune is installed."""
+    """Raises ResourceError if another `analysis`, such as one in the working directory, would be imported instead of ours."""
     own = Path(__file__).resolve().parents[1] / "analysis" / "__init__.py"
     found = importlib.util.find_spec("analysis")
     origin = None if found is None else found.origin
@@ -141,12 +141,12 @@ def _require_own_analysis() -> None:
 
 
 def _report(folder: SweepFolder, shown: display.Display) -> Path | None:
-    """Ends a sweep with its report; a sweep is no worse for a report that failed."""
+    """Makes the report that ends a sweep; warns and returns None if that fails, since the records are safe."""
     if folder.report_is_current():
         return folder.report
     try:
         return Path(analyze(folder.root).report)
-    except Exception as error:  # noqa: BLE001 - the records are safe, whatever it is
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the sweep
         again = f"infomax-tune analyze {shlex.quote(str(folder.root))}"
         shown.warn(f"no report: {error}; try again with: {again}")
         return None
@@ -157,7 +157,7 @@ _at_work = threading.Lock()
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Raises ResourceError if another thread of this process is at a sweep: a process has one Ray."""
+    """Raises ResourceError if another thread of this process runs a sweep: a process can hold only one Ray."""
     if not _at_work.acquire(blocking=False):
         raise ResourceError("another sweep is at work in this process; wait for it, or start another process.")
     try:
@@ -168,7 +168,7 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(folder: SweepFolder) -> Iterator[None]:
-    """Makes and holds the sweep's folder; removes it again if it is new and the sweep cannot begin."""
+    """Creates and locks the sweep's folder; removes it again if it is new and the sweep cannot begin."""
     is_new, had_no_folder = not folder.has_sweep(), not folder.root.exists()
     folder.create()
     with folder.lock():

@@ -1,4 +1,4 @@
-"""The names and order of everything the tables hold. Imports nothing."""
+"""The names and order of the columns in the tables. Imports nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS: dict[str, str] = {
     "optimizer": "training.optimizer",
     "seed": "training.seed",
 }
-"""Columns of the results table that say what a trial was, each with the setting it shows; also the table's sort order."""
+"""The results table's columns for a trial's settings, each with the setting it shows; the rows are sorted by them."""
 
 TERMS: tuple[str, ...] = ("loss", "entropy", "tc", "wr")
 """The loss and its terms: means over the rows of an epoch."""
@@ -33,10 +33,10 @@ METRICS: tuple[str, ...] = (
     "max_avg_responsibility",
     "gaussian_total_correlation",
 )
-"""What is measured of weights and activations on the whole test set, at epoch 0, during training and at the end."""
+"""Measured on the weights and on the whole test set's activations: at epoch 0, during training and at the end."""
 
 FINAL: tuple[str, ...] = (*TERMS, *METRICS, "convergence_epoch", "probe_accuracy")
-"""What a finished trial is summed up by."""
+"""The final numbers of a trial."""
 
 RESULTS: tuple[str, ...] = ("trial_id", "status", "diverged_epoch", *SETTINGS, *FINAL)
 HISTORY: tuple[str, ...] = ("epoch", *TERMS, *METRICS)

@@ -1,4 +1,4 @@
-"""The trial's config: what one experiment is, and the trial's id. How a config is read is in `read_config`."""
+"""A trial's config and its id. `read_config` reads configs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 
 MAX_SEED = 2**32 - 1
-"""torch's CPU generator keeps 32 bits of a seed: a larger one would silently repeat a smaller one."""
+"""torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
 
 
 _IN_EVERY_ID = frozenset(
@@ -36,14 +36,14 @@ _IN_EVERY_ID = frozenset(
         "training.seed",
     }
 )
-"""The settings that a trial's id has covered from the start, whatever their values.
+"""The settings that every trial's id covers, whatever their values.
 
-Never add to them: a setting that comes later stands in an id only where it is not at its default, so that every trial
-there was keeps its id, and its record.
+Never add to this set: a setting added later is part of an id only where it differs from its default, so that existing
+trials keep their ids and their records.
 """
 
 _NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every", "logging.checkpoint_every"})
-"""The settings that change no number."""
+"""The settings that change none of a trial's numbers."""
 
 
 class _Section(BaseModel):
@@ -56,7 +56,7 @@ _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator
 
 
 class DataConfig(_Section):
-    """What is learned from. `batch_size: -1` is the full training set."""
+    """The data. `batch_size: -1` is the full training set."""
 
     dataset: DatasetName = "mnist"
     batch_size: int = 128
@@ -70,7 +70,7 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """a = f(x W^T + b) with `hidden_dim` units; `head: softmax` puts a softmax over the units behind f."""
+    """a = f(x W^T + b) with `hidden_dim` units; `head: softmax` applies a softmax over the units after f."""
 
     hidden_dim: int = Field(default=16, ge=1, le=65536)
     activation: ActivationName = "relu"
@@ -78,7 +78,7 @@ class ModelConfig(_Section):
 
 
 class LossConfig(_Section):
-    """The weights of the loss's terms, and which objective it is."""
+    """The objective, and the weights of its terms."""
 
     lambda_tc: _NotNegative = 1.0
     lambda_wr: _NotNegative = 0.0
@@ -87,7 +87,7 @@ class LossConfig(_Section):
 
 
 class TrainingConfig(_Section):
-    """How it is trained. `seed` sets the first weights and every epoch's order of the data."""
+    """How a trial is trained. `seed` sets the initial weights and the order of the data in every epoch."""
 
     epochs: int = Field(default=100, ge=0, le=1_000_000)
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
@@ -96,7 +96,7 @@ class TrainingConfig(_Section):
 
 
 class LoggingConfig(_Section):
-    """What is kept. None of it changes what a trial learns."""
+    """What is kept of a trial. None of it changes what the trial learns."""
 
     save_weights: bool = True
     save_metrics_every: int = Field(default=10, ge=1)
@@ -118,7 +118,7 @@ class TrialConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _settle_baselines(cls, data: Any) -> Any:
-        """A baseline fixes some values itself, so that a config never shows one that is not used."""
+        """Sets the values that a baseline objective fixes, so that a config never shows a value that is not used."""
         if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
             return data
         objective = data.get("loss", {}).get("objective")
@@ -135,7 +135,7 @@ class TrialConfig(BaseModel):
 
     @property
     def trial_id(self) -> str:
-        """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers all that can change the numbers, and nothing else."""
+        """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers everything that can change the numbers, and nothing else."""
         return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())}"
 
     @property
@@ -150,14 +150,14 @@ class TrialConfig(BaseModel):
         return f"{self.model.activation}-k{self.model.hidden_dim}"
 
     def numbers(self) -> dict[str, Any]:
-        """The settings that can change this trial's numbers, by dotted name: what its id is made of."""
+        """The settings that can change this trial's numbers, by dotted name: what the id's hash covers."""
         defaults = self._defaults()
         numbers = {
             name: value
             for name, value in self.flat().items()
             if name in _IN_EVERY_ID or (name not in _NEVER_IN_AN_ID and value != defaults[name])
         }
-        if self.training.epochs == 0:  # nothing is trained: how it would have been does not matter
+        if self.training.epochs == 0:  # nothing is trained, so the settings of training do not matter
             kept = ("data.dataset", "model.", "loss.objective", "training.seed", "logging.")
             numbers = {name: value for name, value in numbers.items() if name.startswith(kept)}
         return numbers
@@ -168,11 +168,11 @@ class TrialConfig(BaseModel):
         return cls().flat()
 
     def nested(self) -> dict[str, dict[str, Any]]:
-        """All settings by section and key: what a config file holds."""
+        """All settings by section and key, as in a config file."""
         return self.model_dump()
 
     def flat(self) -> dict[str, Any]:
-        """All settings by dotted name, in the order of the file."""
+        """All settings by dotted name, in the order of a config file."""
         return {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
 
 

@@ -1,4 +1,4 @@
-"""What an epoch costs before anything is measured: to train the costliest packs first, and to guess the time left."""
+"""A guess at what an epoch costs, used to train the costliest packs first and to estimate times not yet measured."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from infomax_tune.study.datasets import SHAPES
 
 
 def epoch_cost(dataset: str, hidden_dim: int) -> float:
-    """What an epoch of a trial costs, in no unit: its multiplications, and the gathering of its rows beside them."""
+    """Relative cost of one epoch of a trial, without a unit: its multiplications, and the gathering of its rows."""
     shape = SHAPES[dataset]
     return shape.train * shape.inputs * (hidden_dim + _GATHER)
 
 
 _GATHER = 32
-"""Units whose products take about as long as the gathering of a batch."""
+"""The number of units whose products take about as long as gathering a batch."""

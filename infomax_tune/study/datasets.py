@@ -1,4 +1,4 @@
-"""What is known of each dataset before it is loaded."""
+"""Facts about each dataset that are known before it is loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infomax_tune.study.config import TrialConfig
 
 @dataclass(frozen=True)
 class Shape:
-    """What is known of a dataset before it is loaded: training rows, test rows, inputs."""
+    """A dataset's size: training rows, test rows, inputs."""
 
     train: int
     test: int
@@ -27,7 +27,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def check_batch_size(config: TrialConfig) -> None:
-    """Raises ConfigError unless every batch of an epoch has at least the two rows a variance needs."""
+    """Raises ConfigError if a batch is larger than the training set, or an epoch ends with a batch of a single row."""
     rows, batch = SHAPES[config.data.dataset].train, config.data.batch_size
     if batch > rows:
         raise ConfigError(

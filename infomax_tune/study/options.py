@@ -20,19 +20,19 @@ LOGGERS: dict[str, tuple[str, ...]] = {
     "csv": (),
     "json": (),
 }
-"""The trackers that trials can be handed to, each with the packages it needs, which come with the extra of its name."""
+"""The trackers, each with the packages it needs; the extra of the same name installs them."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run. None of it changes its numbers, but device and threads (cpus_per_pack) can change their last bits.
+    """How a sweep is run. No option changes its numbers, but device and cpus_per_pack (the threads) can change last bits.
 
-    pack: seeds a pack, "auto" lets the sweep choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
-    allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None is no limit.
+    pack: seeds per pack, "auto" lets the sweep choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
+    allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None for no limit.
     device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
     worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
-    loggers: the trackers, of `LOGGERS`, that every finished trial is handed to.
-    Raises ConfigError with every mistake, each under the option's name on the command line.
+    loggers: the trackers, out of `LOGGERS`, that every finished trial is logged to.
+    Raises ConfigError listing every mistake, each by the option's name on the command line.
     """
 
     pack: int | str = field(
@@ -90,7 +90,7 @@ class Options:
 
     @property
     def pack_size(self) -> int | None:
-        """Seeds a pack; None: the sweep chooses."""
+        """Seeds per pack; None lets the sweep choose."""
         return self.pack if isinstance(self.pack, int) else None
 
     @property
@@ -102,7 +102,7 @@ class Options:
         return self.device or ("cuda" if self.gpus_per_pack else "cpu")
 
     def as_words(self) -> list[str]:
-        """The options that differ from the defaults, as they are typed: some of them change where and what is trained."""
+        """The options that differ from their defaults, as words of a command line."""
         words: list[str] = []
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
@@ -114,10 +114,10 @@ class Options:
 
 
 def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None = None) -> Callable[..., Any]:
-    """A decorator: a function that takes `**options` shows each field of `Options` as a parameter of its own.
+    """Decorator: in the signature of a function that takes `**options`, replaces it by one parameter per field of `Options`.
 
-    The command line and `help()` read a function's signature, so that both list every option from its one declaration.
-    annotate: makes a parameter's annotation from the field and its type; None: the type as it is.
+    Typer and `help()` read the signature, so both list every option from its single declaration.
+    annotate: makes a parameter's annotation from the field and its type; None uses the type itself.
     """
     hints = get_type_hints(Options)
     parameters = [
@@ -146,7 +146,7 @@ def device_problems(device: str) -> list[str]:
 
 
 def logger_problems(loggers: Sequence[str]) -> list[str]:
-    """What is wrong with the values of --logger: a name that is unknown, a package that is not installed."""
+    """What is wrong with the values of --logger: unknown names, packages that are not installed."""
     problems = []
     for name in loggers:
         if name not in LOGGERS:

@@ -1,4 +1,4 @@
-"""A pack: the trials of one cell that are trained together, and the form in which it crosses to a Ray worker."""
+"""A pack: the trials of one cell that are trained together, and the plain data that carry it to a Ray worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infomax_tune.study.config import TrialConfig
 
 @dataclass(frozen=True)
 class Pack(Sequence[TrialConfig]):
-    """Trials that differ only in seed, in the order in which they are stacked.
+    """Trials that differ only in seed, in the order they are stacked.
 
     Raises ValueError if there are none, or if they are not of one cell.
     """
@@ -34,7 +34,7 @@ class Pack(Sequence[TrialConfig]):
 
     @property
     def config(self) -> TrialConfig:
-        """What all its trials share, with the seed of the first."""
+        """The config of the first trial; the others differ only in seed."""
         return self.trials[0]
 
     @property
@@ -46,22 +46,22 @@ class Pack(Sequence[TrialConfig]):
         return [config.training.seed for config in self.trials]
 
     def __str__(self) -> str:
-        """As messages name it: its cell and its seeds."""
+        """Its name in messages: the cell and the seeds."""
         return f"{self.cell}, {'seeds' if len(self) > 1 else 'seed'} {spans(self.seeds)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, one config and the seeds: what stands in Tune's param space."""
+        """Plain data for Tune's param space: one config and the seeds."""
         return {"config": self.config.model_dump(), "seeds": self.seeds}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Pack:
-        """The pack that `to_dict` made."""
+        """The inverse of `to_dict`."""
         first = TrialConfig.model_validate(content["config"])
         return cls(tuple(first.with_seed(seed) for seed in content["seeds"]))
 
 
 def spans(seeds: Sequence[int]) -> str:
-    """Numbers as people write them: 1-4, 7."""
+    """Seeds with consecutive ones joined: `1-4, 7`."""
     parts: list[list[int]] = []
     for seed in seeds:
         if parts and seed == parts[-1][-1] + 1:

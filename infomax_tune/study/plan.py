@@ -20,7 +20,7 @@ class Plan:
         self.add(trials)
 
     def add(self, trials: Iterable[TrialConfig]) -> None:
-        """Adds trials; one that is there already stays where it is."""
+        """Adds trials; one that is already there keeps its place."""
         for config in trials:
             self._trials.setdefault(config.trial_id, config)
 
@@ -38,5 +38,5 @@ class Plan:
 
     @property
     def cells(self) -> list[str]:
-        """The cells of its trials, each once, in order."""
+        """The cells of the trials, each once, in order of first appearance."""
         return list(dict.fromkeys(config.cell for config in self))

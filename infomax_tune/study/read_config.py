@@ -1,7 +1,7 @@
-"""Reads configs from YAML, Python and `key=value` overrides, and says what is wrong with them.
+"""Reads configs from YAML, Python and `key=value` overrides, and reports what is wrong with them.
 
 A config is built from layers of settings (study defaults < file < space < overrides). All mistakes are collected and
-reported at once, each with the place it was made.
+reported at once, each with where it was made.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NO_EFFECT = {
     "print_every": "progress is shown all the time",
     "output_dir": "give --out instead",
 }
-"""Keys of the original study's files that are accepted and do nothing here, with the reason."""
+"""Keys of the original study's files that are accepted but have no effect here, each with the reason."""
 
 
 def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialConfig:
-    """The config that `TrialConfig.nested` made. Raises ConfigError, with `where` as the place of every mistake."""
+    """The inverse of `TrialConfig.nested`. Raises ConfigError, with `where` as the place of every mistake."""
     settings, _, problems = read_settings(nested, yaml_document.Document({}, where))
     config, mistakes = validate(settings)
     if problems or config is None:
@@ -37,7 +37,7 @@ def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialCon
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and the place it was given."""
+    """A value and where it was given."""
 
     value: Any
     where: str
@@ -56,7 +56,7 @@ def resolve_name(key: str) -> str | None:
 
 
 def unknown_key(key: str) -> str:
-    """The message for a key that is no setting."""
+    """The message for a key that is not a setting."""
     short = key.rsplit(".", maxsplit=1)[-1]
     elsewhere = resolve_name(short)
     if elsewhere is not None:
@@ -123,7 +123,7 @@ def read_override(text: str) -> tuple[str, Setting]:
 
 
 def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
-    """All overrides, and the problems found in them. A later one wins over an earlier one."""
+    """All overrides, and the problems found in them. Later ones win."""
     settings: Settings = {}
     problems: list[str] = []
     for text in texts:
@@ -136,7 +136,7 @@ def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
 
 
 def validate(settings: Settings) -> tuple[TrialConfig | None, list[str]]:
-    """The config these settings make over the study's defaults, or the problems that prevent it."""
+    """The config that these settings make on top of the defaults, or None and the problems."""
     nested: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for name, setting in settings.items():
         section, key = name.split(".")
@@ -148,7 +148,7 @@ def validate(settings: Settings) -> tuple[TrialConfig | None, list[str]]:
 
 
 def build_config(*layers: Settings) -> TrialConfig:
-    """The config of several layers of settings, later ones winning. Raises ConfigError with every mistake."""
+    """The config made of several layers of settings; later ones win. Raises ConfigError with every mistake."""
     merged: Settings = {}
     for layer in layers:
         merged |= layer
@@ -159,7 +159,7 @@ def build_config(*layers: Settings) -> TrialConfig:
 
 
 def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> tuple[TrialConfig, list[str]]:
-    """The config of a file under `key=value` overrides, and the notes on it. Raises ConfigError with every mistake."""
+    """The config in a file, changed by `key=value` overrides, and the notes on it. Raises ConfigError with every mistake."""
     settings, notes, problems = read_settings(document.content, document)
     over, mistakes = read_overrides(overrides)
     config, more = validate(settings | over)
@@ -182,7 +182,7 @@ def read_config_file(path: Path) -> yaml_document.Document:
 def config_from_python(
     config: Mapping[str, Any] | str | Path | None, settings: Mapping[str, Any]
 ) -> tuple[TrialConfig, list[str]]:
-    """The config of a mapping or a file's path under further settings, and the notes on it. Raises ConfigError."""
+    """The config in a mapping or a file, changed by further settings, and the notes on it. Raises ConfigError."""
     document = yaml_document.Document({}, "") if config is None else document_from_python(config, "config")
     under, notes, problems = read_settings(document.content, document)
     over, more_notes, mistakes = settings_from_python(settings)
@@ -192,19 +192,19 @@ def config_from_python(
 
 
 def document_from_python(given: Mapping[str, Any] | str | Path, source: str) -> yaml_document.Document:
-    """A mapping as if it had been read from YAML, or the file at a path. Raises ConfigError."""
+    """The document of a mapping, as if read from YAML, or of the file at a path. Raises ConfigError."""
     if isinstance(given, Mapping):
         return yaml_document.Document(_plain(given), source)
     return read_config_file(Path(given))
 
 
 def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
-    """As `read_settings`, of a mapping that was given as the argument `settings`."""
+    """`read_settings` for a mapping that was given as the argument `settings`."""
     return read_settings(_plain(given), yaml_document.Document({}, "settings"))
 
 
 def _plain(value: Any) -> Any:
-    """Python's own collections, and NumPy's numbers, as YAML would give them."""
+    """Python collections and NumPy numbers, as YAML would give them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, range)):
@@ -213,7 +213,7 @@ def _plain(value: Any) -> Any:
 
 
 def _explain(detail: Any, settings: Settings) -> str:
-    """One pydantic error in the words of someone who writes config files."""
+    """One pydantic error, worded for someone who writes config files."""
     section, key = detail["loc"]
     name = f"{section}.{key}"
     where = f" ({settings[name].where})" if name in settings else ""
@@ -239,7 +239,7 @@ _KINDS = {
 def _complaint(detail: Any) -> str:
     """What is wrong with a value."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "value_error":  # raised by a validator of ours, in our own words
+    if kind == "value_error":  # from one of our validators, already worded for the user
         return str(context["error"])
     if kind in _LIMITS:
         bound, words = _LIMITS[kind]

@@ -1,4 +1,4 @@
-"""Reads a search space from a bundled name, a YAML file or a mapping, and says what is wrong with it."""
+"""Reads a search space from a bundled name, a YAML file or a mapping, and reports what is wrong with it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from infomax_tune.study.read_config import (
 from infomax_tune.study.space import SearchSpace
 
 MAX_TRIALS = 100_000
-"""A space above this is a slip of the keyboard."""
+"""A larger space is taken for a typing mistake."""
 
 
 def bundled_spaces() -> dict[str, Path]:
     """The search spaces that come with infomax-tune, by name."""
-    # beside the package, in a source tree and in site-packages; not imported, since a folder of the user's may have that name
+    # beside the package, in a source tree and in site-packages; not imported, since the user may have a folder of that name
     folder = Path(__file__).resolve().parents[2] / "search_spaces"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
@@ -39,8 +39,8 @@ def load_space(
 ) -> tuple[SearchSpace, list[str]]:
     """The space of that name or YAML path, and the notes on keys without effect.
 
-    config: a base config under the space's own. overrides: settings over both; one that names an axis replaces it,
-    and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
+    config: a base config, which the space's own settings override. overrides: settings that override both; one that
+    names an axis replaces it, and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
     """
     path = bundled_spaces().get(space) or Path(space)
     try:
@@ -59,7 +59,7 @@ def space_from_python(
     settings: Mapping[str, Any],
     config: Mapping[str, Any] | str | Path | None,
 ) -> tuple[SearchSpace, list[str]]:
-    """As `load_space`, of what Python gives: a space as a mapping or built already, settings and base as mappings.
+    """`load_space` for Python: the space may also be a mapping or a SearchSpace; settings and config are plain Python.
 
     Raises ConfigError with every mistake.
     """
@@ -81,7 +81,7 @@ def space_from_python(
 def parse_space(
     document: yaml_document.Document, name: str, config: yaml_document.Document | None, overrides: Settings
 ) -> tuple[SearchSpace, list[str]]:
-    """The space a document describes. See `load_space`."""
+    """The space that a document describes. See `load_space`."""
     content = document.content
     known = ("name", "description", "base", "axes")
     problems = [
@@ -100,7 +100,7 @@ def parse_space(
     if not isinstance(given, Mapping):
         problems.append(f"axes: must hold `key: [values]` lines, got {given!r} ({document.where('axes')})")
         given = {}
-    # the original study's files have their axes at the top, without `axes:`
+    # the original study's files have their axes at the top level, without `axes:`
     flat = {key: value for key, value in content.items() if key not in known}
     axes = _read_axes(given, document, ("axes",), problems)
     _merge(axes, _read_axes(flat, document, (), problems), problems)
@@ -111,7 +111,7 @@ def parse_space(
 
     fixed = under | base | {key: value for key, value in overrides.items() if key not in axes}
     base_config, mistakes = validate({key: value for key, value in fixed.items() if key not in axes})
-    hidden = validate(under | base)[1]  # by an axis or an override: a mistake all the same
+    hidden = validate(under | base)[1]  # by an axis or an override, but still mistakes
     problems += mistakes + [mistake for mistake in hidden if mistake not in mistakes]
     expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
     if not problems and not axes:
@@ -156,7 +156,7 @@ def _read_axes(
 
 
 def _merge(axes: Settings, more: Settings, problems: list[str]) -> None:
-    """Adds axes that are not there yet."""
+    """Adds axes; an axis that is given twice is a problem."""
     for name, setting in more.items():
         if name in axes:
             problems.append(f"{name}: given twice ({axes[name].where}; {setting.where})")
@@ -179,7 +179,7 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
         return []
     elif not given:
         problems.append(f"{axis}: the axis is empty ({setting.where})")
-    values: dict[Any, None] = {}  # a set in the order given
+    values: dict[Any, None] = {}  # an ordered set
     for value in given:
         config, mistakes = validate({axis: Setting(value, setting.where)})
         problems += mistakes
@@ -210,7 +210,7 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
 
 
 def _refuse_twins(space: SearchSpace, source: str) -> None:
-    """Raises ConfigError if two points are the same experiment, such as two lambdas of a baseline that has none."""
+    """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none."""
     seen: dict[str, tuple[Any, ...]] = {}
     for config, point in zip(space.trials(), itertools.product(*space.axes.values()), strict=True):
         twin = seen.setdefault(config.trial_id, point)

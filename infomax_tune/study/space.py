@@ -1,4 +1,4 @@
-"""A search space: a base config and axes, and the grid of trials they span. How one is read is in `read_space`."""
+"""A search space: a base config and axes, and the grid of trials they span. `read_space` reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infomax_tune.study.read_config import from_nested
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A study: what all its trials share (`base`) and what they differ in (`axes`, by dotted name)."""
+    """What all trials of a study share (`base`) and what they differ in (`axes`, by dotted name)."""
 
     name: str
     description: str
@@ -23,7 +23,7 @@ class SearchSpace:
     axes: dict[str, list[Any]]
 
     def trials(self) -> list[TrialConfig]:
-        """Every point of the grid, the last axis turning fastest."""
+        """Every point of the grid, the last axis varying fastest."""
         nested = self.base.nested()
         points = []
         for values in itertools.product(*self.axes.values()):
@@ -45,12 +45,12 @@ class SearchSpace:
         return sorted(further, key=lambda name: name.split(".")[1])
 
     def as_dict(self) -> dict[str, Any]:
-        """What the sweep file holds."""
+        """The content of the sweep file."""
         return {"name": self.name, "description": self.description, "base": self.base.nested(), "axes": self.axes}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
-        """The space that `as_dict` made. Raises ConfigError."""
+        """The inverse of `as_dict`. Raises ConfigError."""
         try:
             name, description, base, axes = (content[key] for key in ("name", "description", "base", "axes"))
         except KeyError as error:

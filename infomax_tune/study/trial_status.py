@@ -1,4 +1,4 @@
-"""What can have become of a trial: one list, of which tables and displays show a part."""
+"""Every status a trial can have, and which of them tables and displays show."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from enum import Enum
 
 
 class TrialStatus(str, Enum):
-    """What has become of a trial. Equal to its text, which is what files and tables hold."""
+    """The status of a trial. Each is equal to its text, which is what files and tables hold."""
 
     DONE = "done"
     """Trained to its last epoch."""
     DIVERGED = "diverged"
     """Its loss or its weights stopped being finite; that is its result."""
     FAILED = "failed"
-    """It raised, or its worker died; the next run tries it again."""
+    """It raised, or its worker died; resuming the sweep tries it again."""
     DAMAGED = "damaged"
-    """It left a record that cannot be believed; the next run trains it again."""
+    """Its record is damaged; resuming the sweep trains it again."""
     RUNNING = "running"
     """In a pack that is being trained now."""
     LEFT = "left"
-    """Not begun, or begun and to be continued, as a sweep's progress counts it."""
+    """Not begun, or not finished: what progress and `status` call a trial that is still to be trained."""
     MISSING = "missing"
-    """The same, as a table says it: there is no record."""
+    """It has no record: what a results table calls such a trial."""
 
     def __str__(self) -> str:
         return self.value
@@ -42,4 +42,4 @@ IN_PROGRESS = (*ENDED, TrialStatus.FAILED, TrialStatus.RUNNING, TrialStatus.LEFT
 """The statuses that a running sweep counts."""
 
 IN_FOLDER = (*ENDED, TrialStatus.FAILED, TrialStatus.DAMAGED, TrialStatus.RUNNING, TrialStatus.LEFT)
-"""The statuses that an output folder shows."""
+"""The statuses that `status` counts in an output folder."""

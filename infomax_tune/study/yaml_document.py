@@ -1,4 +1,4 @@
-"""YAML as people write it: parsed safely, every key with the line it stands on. Imports errors only."""
+"""Parses YAML safely, and remembers the line of every key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infomax_tune.errors import ConfigError
 Path = tuple[str, ...]
 
 MAX_VALUES = 1_000_000
-"""A file that stands for more, which takes aliases of aliases, is no config but a way to fill the memory."""
+"""A file that expands to more values, which takes aliases of aliases, is not a config but a way to fill the memory."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that puts quotes around text that `_Loader` would read as a number, such as 1e5."""
+    """SafeDumper that quotes text that `_Loader` would read as a number, such as 1e5."""
 
 
 _FLOAT, _INT, _TEXT = "tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:str"
@@ -59,7 +59,7 @@ _Dumper.add_representer(str, _represent_text)
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML mapping, the name of where it came from, and the line of each of its keys."""
+    """A YAML mapping, the name of its source, and the line of each of its keys."""
 
     content: dict[str, Any]
     source: str
@@ -74,7 +74,7 @@ class Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """Parses one YAML mapping; an empty text is an empty mapping.
+    """Parses one YAML mapping; empty text is an empty mapping.
 
     Raises ConfigError on a syntax error, a tag, a key given twice, or anything but a mapping.
     """
@@ -104,7 +104,7 @@ def _parse(loader: _Loader, source: str) -> Document:
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as it stands behind the `=` of an override. Raises ValueError."""
+    """One YAML value, as written after the `=` of an override. Raises ValueError."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
@@ -117,9 +117,9 @@ def dump(content: dict[str, Any]) -> str:
 
 
 def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Number of values a node stands for, its aliases followed. sizes: those known already, by id."""
+    """Number of values that a node expands to, aliases included. sizes: those already known, by node id."""
     if id(node) not in sizes:
-        sizes[id(node)] = 0  # a node within itself
+        sizes[id(node)] = 0  # until it is known: a node may contain itself
         parts = [*itertools.chain(*node.value)] if isinstance(node, yaml.MappingNode) else node.value
         inner = 0 if isinstance(node, yaml.ScalarNode) else sum(_size(part, sizes) for part in parts)
         sizes[id(node)] = 1 + inner
