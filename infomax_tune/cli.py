@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. What is slow to import (torch, Ray) is imported by the command that needs it."""
+"""The command line: parses, calls, prints. Torch and Ray are slow to import, so only the commands that need them do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infomax_tune import __version__, operations
 from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.follow.folder_status import StatusReader, watch
 from infomax_tune.process.signals import EXIT_INTERRUPTED
-from infomax_tune.process.streams import open_missing_streams
+from infomax_tune.process.streams import open_missing_streams, write_line
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
@@ -51,7 +51,7 @@ app = typer.Typer(
 
 
 def _examples(*lines: str) -> str:
-    """The end of a command's help."""
+    """The epilog of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  infomax-tune {line}" for line in lines)
 
 
@@ -89,7 +89,7 @@ def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    """The options as they were typed."""
+    """The `Options` that were typed."""
     pack = given["pack"]
     if pack.isdecimal() and len(pack) < 10:
         given = given | {"pack": int(pack)}
@@ -112,7 +112,7 @@ def main() -> None:
     open_missing_streams()
     try:
         app()
-    except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder that may not be written
+    except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder without write permission
         typer.echo(f"infomax-tune: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
 
@@ -160,7 +160,7 @@ def run(
     folder = out or operations.default_out(config)
     try:
         record = operations.run_trial(
-            config, out=folder, data_dir=data_dir, device=device or "cpu", command=_command(), say=typer.echo
+            config, out=folder, data_dir=data_dir, device=device or "cpu", command=_command(), say=_say
         )
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
@@ -238,7 +238,7 @@ def resume(
     given = _options(options)
     folder = SweepFolder(out)
     space = folder.read_space()
-    # the report tells the command that repeats the study, not the one that went on with it
+    # the report shows the command that repeats the study, not the one that resumed it
     command = folder.environments.begun_by() or _command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
@@ -393,7 +393,7 @@ def _train(
         typer.echo(f"stopped; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
-        with contextlib.suppress(BrokenPipeError):  # `| head`: the sweep is what it is, whoever reads of it
+        with contextlib.suppress(BrokenPipeError):  # `| head` has closed the pipe; the exit code must not change
             _print_counts(outcome.counts)
             typer.echo(f"results: {folder.results_csv}")
             if outcome.report:
@@ -401,6 +401,11 @@ def _train(
     if not outcome.complete:
         typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
+
+
+def _say(text: str) -> None:
+    """Something the user should know, while other threads may say something too."""
+    write_line(sys.stdout, text)
 
 
 def _command() -> str:
@@ -411,7 +416,7 @@ def _command() -> str:
 def _is_file(argument: str) -> bool:
     try:
         return Path(argument).is_file()
-    except OSError:  # longer than a file's name can be
+    except OSError:  # longer than a file name may be
         return False
 
 

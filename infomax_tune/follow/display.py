@@ -20,6 +20,7 @@ from rich.text import Text
 
 from infomax_tune.follow.folder_status import FolderStatus
 from infomax_tune.follow.progress import SweepState
+from infomax_tune.process.streams import write_line
 from infomax_tune.study.pack import spans
 
 _COLOURS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "cyan", "left": "default"}
@@ -39,7 +40,7 @@ class Display:
 
     def warn(self, text: str) -> None:
         """Something that is wrong."""
-        _write(self._err, text)
+        write_line(self._err, text)
 
     def show(self, state: SweepState) -> None:
         """Where the sweep stands; called often."""
@@ -68,7 +69,7 @@ class Lines(Display):
         self._told: tuple[object, ...] = ()
 
     def say(self, text: str) -> None:
-        _write(self._out, text)
+        write_line(self._out, text)
 
     def detail(self, text: str) -> None:
         if self._verbose:
@@ -133,12 +134,6 @@ class LiveTable(Display):
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._live.stop()
-
-
-def _write(stream: TextIO, text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more; the sweep goes on
-        stream.write(f"{text}\n")
-        stream.flush()
 
 
 class _Terminal(Console):
@@ -219,7 +214,7 @@ def show_statuses(statuses: Iterable[FolderStatus]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         for status in statuses:
-            _write(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
+            write_line(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for status in statuses:

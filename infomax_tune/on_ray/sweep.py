@@ -72,18 +72,21 @@ def run(
         folder.write_space(space)  # from here on it can be resumed; an extension waits until it is sure to run
     plan = space.plan()
     folder.tidy()
+    folder.driver.clear_stop()  # a sweep that was killed may have left it
     ended = _find_ended(plan, folder, display)
     tally = Tally(plan, ended)
     sweep = _Sweep(space, plan, folder, options=options, display=display, command=command, tally=tally)
     interrupt = Interrupt(display.say, on_ask=folder.driver.ask_to_stop, on_leave=display.close, hard=hard)
     try:
-        if len(ended) < len(plan):
-            results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
-        else:
-            results = sweep.assemble()
+        with interrupt:
+            if len(ended) < len(plan):
+                results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
+            else:
+                results = sweep.assemble()
     finally:
         display.close()
         folder.driver.clear_progress()
+        folder.driver.clear_stop()
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
@@ -130,7 +133,7 @@ class _Sweep:
             # Ray takes seconds to start: torch and the data are loaded meanwhile
             datasets = beside.submit(load_datasets, missing, options)
             slots = stack.enter_context(cluster(options, folder.ray_log))
-            stack.enter_context(interrupt)
+            interrupt.listen()  # Ray has a handler of its own
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
             self._tally.slots = at_once = min(at_once, len(packs))
@@ -152,7 +155,6 @@ class _Sweep:
                 results = write_tables(folder, self._plan)  # before Ray, which might not end well, is ended
                 if options.loggers:
                     self._enter("handing trials over")
-            folder.driver.clear_stop()
         return results
 
     def assemble(self) -> pd.DataFrame:
@@ -188,7 +190,6 @@ class _Sweep:
                 "on a CPU they do not."
             )
         folder.environments.write_latest(described | {"command": self._command})
-        folder.driver.clear_stop()
         return Job(
             datasets=datasets,
             folder=folder,

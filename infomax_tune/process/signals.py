@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -10,12 +11,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from infomax_tune.errors import InfomaxTuneError
+
 EXIT_INTERRUPTED = 130
 _PATIENCE_S = 1.0
 
 
 class Interrupt:
-    """While entered, notes the first SIGINT or SIGTERM in `asked` and lets the program go on; a second one ends it.
+    """While entered, notes the first SIGINT, SIGTERM or SIGHUP in `asked` and lets the program go on; a second ends it.
+
+    A signal may arrive while a message is being written. So the handler only notes it, and a thread does the rest.
+    SIGHUP, which a connection that drops sends, is left alone where it is ignored already, as under nohup.
 
     say: told what happens. on_ask: called at the first signal, on_leave before the second ends the program.
     hard: whether that ends it at once, whatever it is doing; else it raises KeyboardInterrupt, as a library should.
@@ -36,29 +42,56 @@ class Interrupt:
         self._on_leave = on_leave
         self._hard = hard
         self._before: dict[int, Any] = {}
+        self._steps: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()  # a handler may put into it
+        self._thread = threading.Thread(target=self._work, name="signals", daemon=True)
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-            }
+            self._thread.start()
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
+            self._before = {number: signal.getsignal(number) for number in numbers}
+            self.listen()
         return self
+
+    def listen(self) -> None:
+        """Takes the signals, again if another library has taken them meanwhile."""
+        for number in self._before:
+            signal.signal(number, self._on_signal)
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            self._steps.put(None)
+            self._thread.join(_PATIENCE_S)  # should nobody read what is said
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and not self._hard:
-            raise KeyboardInterrupt
-        if self.asked:
+        if not self.asked:
+            self.asked = True
+            self._steps.put(self._ask)
+        elif self._hard:
             timer = threading.Timer(_PATIENCE_S, os._exit, [EXIT_INTERRUPTED])  # should nobody read what is said
             timer.daemon = True
             timer.start()
-            self._say("stopped at once")
-            self._on_leave()
-            sys.stdout.flush()
-            os._exit(EXIT_INTERRUPTED)
-        self.asked = True
-        self._on_ask()
+            self._steps.put(self._leave)
+        else:
+            raise KeyboardInterrupt
+
+    def _work(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step()
+
+    def _ask(self) -> None:
+        try:
+            self._on_ask()
+        except InfomaxTuneError as error:  # a full disk
+            self._say(str(error))
         self._say("stopping after the epochs under way; once more to stop at once")
+
+    def _leave(self) -> None:
+        self._say("stopped at once")
+        self._on_leave()
+        sys.stdout.flush()
+        os._exit(EXIT_INTERRUPTED)

@@ -39,6 +39,19 @@ def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
                 stream.close()
 
 
+_writing = threading.Lock()
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """Writes a line, whole, whichever thread writes at the same time: Python's streams lose text between two threads.
+
+    Nothing happens where nobody reads any more; whoever writes goes on.
+    """
+    with _writing, contextlib.suppress(OSError):
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
 def open_missing_streams() -> None:
     """Gives a process that was started without stdout or stderr (`>&-`) one that leads nowhere: Ray wants both."""
     for name in ("stdout", "stderr"):
