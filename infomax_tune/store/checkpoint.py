@@ -1,7 +1,7 @@
-"""What a trial leaves on its way, and the format of its file.
+"""The checkpoint of a trial that is still to be trained, and its file format.
 
 A safetensors file: the state's tensors as `state.<name>`, the history as one float64 matrix, and in the metadata
-a JSON text about them with a checksum over both.
+a JSON text about them and a checksum over everything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from infomax_tune.store.record import HISTORY_COLUMNS, HistoryRow
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trial on its way: the epochs behind it, the tensors training needs to go on, its history so far."""
+    """An unfinished trial: its last epoch, the tensors that training needs to go on, and its history so far."""
 
     trial_id: str
     epoch: int
@@ -37,7 +37,7 @@ class Checkpoint:
 
 
 class _About(BaseModel):
-    """The JSON text in a checkpoint's metadata. columns: those of the history."""
+    """The JSON text in a checkpoint's metadata. columns: the names of the history's columns."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -48,7 +48,7 @@ class _About(BaseModel):
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """The file of a checkpoint."""
+    """A checkpoint as the bytes of its file."""
     history = np.array(
         [[row.get(name, math.nan) for name in HISTORY_COLUMNS] for row in checkpoint.history], dtype=np.float64
     )
@@ -65,9 +65,9 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def from_bytes(data: bytes, path: Path) -> Checkpoint:
-    """The checkpoint in a file of any version; `formats.CHECKPOINT` is given its JSON text and, as `tensors`, its tensors.
+    """The checkpoint in a file of any version. Its reader in `formats` gets the parsed JSON text, with `tensors` added.
 
-    path: names it in messages. Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
+    path: names the file in messages. Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
     """
     try:
         tensors = safetensors.numpy.load(data)
@@ -85,8 +85,8 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, which its library reads from a path only: the length of a JSON header, then
-    the header."""
+    """The metadata of a safetensors file. Parsed here because the library reads it only from a path: the file begins with
+    the length of a JSON header, then the header."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length])["__metadata__"]
 

@@ -1,4 +1,4 @@
-"""What a sweep's driver leaves for others while it works: progress for `status`, and the request to stop for its workers."""
+"""What a sweep's driver tells other processes through its folder: progress for `status`, a stop request for its workers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ STOP = "stop"
 
 
 class DriverNotes:
-    """The notes of the driver at work in a folder."""
+    """The notes of the driver that works in a folder."""
 
     def __init__(self, root: Path) -> None:
         self._progress = root / PROGRESS
         self._stop = root / STOP
 
     def write_progress(self, content: Mapping[str, Any]) -> None:
-        """Leaves progress.json, where the sweep stands, for `status` in another terminal. A disk that is full is no matter."""
+        """Writes progress.json for `status` in another terminal. Does nothing if it cannot be written."""
         with contextlib.suppress(StoreError):
             write_json(self._progress, PROGRESS_FORMAT, content, durably=False)
 
     def read_progress(self) -> dict[str, Any] | None:
-        """What a driver last told; None if none is at work, or what it told cannot be read."""
+        """The progress that the driver last wrote; None if there is none, or it cannot be read."""
         with contextlib.suppress(StoreError):
             return read_json(self._progress, PROGRESS_FORMAT)
         return None
@@ -37,7 +37,7 @@ class DriverNotes:
         self._progress.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
-        """Asks the workers, wherever they are, to leave checkpoints after their epochs and stop."""
+        """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
         write_atomically(self._stop, b"")
 
     def stop_asked(self) -> bool:

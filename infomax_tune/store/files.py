@@ -1,4 +1,4 @@
-"""Files written whole or not at all, each with a checksum, and a folder's lock. Knows no name of any file."""
+"""Files written whole or not at all, JSON with a checksum, CSV read exactly, and a folder's lock. Knows no file names."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from infomax_tune.process import faults
 from infomax_tune.store.formats import Format
 
 TEMPORARY = ".tmp"
-"""How the name of a file ends while it is being written."""
+"""The suffix of a file that is being written."""
 
 
 def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
     """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
-    durably: False leaves out the fsyncs, for what is not worth keeping when the power fails.
-
-    Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then what it was.
+    durably: False leaves out the fsyncs, for files that need not survive a power failure.
+    Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then as it was before.
     """
     # not named after the file: TensorBoard reads whatever has "tfevents" in its name
     temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
@@ -91,10 +90,10 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str]) -> pd.DataFrame:
-    """A CSV file with every bit of its numbers: read as text, since pandas' own float parser may round.
+    """A CSV file with its numbers exact to the last bit: read as text, since pandas' own float parser may round.
 
-    types: the columns wanted, in their order. A column that the file does not have is empty, one that is not wanted is
-    left out. Raises KeyError if it lacks one of those needed, ValueError if a value is not of its type.
+    types: the wanted columns, in order. A column that the file lacks is empty, one that is not wanted is left out.
+    Raises KeyError if a needed column is missing, ValueError if a value is not of its type.
     """
     table = pd.read_csv(path, dtype=str)
     lacking = [name for name in needed if name not in table]
@@ -105,7 +104,10 @@ def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str])
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """An operating system's lock on FOLDER/lock. Raises LockedError if another process holds it."""
+    """Holds the operating system's lock on FOLDER/lock, and makes the folder if necessary.
+
+    Raises LockedError if another process holds it, StoreError if the folder cannot be written or locked.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / "lock").open("a+", encoding="utf-8")
@@ -125,7 +127,7 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
             ) from None
         handle.truncate(0)
-        with contextlib.suppress(OSError):  # on a disk that is full the lock holds too, without its holder's name
+        with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n".encode())
         try:
             yield

@@ -1,7 +1,7 @@
-"""The kinds of file that an output folder holds, each with a version of its own and a reader for each version.
+"""The kinds of file in an output folder, each with its own version number and a reader for each version.
 
-To change a format: give it the next version here, with a reader that turns what the version before held into what the
-new one holds, and write the new one where the kind is written.
+To change a format: give it the next version here, with readers that turn the content of earlier versions into that of
+the new one, and write the new one where this kind of file is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from infomax_tune.errors import DamagedFileError, StoreError
 
 Content = dict[str, Any]
 Reader = Callable[[Content], Content]
-"""Turns what a file of one version holds into what a file of the newest would hold."""
+"""Turns the content of a file of one version into that of the newest version."""
 
 
 def as_it_is(content: Content) -> Content:
@@ -25,9 +25,9 @@ def as_it_is(content: Content) -> Content:
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file. A new version gets the next number; the readers of the earlier ones stay, for good.
+    """One kind of file. A new version gets the next number; the readers of earlier versions are never removed.
 
-    readers: for each version ever written. In a file, the version stands under the key `schema`.
+    readers: one for each version ever written. In a file, the version is under the key `schema`.
     """
 
     name: str
@@ -35,13 +35,14 @@ class Format:
 
     @property
     def version(self) -> int:
-        """The one that is written now."""
+        """The version that is written now."""
         return max(self.readers)
 
     def read(self, content: Content, path: Path) -> Content:
-        """What a file of this kind holds, whatever its version.
+        """The content of a file of this kind, as the newest version would hold it.
 
-        Raises StoreError if a newer infomax-tune wrote it: it is not damaged, and must be left as it is.
+        Raises StoreError if a newer infomax-tune wrote it (it is not damaged and must be left alone), else
+        DamagedFileError if its version is unknown.
         """
         version = content.get("schema")
         if isinstance(version, int) and version > self.version:

@@ -1,4 +1,4 @@
-"""What a trial leaves when it has ended, and what its folder says of it."""
+"""The record that a finished trial leaves, its history, and the state in which a trial's folder is found."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from infomax_tune.study import columns
 from infomax_tune.study.trial_status import TrialStatus
 
 HistoryRow = dict[str, float]
-"""One epoch: `columns.HISTORY`, and `epoch_s`. A metric that was not evaluated is missing or NaN."""
+"""One epoch: `columns.HISTORY` and `epoch_s`. A metric that was not evaluated is missing or NaN."""
 
 HISTORY_COLUMNS: tuple[str, ...] = (*columns.HISTORY, "epoch_s")
 
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-"""JSON has no NaN: it stands as null."""
+"""A float that JSON holds as null if it is NaN."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class Record:
     """What a finished trial leaves. status: done or diverged; epoch: the last one trained.
 
-    files: the sha256 of the files beside the record.
+    files: the sha256 of each file that belongs to the record, by name.
     """
 
     trial_id: str
@@ -44,7 +44,7 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """What record.json holds."""
+        """The content of record.json."""
         return {
             "trial_id": self.trial_id,
             "status": self.status.value,
@@ -57,7 +57,7 @@ class Record:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any], path: Path) -> Record:
-        """The record that `to_dict` made. Raises DamagedFileError."""
+        """The inverse of `to_dict`. Raises DamagedFileError."""
         try:
             return _RECORD.validate_python(content)
         except ValidationError:
@@ -69,7 +69,7 @@ _RECORD = TypeAdapter(Record)
 
 @dataclass(frozen=True)
 class Finding:
-    """What a trial's folder says of it. status: done, diverged, failed, missing or damaged.
+    """The state in which a trial's folder is found. status: done, diverged, failed, missing or damaged.
 
     problem: the damage, or the last line of the failure's traceback.
     """
@@ -80,7 +80,7 @@ class Finding:
 
 
 def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
-    """history.csv, every bit of its numbers kept."""
+    """The bytes of history.csv, its numbers exact to the last bit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HISTORY_COLUMNS)
@@ -91,7 +91,7 @@ def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """history.csv as a table of today's columns; one that did not exist when it was written is empty.
+    """history.csv as a table with all of `HISTORY_COLUMNS`; one that did not exist when it was written is empty.
 
     Raises DamagedFileError.
     """

@@ -1,6 +1,6 @@
 """The output folder of a sweep: where everything is, its sweep file, its lock, its trials.
 
-What is made of the trials is in `tables`, whether all of it can be believed in `verify`.
+`tables` makes the tables of its trials, `verify` checks its files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HISTORY_PARQUET, TIMINGS_CSV = "history.parquet", "timings.csv"
 
 
 class SweepFolder:
-    """An output folder. environments: what its trials were trained with; driver: the notes of a driver at work."""
+    """An output folder. environments: what its trials were trained in; driver: the notes of the driver that works in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -47,7 +47,7 @@ class SweepFolder:
 
     @property
     def ray_log(self) -> Path:
-        """Where all goes that Ray and other libraries print during a sweep."""
+        """Where everything goes that Ray and other libraries print during a sweep."""
         return self.root / "ray.log"
 
     @property
@@ -57,16 +57,16 @@ class SweepFolder:
 
     @property
     def report(self) -> Path:
-        """The page that the analysis makes."""
+        """The HTML page that the analysis makes."""
         return self.root / "analysis" / "report.html"
 
     @property
     def runs_folder(self) -> Path:
-        """What TensorBoard reads: one run a trial."""
+        """What TensorBoard reads: one run per trial."""
         return self.root / RUNS
 
     def run_folder(self, config: TrialConfig, axes: Iterable[str]) -> Path:
-        """Where TensorBoard finds a trial; axes: what the sweep's trials differ in, see `run_path`."""
+        """The folder of a trial's run. axes: what the sweep's trials differ in, see `run_path`."""
         return self.runs_folder / run_path(config, axes)
 
     def create(self) -> None:
@@ -79,7 +79,7 @@ class SweepFolder:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if this is no folder, or one that holds something and is not a sweep."""
+        """Raises StoreError if the path is not a folder, or a folder with other content than a sweep's."""
         if not self.root.exists() or self.has_sweep():
             return
         try:
@@ -92,8 +92,8 @@ class SweepFolder:
             )
 
     def remove_unused(self, *, root: bool) -> None:
-        """Removes what a sweep that could not begin left; `root`: the folder itself too."""
-        with contextlib.suppress(OSError):  # it holds a trial, or something that is not ours
+        """Removes what a sweep that could not begin has left. root: whether to remove the folder itself too."""
+        with contextlib.suppress(OSError):  # something that must stay is in it: a trial, a file of the user's
             (self.root / "trials").rmdir()
             shutil.rmtree(self.root / environments.USED, ignore_errors=True)
             for name in (SWEEP_FILE, environments.LATEST, driver_notes.PROGRESS, "ray.log", driver_notes.STOP, "lock"):
@@ -102,25 +102,28 @@ class SweepFolder:
                 self.root.rmdir()
 
     def read_space(self) -> SearchSpace:
-        """The space that the folder holds a sweep of. Raises StoreError if it is no sweep, or one of a newer version."""
+        """The search space of the sweep in the folder. Raises StoreError if there is no sweep, or one of a newer version."""
         path = self.root / SWEEP_FILE
         return SearchSpace.from_dict(self._read_sweep_file(path), str(path))
 
     def space_as_written(self) -> dict[str, Any] | None:
-        """All that sweep.yaml holds, its version and checksum too, believed or not; None if there is none.
+        """All of sweep.yaml, version and checksum included, unchecked; None if there is none.
 
-        For a reader who only shows it. Raises OSError or ValueError if it cannot be read.
+        For readers who only show it. Raises OSError or ValueError if it cannot be read.
         """
         path = self.root / SWEEP_FILE
         if not path.is_file():
             return None
         try:
             return yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content
-        except ConfigError as error:  # nobody asked for a sweep here, so it is no mistake in one
+        except ConfigError as error:  # the user has made no mistake here, so it is not a ConfigError
             raise ValueError(str(error)) from None
 
     def write_space(self, space: SearchSpace) -> None:
-        """Makes the folder a sweep of this space. Raises ConfigError if its sweep file could not be read back."""
+        """Writes sweep.yaml, which makes the folder a sweep of this space.
+
+        Raises ConfigError if the file could not be read back.
+        """
         content = {"schema": formats.SWEEP.version, **space.as_dict()}
         content["sha256"] = digest(content)
         text = yaml_document.dump(content)
@@ -145,7 +148,7 @@ class SweepFolder:
         checksum = content.pop("sha256", None)
         try:
             intact = checksum == digest(content)
-        except (TypeError, ValueError):  # what JSON does not know, such as a date, was not written here
+        except (TypeError, ValueError):  # JSON has no such type, a date for example, so it was not written by us
             intact = False
         version = content.get("schema")
         if intact or (isinstance(version, int) and version > formats.SWEEP.version):
@@ -159,7 +162,7 @@ class SweepFolder:
         return (self.root / SWEEP_FILE).exists()
 
     def tracker(self, name: str) -> TrackerFolder:
-        """What a tracker was given of this sweep."""
+        """The folder of a tracker, with what it was given."""
         return TrackerFolder(self.root / "trackers" / name)
 
     def tidy(self) -> None:
@@ -170,7 +173,7 @@ class SweepFolder:
                 leftover.unlink(missing_ok=True)
 
     def room_problem(self) -> str | None:
-        """Why the folder cannot take a megabyte more (a full disk, a quota, a disk gone read-only); None if it can."""
+        """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can."""
         probe = self.root / f".room{TEMPORARY}"
         try:
             probe.write_bytes(bytes(2**20))
@@ -182,7 +185,7 @@ class SweepFolder:
         return None
 
     def require_room(self) -> None:
-        """Raises StoreError, which says how to go on, if there is a `room_problem`."""
+        """Raises StoreError, which says how to go on, if the disk is full. See `room_problem`."""
         problem = self.room_problem()
         if problem:
             again = shlex.join(["infomax-tune", "resume", str(self.root)])
@@ -190,7 +193,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for one driver. The system frees it when its holder ends, however it ends.
+        """Holds the folder for one driver. The system releases the lock when its holder ends, however it ends.
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
@@ -198,15 +201,15 @@ class SweepFolder:
             yield
 
     def trial_folders(self) -> list[Path]:
-        """The folders of all trials there are, planned or not, by name."""
+        """The folders of all trials that have one, in the plan or not, sorted by name."""
         return sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
 
     def find(self, trials: Iterable[TrialConfig]) -> dict[str, Finding]:
-        """What is there of each of these trials, by trial id."""
+        """The finding of each of these trials, by trial id."""
         return {config.trial_id: self.trial(config.trial_id).find(config.trial_id) for config in trials}
 
     def report_is_current(self) -> bool:
-        """Whether the report there is was made after the tables last changed."""
+        """Whether there is a report, made after the results table last changed."""
         report, results = self.report, self.results_csv
         return report.exists() and results.exists() and report.stat().st_mtime_ns >= results.stat().st_mtime_ns
 
@@ -235,5 +238,5 @@ _HOW_TO_MEND_SWEEP = (
 
 
 def _is_own(name: str) -> bool:
-    """Whether a file may stand in a sweep's folder, a damaged sweep file that was moved away included."""
+    """Whether a file belongs in a sweep's folder; a damaged sweep file that was renamed does too."""
     return name in _OWN_NAMES or name.startswith(SWEEP_FILE) or name.endswith(TEMPORARY)

@@ -1,4 +1,4 @@
-"""Checks every file of a sweep: what must not be believed, and what is only left over."""
+"""Checks every file of a sweep: what is damaged, and what is merely left over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infomax_tune.study.plan import Plan
 
 @dataclass
 class Verification:
-    """What was found. checked: trial folders; damage: what must not be believed; notes: what is only left over."""
+    """The findings. checked: number of trial folders; damage: what is damaged; notes: what is outdated or left over."""
 
     checked: int
     damage: list[str]
@@ -22,7 +22,7 @@ class Verification:
 
 
 def verify(folder: SweepFolder, plan: Plan) -> Verification:
-    """Checks every record, the files it vouches for, every checkpoint, and the tables against the records."""
+    """Checks records with the files they name, checkpoints, environments, notes on trackers, and tables against records."""
     trials = folder.trial_folders()
     found = Verification(len(trials), [], [])
     for path in trials:
@@ -52,7 +52,7 @@ def _compare_tables(folder: SweepFolder, plan: Plan, found: Verification) -> Non
             found.notes.append(f"{path}: not there yet; make it with: infomax-tune results {folder.root}")
         elif path.read_bytes() != data:
             again = f"make it anew with: infomax-tune results {folder.root}"
-            if path.stat().st_mtime_ns <= newest:  # a sweep that was stopped has records its tables do not
+            if path.stat().st_mtime_ns <= newest:  # a stopped sweep has records that are not in its tables yet
                 found.notes.append(f"{path}: older than the records; {again}")
             else:
                 found.damage.append(f"{path}: not what the records say; {again}")
