@@ -1,1 +1,1 @@
-"""The process it all runs in: signals, streams, environment, and the points where the kill tests reach in."""
+"""The process that everything runs in: signals, streams, environment, and the fault points that the kill tests use."""

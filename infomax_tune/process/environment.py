@@ -1,4 +1,4 @@
-"""What a sweep ran on: versions, hardware, threads, git commit. Reads the machine, writes nothing."""
+"""The environment that trials are trained in: versions, hardware, threads, git commit. Reads the machine, writes nothing."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def describe(*, device: str, threads: int) -> dict[str, Any]:
 
 
 def fingerprint(described: dict[str, Any]) -> str:
-    """8 hex digits over the entries of `NUMERIC`: equal where equal bits are promised."""
+    """A hash of the entries of `NUMERIC`, 8 hex digits: where it is equal, equal bits are promised."""
     numeric = {name: described.get(name) for name in NUMERIC}
     return hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The entries of `NUMERIC` that differ, in words; one that was not noted then is not compared."""
+    """The entries of `NUMERIC` that differ, in words; an entry that `before` lacks is not compared."""
     return [
         f"{name} was {before[name]}, is {now.get(name)}"
         for name in NUMERIC
@@ -78,7 +78,7 @@ def _cpu_model() -> str:
         return platform.processor() or "unknown"
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
     name = facts.get("model name") or platform.processor() or "unknown"
-    if "cpu family" in facts and "model" in facts:  # models of one name may differ in what they compute with
+    if "cpu family" in facts and "model" in facts:  # CPUs of one name may have different instructions
         return f"{name} (family {facts['cpu family']}, model {facts['model']})"
     return name
 

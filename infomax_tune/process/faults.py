@@ -1,4 +1,4 @@
-"""Where the kill tests reach into a sweep: points at which a process can end for real, and a trace of what was trained.
+"""What the kill tests need within a sweep: points at which to kill its processes, and a trace of what was trained.
 
 Does nothing unless $INFOMAX_TUNE_FAULT or $INFOMAX_TUNE_TRACE is set.
 """
@@ -16,7 +16,7 @@ _passed: Counter[str] = Counter()
 
 
 def point(name: str) -> None:
-    """SIGKILLs this process when it passes the point `name` for the n-th time, as $INFOMAX_TUNE_FAULT=name:n asks."""
+    """SIGKILLs this process when it passes the point `name` for the n-th time, if $INFOMAX_TUNE_FAULT is name:n."""
     wanted, _, count = os.environ.get(FAULT, "").rpartition(":")
     if wanted != name:
         return
@@ -26,7 +26,7 @@ def point(name: str) -> None:
 
 
 def trace(line: str) -> None:
-    """Appends a line to the file that $INFOMAX_TUNE_TRACE names, at once and whole, whichever process writes."""
+    """Appends a line to the file that $INFOMAX_TUNE_TRACE names, in one write: several processes may trace at once."""
     if path := os.environ.get(TRACE):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:

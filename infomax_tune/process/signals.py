@@ -1,4 +1,4 @@
-"""Ctrl-C with manners: the first asks to stop where nothing is lost, the second stops at once."""
+"""Handles Ctrl-C: the first asks to stop where nothing is lost, the second stops at once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PATIENCE_S = 1.0
 class Interrupt:
     """While entered, notes the first SIGINT, SIGTERM or SIGHUP in `asked` and lets the program go on; a second ends it.
 
-    A signal may arrive while a message is being written. So the handler only notes it, and a thread does the rest.
-    SIGHUP, which a connection that drops sends, is left alone where it is ignored already, as under nohup.
+    A signal may arrive while a message is being written, so the handler only notes it, and a thread does the rest.
+    SIGHUP, sent when a connection drops, is left alone if it is ignored already, as under nohup.
 
-    say: told what happens. on_ask: called at the first signal, on_leave before the second ends the program.
-    hard: whether that ends it at once, whatever it is doing; else it raises KeyboardInterrupt, as a library should.
+    say: is given messages for the user. on_ask: called at the first signal; on_leave: before the second ends the program.
+    hard: whether that ends it at once, whatever it is doing; otherwise it raises KeyboardInterrupt, as a library should.
     Outside the main thread, where Python allows no signal handlers, it does nothing.
     """
 
@@ -56,7 +56,7 @@ class Interrupt:
         return self
 
     def listen(self) -> None:
-        """Takes the signals, again if another library has taken them meanwhile."""
+        """Installs the handlers, again if another library has replaced them meanwhile."""
         for number in self._before:
             signal.signal(number, self._on_signal)
 

@@ -1,4 +1,4 @@
-"""The terminal: what other libraries print is kept out of it. Imports the standard library only."""
+"""Keeps what other libraries print out of the terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TextIO
 
 @contextlib.contextmanager
 def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
-    """While entered, all that this process prints goes to the end of `log`, what its libraries print below Python
-    included; yields the stdout and stderr it had, to write to on purpose.
+    """While entered, appends everything that this process prints to `log`, including what libraries print below Python;
+    yields the original stdout and stderr, for what is meant to be seen.
 
-    Nothing is diverted where Python's streams are not the process's own (a notebook, a test), and outside the main
-    thread: there, what other threads print is none of its business.
+    Diverts nothing if Python's streams are not the process's own (a notebook, a test), or outside the main thread, where
+    it would divert the output of other threads.
     """
     main = threading.current_thread() is threading.main_thread()
     if not (main and _is(sys.stdout, 1) and _is(sys.stderr, 2)):
@@ -53,15 +53,15 @@ def write_line(stream: TextIO, text: str) -> None:
 
 
 def open_missing_streams() -> None:
-    """Gives a process that was started without stdout or stderr (`>&-`) one that leads nowhere: Ray wants both."""
+    """Gives a process that was started without stdout or stderr (`>&-`) one that discards its output: Ray needs both."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - stays open
 
 
 def _flush(*streams: TextIO) -> None:
     for stream in streams:
-        with contextlib.suppress(OSError):  # a disk that is full, a pipe that nobody reads
+        with contextlib.suppress(OSError):  # a full disk, a pipe that nobody reads
             stream.flush()
 
 

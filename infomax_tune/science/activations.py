@@ -1,4 +1,4 @@
-"""The activations by name, each with its gradient. Imports torch and config only."""
+"""The activations by name, each with its gradient."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ACTIVATION: dict[str, Activation] = {
     "tanh": Activation(torch.tanh, lambda grad, z, a: grad * (1 - a * a)),
     "softplus": Activation(F.softplus, lambda grad, z, a: grad * torch.sigmoid(z)),
 }
-"""name -> Activation; the names are those of config.ActivationName."""
+"""Each activation, by its name in `config.ActivationName`."""
 
 
 def with_head(name: str, head: str) -> Activation:

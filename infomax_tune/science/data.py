@@ -32,7 +32,7 @@ class Dataset:
 
 
 _TORCHVISION_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, KeyError, TypeError)
-"""What torchvision raises at files that are missing, damaged or of another kind."""
+"""What torchvision raises for files that are missing, damaged or of another kind."""
 _TORCHVISION_CLASS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 
@@ -46,7 +46,7 @@ def default_data_dir() -> Path:
 def load(name: str, data_dir: Path | None = None) -> Dataset:
     """The dataset of that name. Image sets are read from `data_dir`, and downloaded there if they are missing.
 
-    Raises DataError if an image set is neither there nor to be had, or torchvision does not work.
+    Raises DataError if an image set is damaged, or missing and cannot be downloaded, or if torchvision does not work.
     """
     if name == "digits":
         return _digits()
@@ -74,7 +74,7 @@ def _images(name: str, data_dir: Path) -> Dataset:
 
 
 def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
-    """torchvision's dataset, from the files that are there, or downloaded."""
+    """torchvision's dataset, from the files in `data_dir`, which are downloaded if they are missing."""
     there = (data_dir / dataset_class.__name__ / "raw").is_dir()
     try:
         return dataset_class(root=str(data_dir), train=train, download=False)

@@ -1,4 +1,4 @@
-"""The objectives, each with its gradient in closed form. Pure functions of tensors, any number of replicas.
+"""The objectives, each with its gradient in closed form. Pure functions of tensors, for any number of replicas.
 
 `infomax` is the definition and can be differentiated by autograd; `infomax_gradient` is what training
 uses: it gives the same gradient with one extra (N,K)x(K,K) product, about half the work.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Terms(NamedTuple):
-    """The loss and its terms, one value a replica: loss = entropy + lambda_tc * tc + lambda_wr * wr.
+    """The loss and its terms, one value per replica: loss = entropy + lambda_tc * tc + lambda_wr * wr.
 
     entropy: -sum_j log(Var_j + eps), lower is more spread. tc: ||C - I||_F^2, the decorrelation surrogate
     of total correlation, 0 is decorrelated. wr: ||G - I||_F^2, weight redundancy, 0 is orthogonal.
@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """What the loss sends back: to the activations, and to the weights directly (None: nothing)."""
+    """The gradient of the loss: for the activations, and for what depends on the weights directly (None if nothing does)."""
 
     activation: Float[Tensor, "*s n k"]
     weight: Float[Tensor, "*s k d"] | None
@@ -86,10 +86,10 @@ def infomax_gradient(
 ) -> tuple[Terms, Gradient]:
     """`infomax` and its gradient in closed form.
 
-    With M = dL/dCov, a symmetric (k, k) whose diagonal holds the variance's share too,
+    With M = dL/dCov, a symmetric (k, k) matrix whose diagonal includes the variance's share,
     dL/da = 2/(n-1) (a - mean) M. Written out, with v = Var + eps and E = C - I:
-    M_ij = 2 lambda_tc E_ij / sqrt(v_i v_j), and on the diagonal - (1 + 2 lambda_tc sum_j E_ij C_ij) / v_i more.
-    The last term needs no care at the mean: the rows of (a - mean) sum to zero.
+    M_ij = 2 lambda_tc E_ij / sqrt(v_i v_j), plus -(1 + 2 lambda_tc sum_j E_ij C_ij) / v_i on the diagonal.
+    The mean needs no term of its own: the rows of (a - mean) sum to zero.
     """
     stats = _statistics(a, eps)
     gram, norm = _gram(weight, eps)
@@ -106,12 +106,12 @@ def _gram_gradient(weight: Tensor, gram: Tensor, norm: Tensor, eps: float) -> Fl
     unit = weight / length
     grad_unit = 4 * gram @ unit
     radial = (grad_unit * weight).sum(dim=-1, keepdim=True)
-    direction = weight / norm.clamp_min(torch.finfo(norm.dtype).tiny).unsqueeze(-1)  # a zero row has none: 0
+    direction = weight / norm.clamp_min(torch.finfo(norm.dtype).tiny).unsqueeze(-1)  # 0 for a zero row, which has none
     return grad_unit / length - direction * radial / length.square()
 
 
 class Reconstruction(NamedTuple):
-    """The reconstruction loss, and its gradient with respect to each thing it is made of."""
+    """The reconstruction loss, and its gradients with respect to a, W and c."""
 
     loss: Float[Tensor, "*s"]
     activation: Float[Tensor, "*s n k"]
@@ -127,7 +127,7 @@ def reconstruction(
 ) -> Reconstruction:
     """L = mean over samples of ||x - W^T a - c||^2, with tied weights and a learned offset c; lower is better.
 
-    The gradient of `weight` is the decoder's share alone; the encoder's comes through `activation`.
+    The gradient for `weight` is only the decoder's share; the encoder's comes through `activation`.
     """
     residual = a @ weight + offset.unsqueeze(-2) - x
     loss = residual.square().sum(dim=(-2, -1)) / a.shape[-2]

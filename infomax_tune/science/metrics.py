@@ -1,7 +1,7 @@
 """The study's metrics: pure functions of one trial's weights (K, D) or activations (N, K), computed in float64.
 
-The same functions serve during training and at its end, always on the whole test set, and always on one
-trial alone, so that a metric cannot depend on the pack its trial rode in.
+The same functions are used during training and at its end, always on the whole test set and on one trial at a
+time, so that a metric cannot depend on the pack that its trial is trained in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def effective_rank(weight: Float[Tensor, "k d"]) -> float:
 def weight_redundancy(weight: Float[Tensor, "k d"]) -> float:
     """How far the units' directions are from orthogonal: ||G - I||_F^2, G the Gram matrix of the rows / (norm + 1e-8).
 
-    Range: 0 (orthogonal) to k (k - 1) (all parallel), a zero row adding 1; lower is better.
+    Range: 0 (orthogonal) to k (k - 1) (all parallel); a zero row adds 1; lower is better.
     """
     w = weight.double()
     unit = w / (w.norm(dim=1, keepdim=True) + 1e-8)
@@ -50,15 +50,15 @@ def covariance_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
 
 
 def correlation_matrix(a: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
-    """Correlation of the activations standardised by (std + 1e-6), std unbiased; n >= 2.
+    """Correlation of the activations divided by (std + 1e-6), std unbiased; n >= 2.
 
-    The diagonal is (std / (std + 1e-6))^2: 1 for a lively unit, 0 for a constant one.
+    The diagonal is (std / (std + 1e-6))^2: about 1 for a unit that varies, 0 for a constant one.
     """
     return _correlation(covariance_matrix(a))
 
 
 def output_correlation(a: Float[Tensor, "n k"]) -> float:
-    """||R - I||_F^2, R as in `correlation_matrix`. Range: 0 to k (k - 1), a constant unit adding 1; lower is better."""
+    """||R - I||_F^2, R as in `correlation_matrix`. Range: 0 to k (k - 1); a constant unit adds 1; lower is better."""
     return _distance_from_identity(correlation_matrix(a))
 
 
@@ -87,13 +87,13 @@ def max_avg_responsibility(a: Float[Tensor, "n k"]) -> float:
 def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
     """-1/2 log det R in nats, R as in `correlation_matrix` with 1e-6 added to its diagonal; lower is better.
 
-    It is the true total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
+    It would be the total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
     """
     return _gaussian_total_correlation(correlation_matrix(a))
 
 
 def convergence_epoch(losses: Sequence[float]) -> float:
-    """First epoch (counted from 1) whose loss has made 90% of the fall from the first epoch's to the last's.
+    """First epoch (counted from 1) whose loss has completed 90% of the fall from the first epoch's to the last's.
 
     Range: 1 to len(losses); lower is faster. 1 if the loss did not fall, NaN if there is no epoch or a loss is not finite.
     """
@@ -129,9 +129,9 @@ def probe_accuracy(
     test: Float[Tensor, "m k"],
     test_labels: NDArray[np.int64],
 ) -> float:
-    """Test accuracy of multinomial logistic regression on frozen, standardised activations. Range: 0 to 1; higher is better.
+    """Test accuracy of multinomial logistic regression on frozen, standardized activations. Range: 0 to 1; higher is better.
 
-    scikit-learn's LogisticRegression (L2, C = 1, lbfgs, 200 iterations at most), features standardised on the training set.
+    scikit-learn's LogisticRegression (L2, C = 1, lbfgs, 200 iterations at most), features standardized on the training set.
     """
     from sklearn.exceptions import ConvergenceWarning  # slow to import, and only a probe needs it
     from sklearn.linear_model import LogisticRegression
@@ -140,7 +140,7 @@ def probe_accuracy(
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a probe that is nearly fitted is a probe
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a nearly converged probe is good enough
         probe.fit(train.double().numpy(), train_labels)
     return float(probe.score(test.double().numpy(), test_labels))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 def initial_weight(seed: int, units: int, inputs: int) -> Float[Tensor, "k d"]:
     """Xavier-uniform weights drawn from the seed's own generator: U(-b, b), b = sqrt(6 / (D + K)).
 
-    All activations share them for one seed and width. The global generators are neither read nor changed.
+    For one seed and width, all activations start from the same weights. The global generators are neither read nor changed.
     """
     generator = torch.Generator().manual_seed(seed)
     bound = (6 / (inputs + units)) ** 0.5
@@ -20,10 +20,7 @@ def initial_weight(seed: int, units: int, inputs: int) -> Float[Tensor, "k d"]:
 
 
 class SingleLayer:
-    """z = x W^T + b for S independent replicas at once.
-
-    weight: (S, K, D); bias: (S, K); both are leaves whose `.grad` the training fills.
-    """
+    """z = x W^T + b for S independent replicas at once. weight: (S, K, D); bias: (S, K)."""
 
     def __init__(self, weight: Float[Tensor, "s k d"], bias: Float[Tensor, "s k"]) -> None:
         self.weight = weight

@@ -1,6 +1,6 @@
-"""Adam and plain SGD by torch's fused kernels, for the stacked parameters of a pack.
+"""Adam and plain SGD with torch's fused kernels, for the stacked parameters of a pack.
 
-The functional forms of torch.optim: the classes import torch's compiler, a second that each worker would pay at its start.
+Calls the functional forms of torch.optim: its classes import torch's compiler, which would cost each worker a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 
 
 class Optimizer:
-    """Changes parameters in place, given their gradients. `name`: adam or sgd (no momentum).
+    """Updates parameters in place, given their gradients. name: adam or sgd (no momentum).
 
     moments: `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, shaped as the parameter; none with sgd.
     steps: the number of steps taken, which Adam's bias correction needs.
@@ -33,7 +33,7 @@ class Optimizer:
         self.moments = {f"{key}.{kind}": torch.zeros_like(value) for key, value in parameters.items() for kind in kinds}
 
     def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """One update. gradients: one a parameter, by its name."""
+        """One update. gradients: one per parameter, by name."""
         parameters = list(self.parameters.values())
         given = [gradients[name] for name in self.parameters]
         if self.name == "sgd":

@@ -1,4 +1,4 @@
-"""Whether packed training keeps its promise on this machine: bit for bit as if alone."""
+"""Checks that training in packs keeps its promise on this machine: bit for bit the numbers of trials trained alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCHES = (128, 100)
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What was compared where; differences name the cells whose bits depend on the pack."""
+    """The result of a self-check. compared: how many trials; differences: the cells whose bits depend on the pack."""
 
     machine: str
     compared: int
@@ -55,7 +55,7 @@ def check(seed: int = 0) -> SelfCheck:
                 build_config({name: Setting(value, "") for name, value in (settings | {"training.seed": seed}).items()})
                 for seed in range(1, size + 1)
             ]
-            compared += 2  # the first and the last of the pack, each with itself alone
+            compared += 2  # the first and the last trial of the pack, each with itself alone
             if not packs_agree(pack, dataset):
                 differences.append(
                     f"{activation}, head {head}, {width} units, batch {batch}, {optimizer}, packs of {size}"

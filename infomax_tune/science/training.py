@@ -1,8 +1,8 @@
-"""Trains the seeds of one cell as one stacked tensor. No Ray, no files, no clock, no printing.
+"""Trains trials of one cell as one stacked tensor. No Ray, no files, no clock, no printing.
 
-The numbers of a trial must not depend on the pack it rides in. On a CPU that holds for the products and
+The numbers of a trial must not depend on the pack it is trained in. On a CPU that holds for the products and
 elementwise operations used here as long as each replica's slab of every tensor fills whole vector registers;
-where it would not (an odd width, a ragged last batch), replicas are computed one after another instead.
+where it does not (an odd width, a short last batch), replicas are computed one after another instead.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from infomax_tune.study.config import TrialConfig
 _LANES = 16
 """float32 numbers in the widest CPU vector register (AVX-512)."""
 _UNROLLED = 64
-"""Elements after which torch's elementwise loops leave no scalar remainder, whose rounding may differ."""
+"""In multiples of so many elements, torch's elementwise loops leave no scalar remainder, which may round differently."""
 _GATHER_LIMIT = 2**26
-"""Elements (256 MiB) above which a stacked batch is not worth its memory: its products are large enough alone."""
+"""Elements (256 MiB) above which stacking a batch is not worth its memory: each replica's products are large enough alone."""
 
 
 @dataclass(frozen=True)
 class TrialState:
-    """All a trial needs to go on: the epochs behind it, and its parameters and optimizer moments, unstacked, on the CPU.
+    """All that a trial needs to go on: its last epoch, and its parameters and optimizer moments, unstacked, on the CPU.
 
     tensors: weight (K, D), bias (K,), for reconstruction offset (D,), and with Adam `<name>.exp_avg` and `.exp_avg_sq`.
     """
@@ -47,7 +47,7 @@ class TrialState:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """Where a pack stands after an epoch (0: before any training). Good until the next one is asked for."""
+    """The state of a pack after an epoch (0: before any training). Valid only until the next report is made."""
 
     epoch: int
     losses: list[dict[str, float]]
@@ -56,7 +56,7 @@ class EpochReport:
     _dataset: Dataset
 
     def state(self, trial: int) -> TrialState:
-        """A copy of what the trial at this place in the pack needs to go on from here."""
+        """A copy of what the trial at this index of the pack needs to go on from here."""
         stack, replica = self._members[trial]
         return stack.state(replica, self.epoch)
 
@@ -90,11 +90,11 @@ def train(
     stacked: bool = True,
     batches: int | None = None,
 ) -> Iterator[EpochReport]:
-    """Trains the trials of one cell together, and yields a report an epoch.
+    """Trains the trials of one cell together, and yields a report per epoch.
 
-    pack: trials that differ only in seed. start: where each goes on, all at one epoch; None: from the beginning,
-    which yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after another.
-    batches: stops an epoch after so many, to measure what they take.
+    pack: trials that differ only in seed. start: the state that each goes on from, all of one epoch; None starts from
+    the beginning, and yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after
+    another. batches: how many batches to train of each epoch, to measure their time; None is all.
     Raises ValueError if the trials are not of one cell or their states not of one epoch.
     """
     if len({config.cell for config in pack}) != 1:
@@ -118,10 +118,10 @@ def train(
 
 
 def packs_agree(pack: Sequence[TrialConfig], dataset: Dataset) -> bool:
-    """Whether trials come out of a few steps together bit for bit as they do alone, on this CPU.
+    """Whether, on this CPU, a few steps give a pack bit for bit the numbers that its trials have alone.
 
-    Trains on as many rows as show every shape of batch, one whole batch and the short last one; the first and the
-    last trial of the pack are compared.
+    Trains on just enough rows to have every shape of batch, a whole one and the short last one, and compares the first
+    and the last trial of the pack.
     """
     batch = pack[0].data.batch_size
     if len(pack) == 1 or batch == -1 or pack[0].training.epochs == 0:
@@ -198,7 +198,7 @@ class _Stack:
         return activate(z, self.config.model.activation, self.config.model.head)[0].cpu()
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
-        """One pass over the data in the epoch's order; the means of the terms over its rows, per replica."""
+        """One pass over the data in the epoch's order; returns the means of the terms over its rows, per replica."""
         order = self._order(epoch)
         rows = len(self.inputs) if batches is None else min(len(self.inputs), batches * self.batch)
         sums: list[Tensor] = []
@@ -210,20 +210,20 @@ class _Stack:
             counts.append(count)
         weights = torch.tensor(counts, dtype=torch.float64) / rows
         history = torch.stack(sums).cpu().double()  # (batches, 4, S)
-        # each replica's means from a tensor of its own: torch sums in another order for another shape
+        # each replica's means come from a tensor of its own: the shape decides in which order torch sums
         means = [(history[:, :, replica].T.contiguous() * weights).sum(dim=1) for replica in range(self.size)]
         return [dict(zip(Terms._fields, mean.tolist(), strict=True)) for mean in means]
 
     def _order(self, epoch: int) -> Tensor | None:
-        """(S, N) row numbers: each replica's shuffle of this epoch, from its seed and the epoch alone; None: all at once."""
+        """Row numbers (S, N): each replica's shuffle for this epoch, from its seed and the epoch alone; None for a single batch."""
         rows = len(self.inputs)
         if self.batch >= rows:
-            return None  # one batch holds them all: their order changes nothing
+            return None  # one batch holds them all, so their order does not matter
         shuffles = [np.random.default_rng([seed, epoch]).permutation(rows) for seed in self.seeds]
         return torch.from_numpy(np.stack(shuffles)).to(self.inputs.device)
 
     def _step(self, order: Tensor | None) -> Terms:
-        """One optimizer step on the rows of `order` (S, n), or on all of them; the terms (S,) before it."""
+        """One optimizer step on the rows of `order` (S, n), or on all of them; returns the terms (S,) before the step."""
         rows = len(self.inputs) if order is None else order.shape[1]
         units, inputs = self.config.model.hidden_dim, self.inputs.shape[1]
         fits = order is not None and self.size * rows * inputs <= _GATHER_LIMIT
@@ -262,7 +262,7 @@ class _Stack:
         return terms, gradients
 
     def _gather(self, order: Tensor) -> Float[Tensor, "s n d"]:
-        """Each replica's rows, in a buffer that is used again: fresh memory costs as much as the copy."""
+        """Each replica's rows, in a reused buffer: new memory would cost as much as the copy."""
         index = order.reshape(-1)
         shape = (len(index), self.inputs.shape[1])
         if self._buffer.numel() < shape[0] * shape[1]:
@@ -273,7 +273,7 @@ class _Stack:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """The array as a tensor without a copy. Ray's shared memory is read-only, which torch warns of; nothing here writes to it."""
+    """The array as a tensor without a copy. torch warns that Ray's shared memory is read-only; nothing here writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
