@@ -22,7 +22,8 @@ class PackProgress:
     """What a pack reports after an epoch: the means over its trials, and what has become of each.
 
     trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
-    a trial trains, in the order of the pack. warnings: what the user should know, each told once.
+    a trial trains, in the order of the pack. warnings: what the user should know, each told once. failure: the traceback,
+    if the pack has just raised; nothing else is new then.
     """
 
     epoch: int = 0
@@ -31,6 +32,7 @@ class PackProgress:
     trial_epochs: int = 0
     statuses: tuple[TrialStatus | None, ...] = ()
     warnings: tuple[str, ...] = ()
+    failure: str = ""
 
     @property
     def ended(self) -> int:

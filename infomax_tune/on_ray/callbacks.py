@@ -44,7 +44,7 @@ class FollowPacks(_NotKept, tune.Callback):
         folder: SweepFolder,
         *,
         stop_asked: Callable[[], bool],
-        explain: Callable[[Pack], str],
+        explain: Callable[[str], str],
         ended: Callable[[Pack], Mapping[str, TrialStatus]],
         offer: Callable[[Iterable[TrialConfig]], None],
     ) -> None:
@@ -52,6 +52,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self.failed: list[Pack] = []
         self._packs: dict[str, Pack] = {}
         self._ended: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
         self._tally, self._display, self._folder = tally, display, folder
         self._stop_asked, self._explain, self._ended_of, self._offer = stop_asked, explain, ended, offer
         self._shown = self._noted = float("-inf")
@@ -64,6 +65,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
+        self._failures.pop(trial.trial_id, None)
         if not self._stop_asked():
             self.under_way[trial.trial_id] = pack
         self._tally.begin(trial.trial_id, pack)
@@ -73,6 +75,9 @@ class FollowPacks(_NotKept, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         progress = PackProgress.from_dict(result)
+        if progress.failure:
+            self._failures[trial.trial_id] = progress.failure
+            return
         self._tally.report(trial.trial_id, progress)
         for warning in progress.warnings:
             self._display.warn(f"warning: {warning}")
@@ -88,14 +93,17 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
-        self._display.warn(f"{pack} failed, and is tried again: {self._explain(pack)}")
+        self._display.warn(f"{pack} failed, and is tried again: {self._why(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
         self.under_way.pop(trial.trial_id, None)
         self.failed.append(pack)
         self._tally.end(trial.trial_id, self._ended_of(pack))
-        self._display.warn(f"{pack} failed: {self._explain(pack)}")
+        self._display.warn(f"{pack} failed: {self._why(trial)}")
+
+    def _why(self, trial: Any) -> str:
+        return self._explain(self._failures.get(trial.trial_id, ""))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._tell()

@@ -175,17 +175,11 @@ class _Explainer:
         self._folder = folder
         self._has_shown_a_traceback = False
 
-    def explain(self, pack: Pack) -> str:
-        error = self._first_error(pack) or self._folder.room_problem() or "its worker died"
+    def explain(self, failure: str) -> str:
+        """failure: the traceback that the worker told of, if it could."""
+        error = failure.strip() or self._folder.room_problem() or "its worker died"
         lines = error.splitlines()
         if self._has_shown_a_traceback:
             return lines[-1]
         self._has_shown_a_traceback = len(lines) > 1
         return error
-
-    def _first_error(self, pack: Pack) -> str | None:
-        for config in pack:
-            failure = self._folder.trial(config.trial_id).read_failure()
-            if failure:
-                return failure["error"].strip()
-        return None

@@ -73,6 +73,7 @@ def train_on_ray(
         trace = traceback.format_exc()
         for trial in trials:
             trial.write_failure(trace, latest.epoch)
+        tune.report(replace(latest, failure=trace).to_dict())  # a note may be impossible to write where a record is
         raise
 
 

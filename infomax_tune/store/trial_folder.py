@@ -29,31 +29,31 @@ from infomax_tune.study.trial_status import TrialStatus
 
 
 class TrialFolder:
-    """The folder of one trial: record.json, history.csv, weights.safetensors; checkpoint.safetensors while it trains."""
+    """The folder of one trial: record.json, history.csv and weights.safetensors; until then, checkpoint.safetensors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def run_folder(self, config: TrialConfig) -> Path:
-        """Where TensorBoard finds the trial, if it is not part of a sweep."""
+        """The folder of the trial's run, if the trial is not part of a sweep."""
         return self.path / RUNS / run_path(config)
 
     def has_record(self) -> bool:
         return (self.path / "record.json").exists()
 
     def record_digest(self) -> str | None:
-        """The sha256 of the record's file; None if there is none. It is another one if the trial is trained again."""
+        """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
         try:
             return hashlib.sha256((self.path / "record.json").read_bytes()).hexdigest()
         except FileNotFoundError:
             return None
 
     def has_config(self) -> bool:
-        """Whether it is the folder of a trial that is not part of a sweep."""
+        """Whether there is a config.yaml, which only trials that are not part of a sweep have."""
         return (self.path / "config.yaml").exists()
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if this is no folder, or one that holds no record but something that is not a trial's."""
+        """Raises StoreError if the path is not a folder, or a folder without a record but with other content than a trial's."""
         try:
             names = sorted(path.name for path in self.path.iterdir())
         except FileNotFoundError:
@@ -67,7 +67,7 @@ class TrialFolder:
             )
 
     def refuse_another(self, config: TrialConfig) -> None:
-        """Raises StoreError if the folder holds another trial, begun or finished, or a config.yaml that is not ours."""
+        """Raises StoreError if the folder holds another trial, finished or not, or a config.yaml that is not this trial's."""
         with contextlib.suppress(DamagedFileError):
             for held in (self.read_record(), self.read_checkpoint()):
                 if held is not None and held.trial_id != config.trial_id:
@@ -83,7 +83,7 @@ class TrialFolder:
             )
 
     def _read_config(self, path: Path) -> TrialConfig | None:
-        """The config that `write_config` left; None if the file is not ours."""
+        """The config that `write_config` wrote; None if it cannot be read."""
         try:
             return from_nested(yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content, str(path))
         except (OSError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
@@ -91,14 +91,14 @@ class TrialFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for one process, as `SweepFolder.lock` does."""
+        """Holds the folder for one process, like `SweepFolder.lock`."""
         with locked(self.path):
             yield
 
     def find(self, trial_id: str | None = None) -> Finding:
-        """The state of the trial: its record is read and the files it vouches for are checked, so that damage shows.
+        """The state of the trial. Reads the record and checks the files that it names, so that damage is found.
 
-        trial_id: whose record it must be.
+        trial_id: the trial that the record must be of; None for any.
         """
         try:
             record = self.read_record()
@@ -116,7 +116,7 @@ class TrialFolder:
         return Finding(TrialStatus.MISSING)
 
     def damage(self) -> list[str]:
-        """All that cannot be believed in the folder of a trial of a sweep."""
+        """What is damaged in the folder, which must be that of a sweep's trial: its record, its files, its checkpoint."""
         finding = self.find(self.path.name)
         problems = [finding.problem] if finding.status == TrialStatus.DAMAGED else []
         try:
@@ -134,7 +134,7 @@ class TrialFolder:
             raise DamagedFileError(f"{self.path / name}: damaged (its checksum is wrong).")
 
     def read_record(self) -> Record | None:
-        """The record, or None if there is none. Raises DamagedFileError if it cannot be believed."""
+        """The record, or None if there is none. Raises DamagedFileError."""
         path = self.path / "record.json"
         content = read_json(path, formats.RECORD)
         return None if content is None else Record.from_dict(content, path)
@@ -142,7 +142,7 @@ class TrialFolder:
     def write_record(
         self, record: Record, history: Sequence[HistoryRow], weights: Mapping[str, NDArray[np.float32]] | None
     ) -> None:
-        """Leaves the trial's history, weights and, last, its record; then drops its checkpoint and any old failure."""
+        """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure."""
         self.path.mkdir(parents=True, exist_ok=True)
         files = {"history.csv": history_to_csv(history)}
         if weights is not None:
@@ -155,12 +155,12 @@ class TrialFolder:
             (self.path / leftover).unlink(missing_ok=True)
 
     def write_config(self, config: TrialConfig) -> None:
-        """Leaves config.yaml, from which `run` can repeat the trial."""
+        """Writes config.yaml, from which `run` can repeat the trial."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "config.yaml", yaml_document.dump(config.nested()).encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Leaves environment.json, for a trial that is not part of a sweep."""
+        """Writes environment.json, for a trial that is not part of a sweep."""
         write_json(self.path / "environment.json", formats.ENVIRONMENT, environment)
 
     def read_history(self) -> pd.DataFrame:
@@ -180,7 +180,7 @@ class TrialFolder:
         write_atomically(self.path / "checkpoint.safetensors", checkpoints.to_bytes(checkpoint))
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """The checkpoint, or None if there is none. Raises DamagedFileError if it cannot be believed."""
+        """The checkpoint, or None if there is none. Raises DamagedFileError."""
         path = self.path / "checkpoint.safetensors"
         try:
             data = path.read_bytes()
@@ -189,7 +189,7 @@ class TrialFolder:
         return checkpoints.from_bytes(data, path)
 
     def set_aside(self, name: str) -> None:
-        """Renames a file that cannot be believed, so that it is neither read again nor lost."""
+        """Renames a damaged file, so that it is neither read again nor lost."""
         for number in itertools.count(1):
             aside = self.path / f"{name}.damaged-{number}"
             if not aside.exists():
@@ -197,21 +197,22 @@ class TrialFolder:
                 return
 
     def write_failure(self, error: str, epoch: int) -> None:
-        """Leaves what went wrong with a trial that has no record, to be shown by `status`; the next run tries again.
+        """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep tries it again.
 
-        Where even that cannot be written (a full disk, say), the trial stays missing, and is counted so.
+        If even that cannot be written (a full disk, a read-only folder), the trial counts as missing.
         """
         if not self.has_record():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StoreError):
                 self.path.mkdir(parents=True, exist_ok=True)
                 write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
 
     def forget_failure(self) -> None:
-        """Makes room for another try: what goes wrong now is not what went wrong before."""
-        (self.path / "failure.json").unlink(missing_ok=True)
+        """Removes the failure of an earlier try, before the next one."""
+        with contextlib.suppress(OSError):  # in a folder that takes no change, the trial will say so itself
+            (self.path / "failure.json").unlink(missing_ok=True)
 
     def note_death(self, error: str) -> None:
-        """Leaves a failure for a trial whose worker could not leave its own."""
+        """Writes a failure for a trial whose worker could not write its own."""
         if self.read_failure() is None:
             self.write_failure(error, 0)
 
@@ -223,13 +224,13 @@ class TrialFolder:
 
 
 RUNS = "tensorboard"
-"""The folder of TensorBoard's runs, in a sweep's folder and in that of a single trial."""
+"""The folder of TensorBoard's runs, in a sweep's folder and in a single trial's."""
 
 
 def run_path(config: TrialConfig, axes: Iterable[str] = ()) -> Path:
-    """A trial's TensorBoard run, under `RUNS`: <activation>/k<width>/[<setting>=<value>/...]seed<seed>.
+    """The path of a trial's run under `RUNS`: <activation>/k<width>/[<setting>=<value>/...]seed<seed>.
 
-    axes: by dotted name, what a sweep's trials differ in beyond these three, so that no two of them share a run.
+    axes: the settings, by dotted name, that a sweep's trials differ in beyond these three, so that no two share a run.
     """
     flat = config.flat()
     more = [f"{name.split('.')[1]}={str(flat[name]).removesuffix('.0')}" for name in axes]
