@@ -27,7 +27,7 @@ _COLOURS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "
 
 
 class Display:
-    """Shows nothing but problems, on `err`: what --quiet asks for. The others build on it."""
+    """Shows only problems, on `err`, as --quiet asks for. Base of the other displays."""
 
     def __init__(self, err: TextIO) -> None:
         self._err = err
@@ -36,7 +36,7 @@ class Display:
         """Something the user should know."""
 
     def detail(self, text: str) -> None:
-        """Something a user who asks for more wants to know."""
+        """Something for a user who asked for details."""
 
     def warn(self, text: str) -> None:
         """Something that is wrong."""
@@ -56,9 +56,9 @@ class Display:
 
 
 class Lines(Display):
-    """Plain lines for a pipe, a log, CI: where the sweep stands every few seconds, and ever more seldom.
+    """Plain lines for a pipe, a log or CI: where the sweep stands, every few seconds at first, later less often.
 
-    verbose: details too.
+    verbose: show details too.
     """
 
     def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
@@ -86,7 +86,7 @@ class Lines(Display):
 
 
 class LiveTable(Display):
-    """A table that is drawn anew in place, one row a pack under way; messages pass above it."""
+    """A table that is redrawn in place, with a row for each pack under way; messages scroll by above it."""
 
     def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
         super().__init__(err)
@@ -111,7 +111,7 @@ class LiveTable(Display):
 
     def warn(self, text: str) -> None:
         self._print(f"[yellow]{escape(text)}[/yellow]")
-        if not self._err.isatty():  # it goes elsewhere, as in 2>problems.log
+        if not self._err.isatty():  # stderr goes elsewhere, as in 2>problems.log
             super().warn(text)
 
     def _print(self, markup: str) -> None:
@@ -124,7 +124,7 @@ class LiveTable(Display):
             self._live.start()
 
     def _drawn(self) -> Group | Text:
-        """The table now: its clock goes on between two states."""
+        """The table as of now: its clock advances between two states."""
         if self._state is None:
             return Text()
         state, then = self._state
@@ -137,7 +137,7 @@ class LiveTable(Display):
 
 
 class _Terminal(Console):
-    """Writes to one terminal and has its size; rich would ask stdin, stdout and stderr, which may be others."""
+    """Has the size of the terminal that it writes to; rich would ask stdin, stdout and stderr, which may be others."""
 
     @property
     def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -149,7 +149,7 @@ class _Terminal(Console):
 
 
 def choose(out: TextIO, err: TextIO, *, quiet: bool = False, verbose: bool = False) -> Display:
-    """The display that fits: a live table if `out` is a terminal that can move its cursor."""
+    """The display that suits `out`: a live table if it is a terminal that can move its cursor."""
     if quiet:
         return Display(err)
     if out.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown"):
@@ -170,7 +170,7 @@ def headline(state: SweepState) -> str:
 
 
 def table(state: SweepState, height: int = 50) -> Group:
-    """Where a sweep stands, with a row for each pack under way as far as `height` lines hold them."""
+    """Where a sweep stands, with a row for each pack under way, as many as fit into `height` lines."""
     counts = Text("  ").join(
         Text(f"{count} {name}", style=_COLOURS[name])
         for name, count in state.counts.items()

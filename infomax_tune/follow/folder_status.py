@@ -1,4 +1,4 @@
-"""What an output folder says of its sweep: the trials of each cell by status, and what a driver at work tells. No Ray."""
+"""The status of a sweep from its folder: the trials of each cell by status, and what a driver at work reports. No Ray."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import IN_FOLDER, TrialStatus
 
 _UNFINISHED = {TrialStatus.MISSING: TrialStatus.LEFT, TrialStatus.FAILED: TrialStatus.FAILED}
-"""What a trial without a record is called here, unless it is running."""
+"""The status shown for a trial without a record, unless it is running."""
 
 
 @dataclass(frozen=True)
 class FolderStatus:
-    """cells: trials by status, per cell; problems: the damage or failure of a trial, by its id.
+    """The status of a sweep. cells: trials by status, per cell; problems: a trial's damage or failure, by its id.
 
-    driver: where the sweep stands by its own account; None if none is at work.
+    driver: where the sweep stands, as its driver reports it; None if none is at work.
     """
 
     cells: dict[str, Counter[TrialStatus]]
@@ -48,14 +48,14 @@ class FolderStatus:
         }
 
     def lines(self) -> list[str]:
-        """For people: a table, the problems, and where the sweep stands."""
+        """For people: a table of the cells, and the problems."""
         width = max(map(len, self.cells))
         lines = [f"{'cell':{width}}" + "".join(f"{status.value:>10}" for status in IN_FOLDER)]
         lines += [self._line(cell, counts) for cell, counts in self.cells.items()]
         return [*lines, self.total_line(), *(f"{trial_id}: {problem}" for trial_id, problem in self.problems.items())]
 
     def total_line(self) -> str:
-        """The counts of all cells together, as `lines` has them."""
+        """The line with the counts of all cells together."""
         return self._line("all", self.counts)
 
     def _line(self, name: str, counts: Counter[TrialStatus]) -> str:
@@ -64,7 +64,7 @@ class FolderStatus:
 
 
 class StatusReader:
-    """Reads the status of a folder as often as it is called; a record that was checked once is not read again."""
+    """Reads the status of a folder each time it is called; a record that was checked once is not read again."""
 
     def __init__(self, folder: SweepFolder, plan: Plan) -> None:
         self._folder = folder
@@ -91,19 +91,19 @@ class StatusReader:
 
 
 def read_driver(folder: SweepFolder) -> SweepState | None:
-    """What the driver at work in the folder last told; None if there is none."""
+    """What the driver at work in the folder last reported; None if none is at work."""
     content = folder.driver.read_progress()
     if content is None:
         return None
     try:
         state = SweepState.from_dict(content)
-    except (KeyError, TypeError, AttributeError):  # of another version
+    except (KeyError, TypeError, AttributeError):  # written by another version
         return None
     return state if state.is_alive() else None
 
 
 def watch(read: StatusReader, every_s: float) -> Iterator[FolderStatus]:
-    """Reads the status until no driver is at work any more."""
+    """Yields the status, again and again until no driver is at work any more."""
     while True:
         status = read()
         yield status

@@ -1,5 +1,7 @@
-"""Where a pack, and where a sweep stands: the data that travel from a worker to the driver, to the display and to
-`status`. Nothing is counted here; that is `tally`'s."""
+"""Where a pack and a sweep stand: the data that go from a worker to the driver, the display and `status`.
+
+`tally` counts; nothing is counted here.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ from typing import Any
 from infomax_tune.study.trial_status import TrialStatus
 
 STALE_S = 30.0
-"""Seconds after which a driver that tells nothing new is taken for dead."""
+"""Seconds after which a driver that reports nothing new is taken for dead."""
 
 
 @dataclass(frozen=True)
 class PackProgress:
     """What a pack reports after an epoch: the means over its trials, and what has become of each.
 
-    trial_epochs: the epochs behind the trials that are trained now, together. statuses: done, diverged, or None while
+    trial_epochs: the sum of the epochs of the trials that are trained now. statuses: done, diverged, or None while
     a trial trains, in the order of the pack. warnings: what the user should know, each told once. failure: the traceback,
     if the pack has just raised; nothing else is new then.
     """
@@ -44,12 +46,12 @@ class PackProgress:
         return None not in self.statuses
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what is reported to Tune."""
+        """Plain data, as reported to Tune."""
         return asdict(self) | {"statuses": [status and status.value for status in self.statuses]}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PackProgress:
-        """The progress that `to_dict` made; keys that Tune added are left out."""
+        """The inverse of `to_dict`; ignores the keys that Tune adds."""
         known = {name: content[name] for name in cls.__dataclass_fields__}
         statuses = tuple(status and TrialStatus(status) for status in known["statuses"])
         return cls(**known | {"statuses": statuses, "warnings": tuple(known["warnings"])})
@@ -71,7 +73,7 @@ class PackState:
 class SweepState:
     """Where a sweep stands. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
 
-    host, pid: the driver's; updated: Unix seconds. eta_s is None as long as nothing can be said.
+    share: of all epochs, from 0 to 1. host, pid: the driver's; updated: Unix seconds. eta_s is None until there is a measurement.
     """
 
     phase: str
@@ -98,13 +100,13 @@ class SweepState:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> SweepState:
-        """What `as_dict` made. Raises KeyError or TypeError."""
+        """The inverse of `as_dict`. Raises KeyError or TypeError."""
         known: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
         known["packs"] = [PackState(**pack) for pack in known["packs"]]
         return cls(**known)
 
     def is_alive(self) -> bool:
-        """Whether its driver is still at work: on this host by its pid, on another by how long ago it told so."""
+        """Whether its driver is still at work: on this host by its pid, on another by the time of its last report."""
         if abs(time.time() - self.updated) > STALE_S:
             return False
         if self.host != socket.gethostname():

@@ -15,16 +15,16 @@ from infomax_tune.study.pack import Pack
 from infomax_tune.study.trial_status import IN_PROGRESS, TrialStatus
 
 _WINDOW_S = 30.0
-"""Over which the speed is shown."""
+"""The time over which the displayed speed is averaged, in seconds."""
 
 
 _Kind = tuple[str, int]
-"""What an epoch's time depends on most: dataset and width."""
+"""What the time of an epoch depends on most: dataset and width."""
 
 
 @dataclass
 class _PackUnderWay:
-    """A pack that is being trained. reported_at: when it last was heard of; trial_epochs: what it then had behind it."""
+    """A pack that is being trained. reported_at: the time of its last report; trial_epochs: those in that report."""
 
     pack: Pack
     state: PackState
@@ -34,7 +34,7 @@ class _PackUnderWay:
 
 @dataclass
 class _Spent:
-    """What packs of one kind took so far: seconds of a pack, for so many epochs of single trials."""
+    """What packs of one kind have taken so far: seconds of packs, and the epochs of single trials that they trained."""
 
     seconds: float = 0.0
     epochs: int = 0
@@ -43,8 +43,8 @@ class _Spent:
 class Tally:
     """Keeps count of a sweep's trials as packs begin, report and end.
 
-    trials: all of the sweep; ended: the status, done or diverged, of those that have a record.
-    slots: packs at once. clock: seconds, for the tests to move.
+    trials: all of the sweep; ended: the status, done or diverged, of those that have a record. clock: returns seconds.
+    slots: how many packs train at once. phase: what the sweep is doing.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Tally:
         self._packs: dict[str, _PackUnderWay] = {}
         self._spent: dict[_Kind, _Spent] = {}
         self._spent_first: dict[_Kind, _Spent] = {}
-        """The same of packs' first epochs, which hold a pack's start."""
+        """The same for the first epoch of each pack, which includes the pack's start."""
         self._epochs = 0
         self._recent: deque[tuple[float, int]] = deque()
-        """When the speed was asked for, and the epochs then trained."""
+        """The times at which the speed was computed, each with the epochs trained by then."""
 
     def begin(self, key: str, pack: Pack) -> None:
-        """A pack has begun; Tune calls it `key`."""
+        """A pack has begun. key: Tune's id for it."""
         state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs, None, None)
         self._packs[key] = _PackUnderWay(pack, state, self._clock())
         if not self._recent:
@@ -85,7 +85,7 @@ class Tally:
             return
         now = self._clock()
         before = under_way.trial_epochs
-        # what is behind a pack at its first report may be of an earlier run, but for one epoch
+        # at a pack's first report, all but one of its epochs may come from its checkpoint
         fresh = len(under_way.pack) if before is None else max(0, progress.trial_epochs - before)
         spent_by_kind = self._spent_first if before is None else self._spent
         spent = spent_by_kind.setdefault(_kind(under_way.pack.config), _Spent())
@@ -104,7 +104,7 @@ class Tally:
         )
 
     def end(self, key: str, ended: Mapping[str, TrialStatus] | None = None) -> None:
-        """A pack has ended. ended: given if it failed, the status of those of its trials that had ended before."""
+        """A pack has ended. ended: only if it failed, the statuses of those of its trials that have a record."""
         under_way = self._packs.pop(key, None)
         if under_way is not None:
             self._statuses |= ended or {}
@@ -132,7 +132,7 @@ class Tally:
         )
 
     def _speed(self, now: float) -> float:
-        """Trial-epochs a second over the last while."""
+        """Epochs of single trials per second, over the last `_WINDOW_S`."""
         if not self._recent:
             return 0.0
         self._recent.append((now, self._epochs))
@@ -146,12 +146,12 @@ class Tally:
         remaining: Counter[_Kind] = Counter()
         behind = {config.trial_id: each.state.epoch for each in self._packs.values() for config in each.pack}
         for trial_id, epochs in self._to_train.items():
-            if not self._statuses[trial_id].has_ended:  # those that failed may be tried again
+            if not self._statuses[trial_id].has_ended:  # a trial that failed may be tried again
                 remaining[_kind(self._configs[trial_id])] += max(0, epochs - behind.get(trial_id, 0))
         return remaining
 
     def _eta(self, remaining: Mapping[_Kind, int]) -> float | None:
-        """Seconds until the last pack ends, from the seconds an epoch took: measured, or scaled from the measured ones."""
+        """Seconds until the last pack ends, from each kind's seconds per epoch: measured, or scaled from what was measured."""
         spent = self._spent_first | self._spent
         measured = {kind: each.seconds / each.epochs for kind, each in spent.items() if each.epochs}
         if not measured:

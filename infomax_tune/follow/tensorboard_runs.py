@@ -1,11 +1,11 @@
-"""TensorBoard: every trial is a run, whatever pack it is trained in, and a run says what the store says.
+"""TensorBoard's runs: one per trial, whatever pack it is trained in, with the same numbers as the store.
 
-A run is one event file. It is written anew, from the history, whenever its trial begins or goes on: so its curves have
-no gap and no doubled step, whatever was killed. Knows no Ray and no torch, and starts no thread.
+A run is one event file. It is rewritten from the history whenever its trial begins or goes on, so that its curves have
+no gap and no doubled step, whatever was killed. Imports neither Ray nor torch, and starts no thread.
 """
 
 # pyright: reportAttributeAccessIssue=false
-# protobuf makes its classes while it is imported, out of sight
+# protobuf makes its classes at import, where pyright cannot see them
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ Weights = Mapping[str, NDArray[np.float32]]
 _PREFIX = "events.out.tfevents."
 _OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z0-9_]+-k\d+-s\d+-[0-9a-f]{8,})")
 _RGB = 3
-"""TensorBoard's number for pictures in colors."""
+"""TensorBoard's number for RGB images."""
 _LARGEST = float(np.finfo(np.float32).max)
-"""TensorBoard keeps float32."""
+"""TensorBoard stores float32."""
 _ONLY_AT_THE_END = tuple(name for name in columns.FINAL if name not in columns.HISTORY)
 
 
 class Run:
-    """The run of one trial: `begin`, then `add` an epoch at a time, then `end`; TensorBoard sees each at once.
+    """The run of one trial: `begin`, then `add` an epoch at a time, then `end`; TensorBoard sees each step at once.
 
-    Its clock counts the seconds that the trial's epochs took, as its history does: relative time is training time,
-    packed or not, killed or not. Everything that writes raises StoreError where it cannot.
+    Its clock counts the seconds of the trial's epochs, as its history does: relative time is training time, packed or
+    not, killed or not. All methods that write raise StoreError if they cannot.
     """
 
     def __init__(self, folder: Path, config: TrialConfig) -> None:
@@ -67,7 +67,7 @@ class Run:
         self._clock = 0.0
 
     def begin(self, history: Iterable[HistoryRow]) -> None:
-        """Replaces what is there by a run of the epochs so far. It need not last: the trial that goes on begins it anew."""
+        """Starts the run anew with the epochs so far. Not durable: a trial that goes on after a crash begins its run again."""
         self._clear()
         data = _encode(self._opening(list(history), time.time()))
         try:
@@ -80,20 +80,20 @@ class Run:
         self._append([self._epoch(row)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
-        """Appends what only the end tells, durably: once the trial has its record, its run is whole."""
+        """Appends what is known only at the end, durably: once a trial has its record, its run is whole."""
         self._append(self._ending(status, epoch, result, weights), durably=True)
         faults.point("tensorboard:ended")
 
     def abandon(self) -> None:
-        """Removes what was written, if that is possible: half a run would pass for a whole one."""
+        """Removes what was written, if possible: half a run would pass for a whole one."""
         with contextlib.suppress(OSError):
             for _, path in _own_files(self.folder.iterdir()):
                 path.unlink()
 
     def make(self, folder: TrialFolder) -> None:
-        """Makes the run of what the trial has left, its record or its checkpoint; nothing if it has neither.
+        """Makes the run from the trial's record or its checkpoint; does nothing if it has neither.
 
-        Raises DamagedFileError if that cannot be believed.
+        Raises DamagedFileError if they are damaged.
         """
         finding = folder.find(self.config.trial_id)
         if finding.status == TrialStatus.DAMAGED:
@@ -115,7 +115,7 @@ class Run:
         write_atomically(self._path, _encode(events))
 
     def _opening(self, history: Sequence[Mapping[Any, float]], now: float) -> list[Event]:
-        """The settings, as the HParams page wants them, and the epochs so far; now: when the last of them ended."""
+        """The settings, for the HParams page, and the epochs so far. now: the time at which the last of them ended."""
         self._clock = now - sum(map(_seconds, history))
         flat = self.config.flat()
         info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
@@ -156,7 +156,7 @@ class Run:
         return event
 
     def _clear(self) -> None:
-        """Makes room for a new event file. Its name is later than any before it: a TensorBoard that is watching reads it."""
+        """Removes old event files and names a new one, later than they: so a TensorBoard that is watching reads it."""
         self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ class Run:
     def _append(self, events: Iterable[Event], *, durably: bool = False) -> None:
         data = _encode(events)
         try:
-            with self._path.open("r+b") as handle:  # "ab" would make a file that holds a part of a run
+            with self._path.open("r+b") as handle:  # "ab" would create a file, with only a part of the run
                 handle.seek(0, os.SEEK_END)
                 handle.write(data[: len(data) // 2])
                 handle.flush()
@@ -179,7 +179,7 @@ class Run:
                     handle.flush()
                     os.fsync(handle.fileno())
         except FileNotFoundError:
-            return  # somebody removed it while its trial was trained: `mend` makes it anew
+            return  # somebody removed it while the trial was training: `mend` makes it again
         except OSError as error:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
@@ -201,7 +201,7 @@ def of_sweep(plan: Plan, folder: SweepFolder) -> list[TrialRun]:
 
 
 def of_run(folder: TrialFolder) -> list[TrialRun]:
-    """A trial that is not part of a sweep with its run; none while it has no record."""
+    """A trial that is not part of a sweep, with its run; empty while it has no record."""
     record = folder.find().record
     if record is None:
         return []
@@ -210,9 +210,9 @@ def of_run(folder: TrialFolder) -> list[TrialRun]:
 
 
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """Leaves the runs of these trials under `root`, and no others: removes what stands elsewhere, makes what is missing.
+    """Makes the runs under `root` exactly those of these trials: removes misplaced ones and makes missing ones.
 
-    A trial that is damaged, or has left nothing yet, has no run. Returns what could not be written or removed. The
+    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be written or removed. The
     caller holds the lock of the folder that the trials are in.
     """
     place = {trial.run.config.trial_id: trial.run.folder for trial in trials}
@@ -232,14 +232,14 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
             try:
                 trial.run.make(trial.folder)
             except DamagedFileError:
-                continue  # is told where trials are read for their own sake
+                continue  # reported when the trials themselves are read
             except StoreError as error:
                 problems.append(str(error))
     return problems
 
 
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """As `mend`, for a folder that nobody holds: what is at work there has mended its runs when it began."""
+    """`mend`, unless another process holds the folder: it has mended the runs when it began."""
     try:
         with locked(root):
             return mend(root / RUNS, trials) if trials else []
@@ -250,7 +250,7 @@ def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 
 def _own_files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """The event files among these that are of our making, each with its trial's id."""
+    """Those of the paths that are event files of ours, each with its trial's id."""
     for path in paths:
         if own := _OWN_NAME.fullmatch(path.name):
             yield own["trial_id"], path
@@ -271,7 +271,7 @@ def _encode(events: Iterable[Event]) -> bytes:
 
 
 def _add_scalars(event: Event, values: Mapping[Any, float], names: Iterable[str]) -> None:
-    """What was not measured is left out, and what is not finite: TensorBoard could not draw it."""
+    """Adds the values that are finite in float32; TensorBoard cannot draw the others."""
     for name in names:
         value = values.get(name, math.nan)
         if abs(value) <= _LARGEST:

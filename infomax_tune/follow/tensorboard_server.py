@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 from infomax_tune.errors import ResourceError
 
 PORT = 6006
-"""TensorBoard's own."""
+"""TensorBoard's default."""
 
 VIEW = "?" + urlencode({"tagFilter": "^(?!weights)", "runColorGroup": r"regex:^(\w+)", "smoothing": 0}) + "#timeseries"
-"""What follows TensorBoard's address to see every curve in one grid, in one colour an activation."""
+"""Appended to TensorBoard's address, shows every curve in one grid, with one color per activation."""
 
 
 def free_port(host: str, port: int | None) -> int:
-    """The port asked for, or else the first free one from TensorBoard's own on. Raises ResourceError if there is none."""
+    """The given port, or else the first free one from `PORT` on. Raises ResourceError if it is taken or none is free."""
     reason = ""
     for number in [port] if port else range(PORT, PORT + 100):
         try:
@@ -35,7 +35,7 @@ def free_port(host: str, port: int | None) -> int:
 
 
 def serve(runs: Path, host: str, port: int) -> NoReturn:
-    """Becomes TensorBoard: its signals and its exit code are this process's."""
+    """Replaces this process by TensorBoard, which then gets its signals and gives its exit code."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Learned weights as one small picture, in the colours of the report. Needs no matplotlib, and imports none."""
+"""Learned weights as one small picture, in the colors of the report, without matplotlib."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_TILES = 256
-"""Units drawn at most: TensorBoard's checksum is slow, and nobody looks at more."""
+"""The most units to draw: TensorBoard's checksum is slow, and nobody looks at more."""
 _GREY = 255
 _BLUE_TO_RED = bytes.fromhex("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f")
-"""ColorBrewer's RdBu, in which the report draws weights too."""
+"""ColorBrewer's RdBu, which the report also uses for weights."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Picture:
 def tiles(weight: NDArray[np.float32]) -> Picture | None:
     """The units' weights as one picture, red positive and blue negative.
 
-    weight: (K, D). Each unit is a tile of sqrt(D) x sqrt(D) pixels. All have one scale, symmetric about 0.
-    None where the inputs are no square image, or a weight is not finite.
+    weight: (K, D). Each unit is a tile of sqrt(D) x sqrt(D) pixels. All share one scale, symmetric about 0.
+    None if the inputs are not a square image of at least 4 x 4, or a weight is not finite.
     """
     k, d = weight.shape
     side = math.isqrt(d)
@@ -42,7 +42,7 @@ def tiles(weight: NDArray[np.float32]) -> Picture | None:
     down = math.ceil(drawn / across)
     shown = weight[:drawn].astype(np.float64)
     shade = shown / (np.abs(shown).max() or 1.0)
-    page = np.full((down * across, side + 1, side + 1), _GREY, np.uint8)  # a line below each tile and at its right
+    page = np.full((down * across, side + 1, side + 1), _GREY, np.uint8)  # a line below each tile and to its right
     page[:drawn, :side, :side] = np.rint((1 + shade) * (_GREY // 2)).reshape(drawn, side, side)
     rows = page.reshape(down, across, side + 1, side + 1).transpose(0, 2, 1, 3)
     pixels = rows.reshape(down * (side + 1), across * (side + 1))[:-1, :-1]

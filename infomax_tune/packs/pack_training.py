@@ -46,10 +46,10 @@ class _Trial:
         )
     )
     status: TrialStatus | None = None
-    """None while it trains, then done or diverged."""
+    """None while it is training, then done or diverged."""
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
-        """Writes to the trial's run. One that cannot be written costs no trial: it is made anew from the record."""
+        """Writes to the trial's run. If that fails, the trial trains on, and its run is later made from its record."""
         if self.run is None:
             return
         try:
@@ -62,7 +62,7 @@ class _Trial:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Adds the seconds it is entered to one of the timings."""
+        """Adds the seconds spent inside to one of the timings."""
         begun = time.perf_counter()
         yield
         self.timing[name] += time.perf_counter() - begun
@@ -81,9 +81,9 @@ def train_pack(
     """Trains the trials of one cell that have no record yet, each from its own checkpoint.
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
-    runs: where TensorBoard sees each of them; None: it sees nothing.
-    should_stop: asked after each epoch; if so, the trials leave checkpoints and are done with for now.
-    Raises whatever the training raises; the trials that had ended keep their records.
+    runs: the TensorBoard run of each; None for no runs.
+    should_stop: asked after each epoch; if True, the trials leave checkpoints and training ends for now.
+    Raises whatever the training raises; trials that have ended keep their records.
     """
     trials = [
         _begin(config, folder, run, warn)
@@ -114,12 +114,12 @@ def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:
 
 
 def _epochs_behind(trial: _Trial) -> int:
-    """The epochs that the trial had behind it when it began or went on."""
+    """The epoch of the checkpoint that the trial goes on from; 0 if it has none."""
     return trial.checkpoint.epoch if trial.checkpoint else 0
 
 
 def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
-    """The trial as its record or its checkpoint left it; the TensorBoard run of one that trains is begun anew from there."""
+    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run is begun anew from there."""
     trial = _Trial(config, folder, run, warn)
     record = folder.read_record()
     if record:
@@ -134,7 +134,7 @@ def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Call
 
 
 def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Where the trial can go on; a checkpoint that cannot be believed is set aside, with a warning."""
+    """The checkpoint to go on from; one that is damaged or another trial's is set aside, with a warning."""
     try:
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
@@ -150,7 +150,7 @@ def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str
 
 
 def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -> Iterator[EpochReport]:
-    """Trains trials that all go on from one epoch."""
+    """Trains trials that all go on from the same epoch."""
     start = [
         TrialState(
             trial.checkpoint.epoch,
@@ -165,7 +165,7 @@ def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -
 
 
 def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]]:
-    """Each report with the seconds its making took."""
+    """Each report with the seconds that it took to make."""
     while True:
         begun = time.perf_counter()
         report = next(reports, None)
@@ -175,7 +175,7 @@ def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]
 
 
 def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, execution: Execution) -> None:
-    """Notes an epoch of each trial that is still alive; leaves checkpoints and records where they are due."""
+    """Adds an epoch to each trial that has not ended; writes checkpoints and records when they are due."""
     for i, trial in enumerate(trials):
         if trial.status:
             continue
@@ -199,7 +199,7 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, executi
 
 
 def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
-    """Leaves a checkpoint of each trial that is still alive."""
+    """Writes a checkpoint of each trial that has not ended."""
     for i, trial in enumerate(trials):
         if trial.status or report.epoch == 0:
             continue
@@ -239,7 +239,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
 def _progress(
     trials: Sequence[_Trial], pack: Sequence[_Trial], epoch: int, statuses: Sequence[TrialStatus | None]
 ) -> PackProgress:
-    """The means over the trials that have just been trained, the epochs over all of the pack that are trained now."""
+    """The progress of a pack: means over `trials`, which have just been trained; epochs of all `pack`, which are trained now."""
     return PackProgress(
         epoch=epoch,
         loss=_mean_of_latest(trials, "loss"),
@@ -250,7 +250,7 @@ def _progress(
 
 
 def _mean_of_latest(trials: Sequence[_Trial], name: str) -> float:
-    """The mean of each trial's latest value that was measured; NaN if there is none that is finite."""
+    """The mean over trials of the latest measured value, where it is finite; NaN if it is for none."""
     latest = [_latest(trial.history, name) for trial in trials]
     known = [value for value in latest if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan

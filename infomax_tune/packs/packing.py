@@ -1,4 +1,4 @@
-"""Which seeds are trained together."""
+"""Decides which trials are trained together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infomax_tune.study.pack import Pack
 def pack_trials(trials: Sequence[TrialConfig], slots: int, size: int | None = None) -> list[Pack]:
     """The packs that train these trials, the costliest first so that the last ones to end are short.
 
-    size: how many trials a pack holds at most; None: as many as still give each slot a pack.
+    size: the most trials in a pack; None: as many as still give each slot a pack.
     """
     cells: dict[str, list[TrialConfig]] = {}
     for config in trials:
@@ -23,9 +23,9 @@ def pack_trials(trials: Sequence[TrialConfig], slots: int, size: int | None = No
 
 
 def _largest_size(cells: Sequence[int], slots: int) -> int:
-    """The largest pack size that makes at least as many packs as there are slots; 1 if none does.
+    """The largest pack size that gives at least as many packs as there are slots; 1 if none does.
 
-    cells: how many trials each has.
+    cells: the number of trials in each.
     """
     for size in range(max(cells, default=1), 1, -1):
         if sum(-(-trials // size) for trials in cells) >= slots:  # each division rounded up

@@ -1,4 +1,4 @@
-"""What a pack costs, from a few of its batches. Knows no Ray."""
+"""Measures what a pack costs, from a few of its batches. Knows no Ray."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from infomax_tune.science.training import packs_agree, train
 from infomax_tune.study.config import TrialConfig
 
 _FEW, _MORE = 2, 26
-"""Batches of the two measurements whose difference is what a batch takes."""
+"""Batches in the two measurements whose difference gives the time of a batch."""
 _ENOUGH_S = 0.2
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a pack costs. setup_s: once; epoch_s: an epoch of all its trials; evaluate_s, probe_s: of one of them.
+    """What a pack costs. setup_s: once; epoch_s: an epoch of all its trials; evaluate_s, probe_s: for one of its trials.
 
-    trials: how many it holds. memory: bytes that its process holds.
+    trials: how many it has. memory: bytes that its process holds.
     """
 
     trials: int
@@ -35,7 +35,7 @@ class Cost:
 
 
 def measure(pack: Sequence[TrialConfig], dataset: Dataset, *, device: str = "cpu") -> Cost:
-    """Trains a few batches of a pack, as often as it takes to tell their time, and evaluates one of its trials."""
+    """Trains a few batches of a pack, until their time is measured well enough, and evaluates one of its trials."""
     begun = time.perf_counter()
     stacked = device != "cpu" or packs_agree(pack, dataset)
     report = next(train(pack, dataset, device=device, stacked=stacked))
@@ -48,7 +48,7 @@ def measure(pack: Sequence[TrialConfig], dataset: Dataset, *, device: str = "cpu
     def epoch_s(few: int) -> float:
         reports = train(_endless(pack), dataset, device=device, stacked=stacked, batches=few)
         next(reports)
-        next(reports)  # the first epoch finds its memory fresh, and takes longer
+        next(reports)  # the first epoch allocates memory, and takes longer
         seconds: list[float] = []
         while sum(seconds) < _ENOUGH_S:
             seconds.append(_seconds(lambda: next(reports)))
@@ -65,7 +65,7 @@ def measure(pack: Sequence[TrialConfig], dataset: Dataset, *, device: str = "cpu
 
 
 def resident_memory() -> int:
-    """Bytes of memory that this process holds."""
+    """Bytes of memory that this process occupies."""
     return psutil.Process().memory_info().rss
 
 

@@ -1,4 +1,4 @@
-"""Runs a single trial into a folder of its own, without Ray: what the command `run` does."""
+"""Trains a single trial in a folder of its own, without Ray: the command `run`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def run_trial(
     command: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Runs one experiment into a folder of its own, on one thread, from its checkpoint if it has one; its record.
+    """Trains one trial in a folder of its own, on one thread, from its checkpoint if it has one, and returns its record.
 
-    command: what the environment keeps as the call that repeats it.
-    A folder that holds this trial's record already is left as it is. Raises StoreError if it holds another trial's or
-    another process is at work in it, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
+    command: the call that repeats it, kept with the environment.
+    A folder that already holds this trial's record is left as it is. Raises StoreError if it holds another trial or is in
+    use by another process, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
     """
     check_batch_size(config)
     folder.refuse_another(config)
