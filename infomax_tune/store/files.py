@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import socket
@@ -67,16 +68,32 @@ def write_json(path: Path, kind: Format, content: Mapping[str, Any], *, durably:
     write_atomically(path, text.encode() + b"\n", durably=durably)
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file's content. Raises FileNotFoundError if there is no such file.
+
+    Raises StoreError if there is one that cannot be read (permissions, a disk or a network that fails, too many open
+    files). That says nothing about its content, so it is not damage.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."
+        ) from None
+
+
 def read_json(path: Path, kind: Format) -> dict[str, Any] | None:
     """A JSON file that `write_json` wrote; None if there is none.
 
-    Raises DamagedFileError, or StoreError if a newer infomax-tune wrote it.
+    Raises DamagedFileError, or StoreError if it cannot be read or a newer infomax-tune wrote it.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     checksum = content.pop("sha256", None) if isinstance(content, dict) else None
     if checksum is None or checksum != digest(content):
@@ -93,9 +110,10 @@ def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str])
     """A CSV file with its numbers exact to the last bit: read as text, since pandas' own float parser may round.
 
     types: the wanted columns, in order. A column that the file lacks is empty, one that is not wanted is left out.
-    Raises KeyError if a needed column is missing, ValueError if a value is not of its type.
+    Raises KeyError if a needed column is missing, ValueError if a value is not of its type, FileNotFoundError, or
+    StoreError if it cannot be read.
     """
-    table = pd.read_csv(path, dtype=str)
+    table = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str)
     lacking = [name for name in needed if name not in table]
     if lacking:
         raise KeyError(f"no column {', '.join(lacking)}")

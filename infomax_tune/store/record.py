@@ -93,10 +93,10 @@ def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
 def read_history(path: Path) -> pd.DataFrame:
     """history.csv as a table with all of `HISTORY_COLUMNS`; one that did not exist when it was written is empty.
 
-    Raises DamagedFileError.
+    Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
     types = {"epoch": "int64"} | dict.fromkeys(HISTORY_COLUMNS[1:], "float64")
     try:
         return read_text_table(path, types, needed=("epoch",))
-    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+    except (FileNotFoundError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

@@ -20,7 +20,7 @@ from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.files import locked, read_json, write_atomically, write_json
+from infomax_tune.store.files import locked, read_bytes, read_json, write_atomically, write_json
 from infomax_tune.store.record import Finding, HistoryRow, Record, history_to_csv, read_history
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
@@ -44,7 +44,7 @@ class TrialFolder:
     def record_digest(self) -> str | None:
         """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
         try:
-            return hashlib.sha256((self.path / "record.json").read_bytes()).hexdigest()
+            return hashlib.sha256(read_bytes(self.path / "record.json")).hexdigest()
         except FileNotFoundError:
             return None
 
@@ -98,7 +98,7 @@ class TrialFolder:
     def find(self, trial_id: str | None = None) -> Finding:
         """The state of the trial. Reads the record and checks the files that it names, so that damage is found.
 
-        trial_id: the trial that the record must be of; None for any.
+        trial_id: the trial that the record must be of; None for any. Raises StoreError if a file cannot be read.
         """
         try:
             record = self.read_record()
@@ -127,8 +127,8 @@ class TrialFolder:
 
     def _check(self, name: str, sha256: str) -> None:
         try:
-            data = (self.path / name).read_bytes()
-        except OSError as error:
+            data = read_bytes(self.path / name)
+        except FileNotFoundError as error:
             raise DamagedFileError(f"{self.path / name}: cannot be read ({error.strerror}).") from None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedFileError(f"{self.path / name}: damaged (its checksum is wrong).")
@@ -171,8 +171,8 @@ class TrialFolder:
         """weight (K, D), bias (K,), and offset (D,) for reconstruction. Raises DamagedFileError."""
         path = self.path / "weights.safetensors"
         try:
-            return safetensors.numpy.load(path.read_bytes())
-        except (OSError, safetensors.SafetensorError, ValueError, KeyError) as error:
+            return safetensors.numpy.load(read_bytes(path))
+        except (FileNotFoundError, safetensors.SafetensorError, ValueError, KeyError) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -183,7 +183,7 @@ class TrialFolder:
         """The checkpoint, or None if there is none. Raises DamagedFileError."""
         path = self.path / "checkpoint.safetensors"
         try:
-            data = path.read_bytes()
+            data = read_bytes(path)
         except FileNotFoundError:
             return None
         return checkpoints.from_bytes(data, path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +156,39 @@ def test_a_config_that_was_left_before_a_setting_existed_is_ours(tmp_path: Path,
     del before["logging"]["probe"]
     (tmp_path / "config.yaml").write_text(yaml_document.dump(before))
     TrialFolder(tmp_path).refuse_another(config)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("name", ["record.json", "history.csv", "weights.safetensors", "checkpoint.safetensors"])
+def test_a_file_that_cannot_be_read_is_not_damage(
+    name: str, number: int, tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be in perfect order: nothing is said about it, and nothing is renamed."""
+    config = make_config()
+    folder = TrialFolder(tmp_path / config.trial_id)
+    leave_record(folder, config)
+    folder.write_checkpoint(Checkpoint(config.trial_id, 1, {"weight": np.ones((2, 2), np.float32)}, [], {}))
+    read = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name == name:
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    message = rf"{name}: cannot be read \({os.strerror(number)}\). Nothing was changed; see to that, then try again."
+    with pytest.raises(StoreError, match=message) as caught:
+        folder.damage()
+    assert not isinstance(caught.value, DamagedFileError)
+    if name != "checkpoint.safetensors":
+        with pytest.raises(StoreError, match=message):
+            folder.find(config.trial_id)
+
+
+def test_a_file_that_a_record_names_and_that_is_gone_is_damage(tmp_path: Path, make_config: MakeConfig) -> None:
+    folder = TrialFolder(tmp_path)
+    leave_record(folder, make_config())
+    (tmp_path / "history.csv").unlink()
+    finding = folder.find()
+    assert finding.status == TrialStatus.DAMAGED
+    assert "history.csv: cannot be read (No such file or directory)." in finding.problem
