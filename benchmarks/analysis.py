@@ -2,7 +2,7 @@
 
     python -m benchmarks.analysis [180] [10000]
 
-Each study is analysed in a process of its own, so that its peak memory is its own: 180 trials of 100 epochs (6 activations
+Each study is analyzed in a process of its own, to measure its peak memory: 180 trials of 100 epochs (6 activations
 x 3 widths x 10 seeds) in under 30 s, 10,000 trials (5 activations x 20 widths x 10 lambdas x 10 seeds) in under 3 minutes
 and 4 GiB, on 2 cores.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# (seconds, GiB)
+# trials: (seconds, GiB)
 TARGETS = {180: (30.0, 4.0), 10_000: (180.0, 4.0)}
 
 # Run in a new process: writes the study first, then times only the analysis.
@@ -56,7 +56,7 @@ def measure(trials: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print each figure beside its target; 1 if one is missed."""
+    """Prints each measurement beside its target; returns 1 if a target is missed."""
     missed = False
     for trials in [int(word) for word in sys.argv[1:]] or list(TARGETS):
         seconds, gib = TARGETS[trials]

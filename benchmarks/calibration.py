@@ -1,9 +1,9 @@
-"""Measures what docs/reading-the-report.md states of the tests and intervals.
+"""Measures what docs/reading-the-report.md states about the tests and intervals.
 
     python -m benchmarks.calibration [--tables 2000] [--samples 10000] [--resamples 1999]
 
 Family-wise error: the share of tables without any effect in which some Holm-corrected pair reaches 0.05.
-Cover: the share of 95% intervals that hold the true mean, median or IQM, for normal and clearly skewed (lognormal) data.
+Coverage: the share of 95% intervals that contain the true mean, median or IQM, for normal and clearly skewed (lognormal) data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOISES: dict[str, Noise] = {
 
 
 def family_wise_error(tables: int, seeds: int, noise: Noise, pooled: bool) -> float:
-    """Share of null tables with a Holm-significant pair, in the family over widths (pooled) or in that of all widths."""
+    """Share of null tables with a Holm-significant pair. pooled: the family of means over widths, else that of all widths."""
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(tables):
@@ -50,7 +50,7 @@ def true_values(noise: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print every figure as it comes."""
+    """Prints every number as it is computed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=2_000)
     parser.add_argument("--samples", type=int, default=10_000)

@@ -1,12 +1,12 @@
-"""Kills a sweep again and again, for real, and checks that the result is what an undisturbed run gives.
+"""Kills a sweep again and again, for real, and checks that its results are those of an undisturbed sweep.
 
     python -m benchmarks.chaos --kills 100 --seed 1
 
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT or SIGTERM of the driver; or a SIGKILL inside the write of a record, a checkpoint, a history, the
 weights or a table. When the kills are spent the sweep is resumed to its end, and every table and weights file must
-have the bytes of the undisturbed run. Counted on the way: trials trained twice (none may be), the epochs that
-were lost (at most those since the last checkpoint), and the trials whose TensorBoard curves have a gap or a doubled step.
+have the bytes of the undisturbed sweep. Also counted: finished trials that are trained again (there must be none), epochs
+lost (at most those since the last checkpoint), and trials whose TensorBoard curves have a gap or a doubled step.
 A sweep whose worker was killed tries the pack again, and may go on to its end by itself.
 """
 
@@ -62,21 +62,21 @@ PROCESSES = {"kill a worker": "ray::ImplicitFunc", "kill the raylet": "raylet", 
 
 @dataclass
 class Chaos:
-    """One sweep that is killed `kills` times. What it counts is asserted by `finish`."""
+    """One sweep that is killed and resumed, and what is counted meanwhile; `main` judges it."""
 
     folder: Path
     seed: int
     pack: str = "auto"
     counts: Counter[str] = field(default_factory=Counter)
     records: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Of each finished trial: when its record was written, and its hash."""
+    """For each finished trial: when its record was written, and its hash."""
     trained_again: int = 0
     lost_epochs: int = 0
     most_lost: int = 0
     broken_curves: int = 0
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311 - a seeded choice of deaths
+        self.random = random.Random(self.seed)  # noqa: S311 - only chooses deaths
         self.space = self.folder / "chaos.yaml"
         self.space.write_text(SPACE)
         self.out = self.folder / "killed"
@@ -103,7 +103,7 @@ class Chaos:
         return self.folder / f"{out.name}.trace"
 
     def undisturbed(self) -> dict[str, str]:
-        """The hashes of the same sweep left alone."""
+        """The hashes of the same sweep when it is left alone."""
         out = self.folder / "undisturbed"
         if not (out / "results.csv").exists() and self.sweep(out).wait(600) != 0:
             raise SystemExit((self.folder / "undisturbed.log").read_text())
@@ -115,7 +115,7 @@ class Chaos:
         return self.random.choice([*SIGNALS, *PROCESSES, *[write] * len(PROCESSES)]), self.random.uniform(0, 3)
 
     def die(self, how: str, after_s: float) -> bool:
-        """One death of the sweep; False if it had ended before."""
+        """Starts or resumes the sweep and ends it; False if it had already ended."""
         fault = how.removeprefix("kill in ") if how.startswith("kill in ") else ""
         before = self.epochs_traced()
         driver = self.sweep(self.out, fault)
@@ -143,7 +143,7 @@ class Chaos:
         return path.stat().st_size if path.exists() else 0
 
     def note_records(self) -> None:
-        """A record that was there stays as it is: a finished trial is never trained again."""
+        """Counts the finished trials whose records have changed: a finished trial must never be trained again."""
         for path in self.out.glob("trials/*/record.json"):
             state = path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
             if self.records.setdefault(path.parent.name, state) != state:
@@ -151,14 +151,14 @@ class Chaos:
                 self.records[path.parent.name] = state
 
     def restart(self) -> None:
-        """Counts what a finished sweep trained twice, and forgets it."""
+        """Counts the epochs that a finished sweep lost, and deletes the sweep."""
         self.count_epochs()
         self.trace(self.out).unlink()
         subprocess.run(["rm", "-rf", str(self.out)], check=True)
         self.records.clear()
 
     def finish(self) -> dict[str, str]:
-        """Resumes the sweep to its end; its hashes."""
+        """Resumes the sweep to its end, and returns its hashes."""
         if self.sweep(self.out).wait(600) != 0:
             raise SystemExit((self.folder / "killed.log").read_text()[-5000:])
         self.note_records()
@@ -169,7 +169,7 @@ class Chaos:
         return len(list(self.out.glob("trials/*/record.json"))) < 120
 
     def count_epochs(self) -> None:
-        """From the trace of every epoch trained: how far each death threw a trial back."""
+        """Counts, from the trace of every epoch trained, how many epochs each death cost a trial."""
         last: dict[str, int] = {}
         for line in self.trace(self.out).read_text().splitlines():
             trial_id, _, epoch = line.partition(" ")
@@ -180,14 +180,14 @@ class Chaos:
 
 
 class Family:
-    """The driver and every process it or Ray started for it, as they come and go."""
+    """The driver and every process that it started, directly or through Ray."""
 
     def __init__(self, driver: subprocess.Popen[bytes]) -> None:
         self.driver = driver
         self.seen: dict[int, tuple[psutil.Process, str]] = {}
 
     def watch(self, enough: Callable[[], bool]) -> None:
-        """Keeps track of the processes until it is enough, or the driver has ended."""
+        """Keeps track of the processes until `enough()`, or until the driver has ended."""
         while self.driver.poll() is None and not enough():
             with contextlib.suppress(psutil.Error):
                 for process in psutil.Process(self.driver.pid).children(recursive=True):
@@ -201,7 +201,7 @@ class Family:
         return any(_is(name, "ray::ImplicitFunc") and not process.is_running() for process, name in self.seen.values())
 
     def strike(self, how: str) -> bool:
-        """Sends the signal; False if there was nobody left to get it."""
+        """Sends the signal; False if there was no process left to get it."""
         if how in SIGNALS:
             if self.driver.poll() is not None:
                 return False
@@ -215,7 +215,7 @@ class Family:
         return False
 
     def end(self) -> None:
-        """Ends what the driver left behind and the system has not ended by itself in two seconds."""
+        """Kills the processes that the driver left behind and that have not ended by themselves in two seconds."""
         _, alive = psutil.wait_procs([process for process, _ in self.seen.values()], timeout=2)
         for process in alive:
             process.kill()
@@ -223,19 +223,19 @@ class Family:
 
 
 def _is(command: str, program: str) -> bool:
-    """Whether a command line is of this program; Ray names its workers after what they run."""
+    """Whether a command line is this program's; Ray names its workers after what they run."""
     return command.split(" ", maxsplit=1)[0].rpartition("/")[2].startswith(program)
 
 
 def _is_whole(run: Path) -> bool:
-    """Whether TensorBoard reads each epoch's loss once, and in order."""
+    """Whether TensorBoard reads each epoch's loss exactly once, in order."""
     accumulator = EventAccumulator(str(run))
     accumulator.Reload()
     return [event.step for event in accumulator.Scalars("loss")] == list(range(1, EPOCHS + 1))
 
 
 def hashes(out: Path) -> dict[str, str]:
-    """sha256 of the tables, and of every trial's weights and history without its seconds."""
+    """The sha256 of every table except the timings, and of every trial's weights."""
     paths = [
         out / "results.csv",
         out / "results.parquet",

@@ -1,4 +1,4 @@
-"""How close `--dry-run` comes: the study at a few epochs on real MNIST, estimated and then run.
+"""Measures how accurate `--dry-run` is: estimates the study at a few epochs on real MNIST, then trains it.
 
     python -m benchmarks.estimate [--epochs 2] [--repeats 3]
 

@@ -1,9 +1,9 @@
-"""What the store costs: fsync, checksums, checkpoints and tables, as a share of the study's training.
+"""Measures what the store costs (fsync, checksums, checkpoints, tables), as a share of the study's training.
 
     python -m benchmarks.store [--epochs 100]
 
-Trains a pack of ten seeds of each width on MNIST for one epoch, writes a checkpoint and a record of each of its trials
-and the tables, and prints what the writes of the whole study would take of its training, both measured in this run.
+Trains a pack of ten seeds of each width on MNIST for one epoch, writes the checkpoints and records of its trials and
+the tables, and prints the whole study's time for writing as a share of its time for training, both measured here.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
@@ -57,7 +57,7 @@ def main() -> None:
             epoch_s = time.perf_counter() - begun
 
             row = {"epoch": 1.0, "epoch_s": epoch_s, **report.losses[0], **report.evaluate(0)}
-            history = [row] * arguments.epochs  # as long as it gets
+            history = [row] * arguments.epochs  # as long as at the end of the study
             begun = time.perf_counter()
             for i, (config, trial) in enumerate(zip(pack, folders, strict=True)):
                 tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}

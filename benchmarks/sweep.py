@@ -1,9 +1,9 @@
-"""The whole study at one epoch on real MNIST, Ray's start and the data's loading included: packed, and one trial a pack.
+"""Times the whole study at one epoch on real MNIST, from Ray's start on: in packs, and with one trial per pack.
 
     python -m benchmarks.sweep [--repeats N]
 
-Prints the sweep's seconds over its trials' own training seconds spread over the cores (1.0 is a sweep that does nothing
-else), with and without the evaluations in them, and how many times as fast `--pack auto` is as `--pack 1`.
+Prints the sweep's seconds divided by its trials' own training seconds spread over the cores (1.0 is a sweep that does
+nothing else), with and without the evaluations, and how many times as fast as `--pack 1` the `--pack auto` is.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
@@ -23,7 +23,7 @@ import pandas as pd
 
 
 def sweep(out: Path, pack: str) -> float:
-    """Seconds of one `infomax-tune sweep activation_study --set epochs=1`, from the shell's point of view."""
+    """Seconds that `infomax-tune sweep activation_study --set epochs=1` takes as a process of its own."""
     command = [
         sys.executable,
         "-m",

@@ -1,9 +1,9 @@
-"""What TensorBoard costs: the runs of every trial, and the import in every worker, as a share of the study's training.
+"""Measures what TensorBoard costs: every trial's run and every worker's import, as a share of the study's training.
 
     python -m benchmarks.tensorboard [--epochs 100]
 
-Trains a pack of ten seeds of each width on MNIST for one epoch, writes the runs of as many epochs as the study has, and
-prints what that would take of the whole study's training, all measured in this run. A worker is a core, as in a sweep.
+Trains a pack of ten seeds of each width on MNIST for one epoch, writes their runs with as many epochs as the study has,
+and prints the time for that as a share of the whole study's training, both measured here. There is a worker per core.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
@@ -32,7 +32,7 @@ from infomax_tune.study.trial_status import TrialStatus
 
 
 def import_s() -> float:
-    """Seconds that a worker spends on importing what TensorBoard needs, once it has what it needs itself."""
+    """Seconds that a worker needs to import what TensorBoard needs, after its own imports."""
     code = (
         "import time, ray.tune, torch, infomax_tune.science.training, infomax_tune.store.sweep_folder\n"
         "begun = time.perf_counter()\n"

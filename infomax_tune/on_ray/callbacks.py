@@ -1,4 +1,4 @@
-"""What Tune tells while it runs: counted, shown, handed on; and when it may stop."""
+"""Tune's callbacks: they count, show and pass on what happens to packs, and stop Tune when the sweep is asked to stop."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SHOW_S, _NOTE_S = 0.25, 1.0
 
 
 class _NotKept:
-    """Tune pickles what it is given, to resume from it. A sweep resumes from its folder: these have nothing to keep."""
+    """Pickled as an empty callback: Tune pickles callbacks to resume from them, but a sweep resumes from its folder."""
 
     def __reduce__(self) -> Any:
         return tune.Callback, ()
 
 
 class FollowPacks(_NotKept, tune.Callback):
-    """Follows packs as they begin, report and end: counts and shows them, notes where the sweep stands in its folder.
+    """Follows packs as they begin, report and end: counts and shows them, and writes progress to the sweep's folder.
 
-    stop_asked: whether the sweep was asked to stop. explain: why a pack failed. ended: the status of those of a pack's
-    trials that have a record. offer: called with a pack's trials whenever more of them have ended.
+    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "". ended: the
+    statuses of those of a pack's trials that have a record. offer: called with a pack when more of its trials have ended.
 
-    under_way: the packs that are being trained, by Tune's id. A pack that begins after the sweep was asked to stop
-    trains nothing, and does not count. failed: those that Tune has given up.
+    under_way: the packs that are being trained, by Tune's id, without those that began after the sweep was asked to
+    stop: they train nothing. failed: the packs that Tune has given up.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
-        """The pack that a trial of Tune's trains, made from Tune's plain data once."""
+        """The pack that one of Tune's trials trains; made from Tune's plain data only once."""
         if trial.trial_id not in self._packs:
             self._packs[trial.trial_id] = Pack.from_dict(trial.config["pack"])
         return self._packs[trial.trial_id]
@@ -123,7 +123,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
 
 class StopWhenIdle(_NotKept, tune.Stopper):
-    """Once the sweep is asked to stop, ends it as soon as the packs under way have left their checkpoints."""
+    """Once the sweep was asked to stop, stops Tune as soon as the packs under way have left their checkpoints."""
 
     def __init__(self, stop_asked: Callable[[], bool], under_way: Mapping[str, Pack]) -> None:
         self._stop_asked = stop_asked

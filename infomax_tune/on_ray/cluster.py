@@ -1,4 +1,4 @@
-"""Ray's start and end: joins a cluster or starts one here, and says how many packs it can train at once."""
+"""Starts and ends Ray: joins a cluster or starts one here, and counts its slots, the packs it can train at once."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from infomax_tune.errors import ResourceError
 from infomax_tune.study.options import Options
 
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # a study tells nobody but its user
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours lets a pack finish its epoch and says how to go on
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's files would double it
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing of Tune's is read again
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # nor is it worth a warning
-    "RAY_AIR_NEW_OUTPUT": "0",  # the other output of Tune prints even where it is told not to
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default, of which it warns
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics leave this machine
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler lets packs finish their epochs and says how to go on
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store keeps everything; Tune's files would duplicate it
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: Tune's own state is never read again
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # a slow write of it is not worth a warning
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output prints even when it is told not to
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default, which it warns about
 }
 _LOCAL_SETTINGS = {
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a cluster of our own that lost its head does not come back
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
 
 
 @contextlib.contextmanager
 def cluster(options: Options, log: Path) -> Iterator[int]:
-    """Joins or starts Ray; how many packs it can train at once. Ends what it started.
+    """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
-    log: where Ray's own messages go; in it stands where it keeps what its workers print.
-
+    log: the file for Ray's own messages, one of which says where its workers' output is.
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
     if options.address:
@@ -47,7 +46,7 @@ def cluster(options: Options, log: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _process_as_it_was() -> Iterator[None]:
-    """Undoes what Ray changes in the process that calls it: signal handler, environment, logger."""
+    """Undoes what Ray changes in this process: signal handler, environment variables, logger."""
     environment, logger = dict(os.environ), logging.getLogger("ray")
     level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
     main = threading.current_thread() is threading.main_thread()
@@ -68,10 +67,10 @@ def _joined(options: Options, log: Path) -> Iterator[int]:
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     try:
         context = ray.init(
-            address=options.address or "local",  # never a cluster that happens to run here
+            address=options.address or "local",  # not a cluster that happens to run on this machine
             include_dashboard=None if options.address else False,
             log_to_driver=False,  # what workers print stays in Ray's own log files
-            logging_level=logging.CRITICAL,  # what fails here is told by us, once
+            logging_level=logging.CRITICAL,  # we report failures ourselves, once
         )
     except (AssertionError, ConnectionError, ValueError, RuntimeError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
@@ -87,14 +86,14 @@ def _joined(options: Options, log: Path) -> Iterator[int]:
 
 
 def _end(messages: logging.Handler) -> None:
-    gc.collect()  # a reference to one of Ray's objects that is dropped after its end makes Ray end this process
+    gc.collect()  # Ray would end this process if a reference to one of its objects were dropped after shutdown
     ray.shutdown()
-    with contextlib.suppress(OSError):  # a disk that is full
+    with contextlib.suppress(OSError):  # a full disk
         messages.close()
 
 
 def _to_file(log: Path) -> logging.Handler:
-    """Sends what Ray's loggers say to the end of a file, and nowhere else."""
+    """Sends Ray's log messages to the end of a file, and nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.handlers = [handler]
@@ -104,7 +103,7 @@ def _to_file(log: Path) -> logging.Handler:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises ResourceError at once if nobody answers at HOST:PORT, for which Ray itself would wait for ever."""
+    """Raises ResourceError at once if nothing answers at HOST:PORT, where Ray itself would wait forever."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return  # auto, or another name that Ray resolves itself

@@ -1,4 +1,4 @@
-"""What a sweep would take: a pilot of a few batches on every slot, as Ray would run it, and the packs laid out by its times."""
+"""Estimates what a sweep would take: measures a few batches of its packs on Ray, and schedules all packs by those times."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from infomax_tune.study.pack import Pack
 from infomax_tune.study.space import SearchSpace
 
 _PILOTS = 24
-"""Kinds of packs that are measured, at most; the cost of another is taken from the nearest."""
+"""The most kinds of packs to measure; any other kind is given the cost of the nearest one."""
 
 
 class _Kind(NamedTuple):
-    """What the time of a pack's step depends on."""
+    """What the time of a step of a pack depends on."""
 
     dataset: str
     hidden_dim: int
@@ -51,7 +51,7 @@ class _Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class _Pilots:
-    """What the pilots measured: the cost of a pack of each kind. first_began: when the first of them did."""
+    """What the pilots measured: the cost of a pack of each kind. first_began: when the first pilot began."""
 
     costs: dict[_Kind, Cost]
     first_began: float
@@ -61,8 +61,8 @@ class _Pilots:
 class Estimate:
     """What a sweep would take. ended: trials that have a record; at_once: packs trained at a time.
 
-    seconds: from start to table; cpu_hours: of the cores it occupies; memory: bytes of all its processes; disk: bytes
-    its trials leave. pilot_s: what the estimate itself took.
+    seconds: from start to tables; cpu_hours: of the cores it occupies; memory: bytes of all its processes; disk: bytes
+    that its trials leave. pilot_s: the seconds that the estimate itself took.
     """
 
     trials: int
@@ -91,7 +91,7 @@ class Estimate:
 
 
 def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
-    """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and lays out the rest.
+    """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and calculates the rest.
 
     Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError.
     """
@@ -142,7 +142,7 @@ def _kind(config: TrialConfig) -> _Kind:
 
 
 def _choose(kinds: Mapping[_Kind, Pack]) -> dict[_Kind, Pack]:
-    """As many kinds as a pilot may take, each width of a dataset as often as another."""
+    """At most `_PILOTS` kinds, with each width of each dataset about equally often."""
     by_width: dict[tuple[str, int], list[_Kind]] = {}
     for kind in kinds:
         by_width.setdefault((kind.dataset, kind.hidden_dim), []).append(kind)
@@ -152,7 +152,7 @@ def _choose(kinds: Mapping[_Kind, Pack]) -> dict[_Kind, Pack]:
 
 
 def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], options: Options, at_once: int) -> _Pilots:
-    """The cost of each pack, measured with as many others beside it as in a sweep."""
+    """The cost of each pack, measured while as many others train beside it as in a sweep."""
     stored = {name: ray.put(dataset) for name, dataset in datasets.items()}
     pilot = ray.remote(num_cpus=options.cpus_per_pack, num_gpus=options.gpus_per_pack)(_pilot)
     waiting = list(packs.items())
@@ -172,7 +172,7 @@ def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], optio
 
 
 def _pilot(pack: dict[str, Any], dataset: Dataset, device: str, threads: int) -> tuple[Cost, float]:
-    """The cost of a pack, and the seconds its measuring took, in a process of Ray's."""
+    """The cost of a pack, and the seconds that it took to measure, in one of Ray's processes."""
     import torch
 
     begun = time.perf_counter()
@@ -181,7 +181,7 @@ def _pilot(pack: dict[str, Any], dataset: Dataset, device: str, threads: int) ->
 
 
 def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
-    """The measured cost, or that of the kind nearest to it: of its width if there is one, else scaled to its width."""
+    """The measured cost, or that of the nearest kind: of the same width if there is one, else scaled to this width."""
     kind = _kind(config)
     if kind in costs:
         return costs[kind]
@@ -196,7 +196,7 @@ def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
 
 
 def _pack_s(pack: Pack, cost: Cost) -> float:
-    """Seconds of a pack from its begin to its end."""
+    """Seconds from the beginning of a pack to its end."""
     epochs, every = pack.config.training.epochs, pack.config.logging.save_metrics_every
     evaluations = 1 + epochs // every + bool(epochs % every)
     each = epochs * cost.epoch_s / cost.trials + evaluations * cost.evaluate_s + cost.probe_s
@@ -204,7 +204,7 @@ def _pack_s(pack: Pack, cost: Cost) -> float:
 
 
 def _makespan(seconds: Sequence[float], at_once: int) -> float:
-    """When the last pack ends, if each begins as soon as a slot is free."""
+    """Seconds until the last pack ends, if each begins as soon as a slot is free."""
     slots = [0.0] * at_once
     for pack_s in seconds:
         heapq.heappush(slots, heapq.heappop(slots) + pack_s)
@@ -221,15 +221,15 @@ def _disk(config: TrialConfig) -> int:
     return int(weights + _BYTES_A_NUMBER * numbers + _RECORD_BYTES + run)
 
 
-# as measured
+# bytes, measured on finished sweeps
 _BYTES_A_NUMBER = 28
-"""Of the history: 20 in history.csv, 8 in history.parquet."""
+"""Per number of the history: 20 in history.csv, 8 in history.parquet."""
 _RECORD_BYTES = 2500
 """A record and its rows in the tables."""
 _RUN_BYTES, _RUN_EPOCH_BYTES = 2900, 100
-"""An event file's settings and evaluations, and each of its epochs."""
+"""An event file without its epochs, and each of its epochs."""
 _PICTURE_SHARE = 0.22
-"""A picture of the weights, of the weights' own bytes."""
+"""The bytes of a picture of the weights, as a share of the bytes of the weights."""
 
 
 def _count(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""Has Tune train packs, and finds out which trials are to blame where packs fail."""
+"""Has Tune train packs, and finds out which trials are to blame when packs fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from infomax_tune.study.trial_status import TrialStatus
 
 @dataclass(frozen=True)
 class Job:
-    """What all packs of a sweep share. axes: see `SweepFolder.run_folder`."""
+    """What all packs of a sweep have in common. axes: see `SweepFolder.run_folder`."""
 
     datasets: dict[str, Dataset]
     folder: SweepFolder
@@ -41,10 +41,10 @@ class Job:
 
 @dataclass
 class _Unfinished:
-    """Packs that were tried and not finished, with the trials that are left of each.
+    """Packs that were tried but not finished, with only those trials of each that have no record.
 
-    failed: its worker raised or died. suspects: under way when Ray ended a worker for want of memory, so that any of
-    them may be to blame.
+    failed: their workers raised or died. suspects: they were under way when Ray ended a worker because memory ran out,
+    so any of them may be to blame.
     """
 
     failed: list[Pack] = field(default_factory=list)
@@ -57,14 +57,14 @@ class _Unfinished:
 
 
 def train_all(packs: Sequence[Pack], job: Job) -> None:
-    """Trains the packs, then one by one the trials of those that failed: one trial must not take others with it."""
+    """Trains the packs, then one by one the trials of those that failed: one bad trial must not cost the others."""
     explainer = _Explainer(job.folder)
     unfinished = _train_until_none_is_left(packs, job, explainer)
     alone = _one_by_one([pack for pack in unfinished.failed if len(pack) > 1]) + _one_by_one(unfinished.suspects)
     if not alone or job.interrupt.asked:
         return
     job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
-    if unfinished.suspects:  # and one at a time, so that who runs out of memory is to blame for it
+    if unfinished.suspects:  # also one at a time, so that a trial that runs out of memory is itself to blame
         job = dataclasses.replace(job, options=dataclasses.replace(job.options, max_concurrent=1))
     guilty = _train_until_none_is_left(alone, job, explainer).suspects
     for config in itertools.chain(*guilty):
@@ -76,7 +76,7 @@ def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
 
 
 def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
-    """Has Tune train the packs, and start again with the rest each time it gives up for want of memory."""
+    """Has Tune train the packs, and start again with the rest each time it gives up because memory ran out."""
     unfinished = _Unfinished()
     while packs and not job.interrupt.asked:
         tried = _fit(packs, job, explainer)
@@ -89,7 +89,7 @@ def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Expla
 
 
 def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ()) -> list[Pack]:
-    """What is left of the packs: the trials without a record, and not of these."""
+    """What is left of the packs: the trials that have no record and are not in `but`."""
     left = [
         [config for config in pack if config.trial_id not in but and not folder.trial(config.trial_id).has_record()]
         for pack in packs
@@ -126,13 +126,13 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
             reuse_actors=True,  # a new process for each pack would import torch again
             max_concurrent_trials=options.max_concurrent,
             trial_name_creator=_name,
-            trial_dirname_creator=lambda trial: trial.trial_id,  # by name, it could be longer than a file's name may be
+            trial_dirname_creator=lambda trial: trial.trial_id,  # our name could be longer than a file name may be
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.ray_folder.resolve()),
             verbose=0,  # the display is ours
-            progress_reporter=tune.CLIReporter(),  # silent so; the one for notebooks would clear the cell's output
+            progress_reporter=tune.CLIReporter(),  # prints nothing here; the one for notebooks would clear the cell's output
             stop=StopWhenIdle(lambda: job.interrupt.asked, follow.under_way),
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             callbacks=[follow],
@@ -141,7 +141,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     try:
         tuner.fit()
     except RuntimeError as error:
-        # Tune knows only workers that died, not one that Ray ended for want of memory, and gives up
+        # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
         if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
             raise
         job.display.say("Ray ended a worker for want of memory")
@@ -149,7 +149,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     if job.interrupt.asked:
         return _Unfinished()
     if follow.failed:
-        folder.require_room()  # without it, the trials would be tried one by one for nothing
+        folder.require_room()  # on a full disk, trying the trials one by one would be in vain
     failed = _left(follow.failed, folder)
     for config in itertools.chain(*failed):
         folder.trial(config.trial_id).note_death("its worker died")
@@ -157,7 +157,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
 
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
-    """The status of those of a pack's trials that have a record."""
+    """The statuses of those of a pack's trials that have a record."""
     records = {config.trial_id: folder.trial(config.trial_id).find(config.trial_id).record for config in pack}
     return {trial_id: record.status for trial_id, record in records.items() if record}
 
@@ -169,14 +169,14 @@ def _name(trial: Any) -> str:
 
 
 class _Explainer:
-    """Says why packs failed: the first traceback whole, since it may be the only one, the others by their last line."""
+    """Says why packs failed: shows the first traceback in full, and only the last line of later ones."""
 
     def __init__(self, folder: SweepFolder) -> None:
         self._folder = folder
         self._has_shown_a_traceback = False
 
     def explain(self, failure: str) -> str:
-        """failure: the traceback that the worker told of, if it could."""
+        """failure: the traceback that the worker reported, "" if it could not."""
         error = failure.strip() or self._folder.room_problem() or "its worker died"
         lines = error.splitlines()
         if self._has_shown_a_traceback:

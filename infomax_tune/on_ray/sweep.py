@@ -1,4 +1,4 @@
-"""A sweep, from its folder as it stands to its tables: has the trials without a record trained, counts what came out."""
+"""Carries out a sweep: has the trials without a record trained, writes the tables, and counts the outcome."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
 
 _FREE_TO_CHANGE = {"logging.save_weights", "logging.checkpoint_every"}
-"""Settings that a sweep may be resumed or extended with other values of: they change nothing that is compared."""
+"""Settings that may differ when a sweep is resumed or extended: they change nothing that is compared."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: trials by status (done, diverged, failed, missing), and whether it was interrupted."""
+    """How a sweep ended. counts: trials by status (done, diverged, failed, missing)."""
 
     counts: Counter[str]
     interrupted: bool
@@ -61,15 +61,15 @@ def refuse_another_base(space: SearchSpace, folder: SweepFolder) -> None:
 def run(
     space: SearchSpace, folder: SweepFolder, options: Options, display: Display, *, command: str, hard: bool = True
 ) -> Outcome:
-    """Makes the folder a sweep of this space, or extends the sweep it is; trains every trial that has no record, and
-    assembles the tables. The caller holds the folder's lock.
+    """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
+    record, and writes the tables. The caller holds the folder's lock.
 
-    command: what the environment keeps as the call that repeats the study. hard: see `Interrupt`.
+    command: the call that repeats the study, kept with the environment. hard: see `Interrupt`.
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
     refuse_another_base(space, folder)
     if not folder.has_sweep():
-        folder.write_space(space)  # from here on it can be resumed; an extension waits until it is sure to run
+        folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     plan = space.plan()
     folder.tidy()
     folder.driver.clear_stop()  # a sweep that was killed may have left it
@@ -91,7 +91,7 @@ def run(
 
 
 def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, TrialStatus]:
-    """The status of the trials that have their record; a damaged record is set aside."""
+    """The statuses of the trials that have a record; a damaged record is set aside."""
     ended: dict[str, TrialStatus] = {}
     for trial_id, finding in folder.find(plan).items():
         if finding.record:
@@ -103,7 +103,7 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
 
 
 class _Sweep:
-    """One run of a sweep, which either trains or finds all its trials trained."""
+    """A sweep at work: it either trains trials, or finds that all are trained and only writes the tables."""
 
     def __init__(
         self,
@@ -126,11 +126,11 @@ class _Sweep:
         self._feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
 
     def train(self, missing: Sequence[TrialConfig], interrupt: Interrupt) -> pd.DataFrame:
-        """Trains the trials on Ray, and assembles the tables; the results."""
+        """Trains the trials on Ray, writes the tables, and returns the results."""
         folder, options, display = self._folder, self._options, self._display
         self._enter("starting Ray")
         with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-            # Ray takes seconds to start: torch and the data are loaded meanwhile
+            # Ray takes seconds to start; torch and the data are loaded meanwhile
             datasets = beside.submit(load_datasets, missing, options)
             slots = stack.enter_context(cluster(options, folder.ray_log))
             interrupt.listen()  # Ray has a handler of its own
@@ -149,23 +149,23 @@ class _Sweep:
                 try:
                     train_all(packs, job)
                 except Exception:
-                    folder.require_room()  # the likelier reason, where there is none
+                    folder.require_room()  # a full disk is the likelier reason
                     raise
                 self._enter("writing the tables")
-                results = write_tables(folder, self._plan)  # before Ray, which might not end well, is ended
+                results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 if options.loggers:
                     self._enter("handing trials over")
         return results
 
     def assemble(self) -> pd.DataFrame:
-        """Assembles the tables of a sweep that has nothing to train; the results."""
+        """Writes the tables of a sweep that has nothing to train, and returns the results."""
         self._extend_folder()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray():
                 stack.enter_context(cluster(self._options, self._folder.ray_log))
             with self._feed.at_work():
-                pass  # on leaving, it has handed over all that has a record
+                pass  # on leaving, it hands over every trial that has a record
         return results
 
     def _enter(self, phase: str) -> None:
@@ -174,13 +174,13 @@ class _Sweep:
         self._folder.driver.write_progress(self._tally.state().as_dict())
 
     def _extend_folder(self) -> None:
-        """Makes the folder a sweep of this space, and TensorBoard show what its records say, each trial at its place."""
+        """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
         self._folder.write_space(self._space)
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem} TensorBoard will not show it.")
 
     def _job(self, datasets: dict[str, Dataset], interrupt: Interrupt) -> Job:
-        """What all packs share. Raises EnvironmentDriftError under `strict_environment`."""
+        """What all packs have in common. Raises EnvironmentDriftError with `strict_environment`."""
         folder, options, display = self._folder, self._options, self._display
         described = environment.describe(device=options.device_or_default, threads=options.threads)
         self._compare_environments(described)
@@ -203,7 +203,7 @@ class _Sweep:
         )
 
     def _compare_environments(self, described: dict[str, object]) -> None:
-        """Warns of trials that were trained in another environment, or refuses."""
+        """Warns of trials that were trained in another environment; with `strict_environment`, raises EnvironmentDriftError."""
         environments, problems = self._folder.environments.read_used()
         for problem in problems:
             self._display.warn(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")

@@ -1,4 +1,4 @@
-"""Hands the finished trials of a sweep to the trackers it was asked for, beside the training."""
+"""Hands the finished trials of a sweep to its trackers, while others train."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 
 GRACE_S = 10
-"""How long a sweep that ends in an error waits for the hand-over under way."""
+"""Seconds that a sweep that ends with an error waits for the hand-over under way."""
 
 
 class TrackerFeed:
-    """The trackers of a sweep and the thread that feeds them: MLflow's own database takes seconds for a long trial.
+    """The trackers of a sweep, and the thread that feeds them: MLflow's own database takes seconds for a long trial.
 
-    loggers: of `options.LOGGERS`.
+    loggers: names out of `options.LOGGERS`.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class TrackerFeed:
         self._abandoned = False
 
     def needs_ray(self) -> bool:
-        """Whether a tracker that runs on Ray lacks a trial; a sweep that has nothing to train has not started Ray."""
+        """Whether a tracker that needs Ray lacks a trial: a sweep that has nothing to train does not start Ray otherwise."""
         return any(tracker.on_ray and tracker.left(self._plan) for tracker in self._trackers)
 
     @contextlib.contextmanager
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Hands over what earlier runs left, what is offered meanwhile, and on leaving all that has a record.
+        """Hands over the trials that already have a record, those offered meanwhile, and on leaving all that have one then.
 
         should_stop: asked before each trial. A tracker that raises is left out from then on, with a warning.
         """
@@ -59,7 +59,7 @@ class TrackerFeed:
         thread.start()
         try:
             yield
-            self.offer(self._plan)  # those that no report told of
+            self.offer(self._plan)  # those whose end was not reported
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
                 self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
@@ -71,7 +71,7 @@ class TrackerFeed:
             raise
 
     def offer(self, trials: Iterable[TrialConfig]) -> None:
-        """Queues those of the trials that have their record, each once."""
+        """Queues those of the trials that have a record, each only once."""
         for config in trials if self._trackers else ():
             if config.trial_id not in self._offered and self._folder.trial(config.trial_id).has_record():
                 self._offered.add(config.trial_id)
@@ -98,7 +98,7 @@ class TrackerFeed:
             return
         try:
             step(*arguments)
-        except Exception as error:  # noqa: BLE001 - a tracker's trouble is not the sweep's
+        except Exception as error:  # noqa: BLE001 - a tracker that fails must not fail the sweep
             tracker.failed = True
             reason = next(iter(str(error).strip().splitlines()), "")
             if not self._abandoned:

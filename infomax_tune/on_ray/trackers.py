@@ -1,10 +1,10 @@
-"""Other trackers through Ray's own logger callbacks, which are fed one of our trials at a time.
+"""The trackers, through Ray's own logger callbacks, which are fed one of our trials at a time.
 
-Ray's callbacks log one run a Tune trial, which here is a pack. So they are not given to Tune: a trial that has its
-record is replayed to them from its folder, whole, and noted as given. However often a sweep is killed, a tracker then
-holds one run a trial: what a hand-over that was killed had begun is removed by the next.
+Ray's callbacks log one run per Tune trial, which here is a pack. So they are not given to Tune: a trial that has a
+record is replayed to them from its folder, as a whole, and noted as given. However often a sweep is killed, a tracker
+then holds one run per trial: the next hand-over removes what a killed one had begun.
 
-`Tracker` is what all have in common; what is peculiar to one stands in its own class.
+`Tracker` is what they have in common; each one's peculiarities are in its own class.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 
 UPLOAD_S = 300
-"""How long one trial may take to reach wandb."""
+"""Seconds that one trial may take to reach wandb."""
 
 _MLFLOW_SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # a study tells nobody but its user
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this machine
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # a pooled connection would go on writing into a database that was deleted
+    # a pooled connection would go on writing to a database that was deleted
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
 
 
 class Tracker:
-    """One tracker at one place: what all of them have in common.
+    """What all trackers have in common.
 
-    name: as `--logger` has it. where: the place, for people. on_ray: whether it logs in processes of Ray's.
-    failed: whether it raised, and is left out. given: the trials handed over so far.
+    name: the value of `--logger`. where: where it logs to, for people. on_ray: whether it logs in processes of Ray's.
+    failed: whether it raised, and is left out. given: how many trials were handed over so far.
     """
 
     name: str
@@ -68,18 +68,18 @@ class Tracker:
         raise NotImplementedError
 
     def remove_unfinished(self, run: str) -> None:
-        """Removes a run at the tracker that a hand-over began which was killed."""
+        """Removes the tracker's run that a killed hand-over had begun."""
 
     def run_of(self, trial: ReplayedTrial) -> str | None:
-        """The tracker's own name of a run that has begun, if it has to be removed should the hand-over be killed."""
+        """The tracker's own id of the run that has begun, if it has to be removed in case the hand-over is killed."""
         return None
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
-        """Ray's reference to the process that logs the trial, if it has one of its own. Asked before the trial's end."""
+        """Ray's reference to the task that logs the trial, if there is one. Asked for before the trial's end."""
         return None
 
     def left(self, trials: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """The trials that have a record and were not given."""
+        """The trials that have a record but were not handed over."""
         return [config for config in trials if self.sweep.trial(config.trial_id).has_record() and not self._has(config)]
 
     def has_all(self, trials: Iterable[TrialConfig]) -> bool:
@@ -90,18 +90,18 @@ class Tracker:
         self._callback.setup()
 
     def give(self, config: TrialConfig) -> None:
-        """Hands a trial over, unless it was already."""
+        """Hands a trial over, unless it has been already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
         digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(trial_id).record
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)
-        shutil.rmtree(files, ignore_errors=True)  # what a hand-over left that was killed, here and at the tracker
+        shutil.rmtree(files, ignore_errors=True)  # what a killed hand-over left, here and at the tracker
         if unfinished := self.folder.unfinished_run(trial_id):
             self.remove_unfinished(unfinished)
         trial = ReplayedTrial(trial_id, _settings(config), config.cell, files)
-        tune_trial: Any = trial  # as far as Ray's callbacks look
+        tune_trial: Any = trial  # Ray's callbacks use nothing else of one
         self._callback.log_trial_start(tune_trial)
         run = self.run_of(trial)
         if run:
@@ -120,11 +120,11 @@ class Tracker:
             self._callback.on_experiment_end([])
 
     def forget(self) -> None:
-        """Lets go of the callback: one that holds objects of Ray's would end this process if it outlived Ray."""
+        """Drops the callback: if it holds objects of Ray's and outlives Ray, it ends this process."""
         self._callback = None
 
     def summary(self, trials: Iterable[TrialConfig]) -> str:
-        """One line for people."""
+        """One line for people: how many trials were handed over, and how many are left."""
         text = f"{self.name}: {self.given} trials handed over to {self.where}"
         left = len(self.left(trials))
         return f"{text}; {left} are left for the next run with --logger {self.name}" if left else text
@@ -134,7 +134,7 @@ class Tracker:
 
 
 class CsvTracker(Tracker):
-    """Ray's progress.csv, one a trial."""
+    """Ray's progress.csv, one per trial."""
 
     name = "csv"
 
@@ -147,7 +147,7 @@ class CsvTracker(Tracker):
 
 
 class JsonTracker(CsvTracker):
-    """Ray's result.json and params.json, one of each a trial."""
+    """Ray's result.json and params.json, one of each per trial."""
 
     name = "json"
 
@@ -156,14 +156,14 @@ class JsonTracker(CsvTracker):
 
 
 class MlflowTracker(Tracker):
-    """MLflow, at $MLFLOW_TRACKING_URI or in a database of the sweep's own; the experiment has the space's name."""
+    """MLflow, at $MLFLOW_TRACKING_URI or in the sweep's own database; the experiment has the space's name."""
 
     name = "mlflow"
 
     def __init__(self, sweep: SweepFolder, space: str) -> None:
         self._uri, self._space = os.environ.get("MLFLOW_TRACKING_URI"), space
         shown = re.sub("//[^/@]*@", "//", self._uri or "")  # without a password
-        # another place has a folder of its own
+        # each address has a folder of its own
         own = f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if self._uri else "mlflow"
         folder = sweep.tracker(own)
         super().__init__(sweep, folder, shown or str(folder.path))
@@ -178,7 +178,7 @@ class MlflowTracker(Tracker):
     def remove_unfinished(self, run: str) -> None:
         import mlflow
 
-        with contextlib.suppress(mlflow.MlflowException):  # it is gone already
+        with contextlib.suppress(mlflow.MlflowException):  # it has been deleted already
             mlflow.delete_run(run)
 
     def run_of(self, trial: ReplayedTrial) -> str | None:
@@ -186,7 +186,7 @@ class MlflowTracker(Tracker):
 
 
 class WandbTracker(Tracker):
-    """Weights & Biases, in the project of the space's name, or offline in the sweep's folder."""
+    """Weights & Biases, in the project that has the space's name, or offline in the sweep's folder."""
 
     name = "wandb"
     on_ray = True
@@ -200,7 +200,7 @@ class WandbTracker(Tracker):
     def make_callback(self) -> LoggerCallback:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        # the mode in words: the process that logs is started by Ray, which on a cluster has another environment
+        # the mode is passed on: the process that logs is started by Ray, and on a cluster has other environment variables
         return WandbLoggerCallback(project=self._space, mode=self._mode)
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
@@ -212,23 +212,23 @@ _TRACKERS = {tracker.name: tracker for tracker in (MlflowTracker, WandbTracker, 
 
 
 def tracker_named(name: str, space: str, sweep: SweepFolder) -> Tracker:
-    """The tracker of that name, of `options.LOGGERS`, at the place that the environment says.
+    """The tracker of that name, out of `options.LOGGERS`, where the environment variables say it is.
 
-    space: its name; runs of one space stand together.
+    space: the name of the space, by which its runs are grouped.
     """
     return _TRACKERS[name](sweep, space)
 
 
 def leave_mlflow(uri: str | None) -> None:
-    """Gives MLflow back the address it had: Ray's callback sets one for the whole process and its children."""
+    """Resets MLflow's address to what it was: Ray's callback sets it for the whole process and its children."""
     if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(uri)
 
 
 def _local_mlflow(folder: Path, space: str) -> str:
-    """The address of the folder's own database, which is made if it is not there.
+    """The address of the folder's own database, which is made if it is missing.
 
-    It gets its name once it is whole: MLflow may not open a database again that was killed while it made its tables.
+    It gets its name once it is complete: MLflow may fail to open a database whose tables were only partly made.
     """
     import mlflow
 
@@ -246,7 +246,7 @@ def _local_mlflow(folder: Path, space: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ReplayedTrial:
-    """One of our trials, as Ray's callbacks look at one of Tune's. experiment_dir_name: what wandb groups runs by."""
+    """One of our trials, in the form in which Ray's callbacks expect Tune's. experiment_dir_name: wandb groups runs by it."""
 
     trial_id: str
     config: dict[str, Any]
@@ -256,7 +256,7 @@ class ReplayedTrial:
 
     @property
     def local_path(self) -> str:
-        """Its folder, which is there only if a callback asks for it."""
+        """Its folder, which is made when a callback asks for it."""
         self.init_local_path()
         return str(self.files.resolve())
 
@@ -273,9 +273,9 @@ def _settings(config: TrialConfig) -> dict[str, Any]:
 
 
 def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
-    """What the trial would have reported: a result an epoch, the last one with all that it is summed up by.
+    """What the trial would have reported to Tune: a result per epoch, the last one with the final numbers too.
 
-    All have the same keys, since Ray's CSV takes its header from the first; None where there is no finite number.
+    All have the same keys, since Ray's CSV takes its header from the first; None stands for what is not finite.
     """
     rows = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result

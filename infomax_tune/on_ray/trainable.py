@@ -1,4 +1,4 @@
-"""The bridge to Ray: a pack comes in as Tune's config, its epochs go out through tune.report."""
+"""The trainable: Tune calls it with a pack, and it reports the pack's epochs through tune.report."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def train_on_ray(
 ) -> None:
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports every epoch.
 
-    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. A pack that raises
-    leaves its traceback with each of its unfinished trials; Tune tries it again, as often as it was told to.
+    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. If training raises, each
+    unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
     torch.set_num_threads(threads)
     pack = Pack.from_dict(config["pack"])
@@ -48,7 +48,7 @@ def train_on_ray(
     def report(progress: PackProgress) -> None:
         nonlocal latest
         latest = progress
-        if progress.epoch > 0 or progress.finished:  # the driver is busy enough without the untrained epoch
+        if progress.epoch > 0 or progress.finished:  # the untrained epoch is not worth the driver's time
             tune.report(replace(progress, warnings=tuple(warnings)).to_dict())
             warnings.clear()
 
@@ -73,7 +73,7 @@ def train_on_ray(
         trace = traceback.format_exc()
         for trial in trials:
             trial.write_failure(trace, latest.epoch)
-        tune.report(replace(latest, failure=trace).to_dict())  # a note may be impossible to write where a record is
+        tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
         raise
 
 
