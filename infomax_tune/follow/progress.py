@@ -24,7 +24,7 @@ class PackProgress:
     """What a pack reports after an epoch: the means over its trials, and what has become of each.
 
     trial_epochs: the sum of the epochs of the trials that are trained now. statuses: done, diverged, or None while
-    a trial trains, in the order of the pack. warnings: what the user should know, each told once. failure: the traceback,
+    a trial trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
     if the pack has just raised; nothing else is new then.
     """
 

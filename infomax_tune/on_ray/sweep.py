@@ -133,7 +133,7 @@ class _Sweep:
             # Ray takes seconds to start; torch and the data are loaded meanwhile
             datasets = beside.submit(load_datasets, missing, options)
             slots = stack.enter_context(cluster(options, folder.ray_log))
-            interrupt.listen()  # Ray has a handler of its own
+            interrupt.listen()  # Ray has installed its own handler
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
             self._tally.slots = at_once = min(at_once, len(packs))

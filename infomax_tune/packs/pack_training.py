@@ -119,7 +119,7 @@ def _epochs_behind(trial: _Trial) -> int:
 
 
 def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
-    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run is begun anew from there."""
+    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run starts anew from there."""
     trial = _Trial(config, folder, run, warn)
     record = folder.read_record()
     if record:

@@ -65,14 +65,14 @@ class Interrupt:
             signal.signal(number, handler)
         if self._before:
             self._steps.put(None)
-            self._thread.join(_PATIENCE_S)  # should nobody read what is said
+            self._thread.join(_PATIENCE_S)  # no longer: it may wait for someone to read its message
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.asked = True
             self._steps.put(self._ask)
         elif self._hard:
-            timer = threading.Timer(_PATIENCE_S, os._exit, [EXIT_INTERRUPTED])  # should nobody read what is said
+            timer = threading.Timer(_PATIENCE_S, os._exit, [EXIT_INTERRUPTED])  # in case nobody reads the message
             timer.daemon = True
             timer.start()
             self._steps.put(self._leave)

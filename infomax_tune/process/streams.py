@@ -43,9 +43,9 @@ _writing = threading.Lock()
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Writes a line, whole, whichever thread writes at the same time: Python's streams lose text between two threads.
+    """Writes a line as a whole, even if other threads write too: Python's streams lose text when two threads write at once.
 
-    Nothing happens where nobody reads any more; whoever writes goes on.
+    Does nothing if the line cannot be written, to a closed pipe for example.
     """
     with _writing, contextlib.suppress(OSError):
         stream.write(f"{text}\n")

@@ -208,7 +208,7 @@ class TrialFolder:
 
     def forget_failure(self) -> None:
         """Removes the failure of an earlier try, before the next one."""
-        with contextlib.suppress(OSError):  # in a folder that takes no change, the trial will say so itself
+        with contextlib.suppress(OSError):  # if the folder is read-only, training reports it
             (self.path / "failure.json").unlink(missing_ok=True)
 
     def note_death(self, error: str) -> None:

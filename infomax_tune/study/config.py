@@ -52,7 +52,7 @@ class _Section(BaseModel):
 
 
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
-"""-0.0 becomes 0.0: they are one experiment, and must have one id."""
+"""-0.0 becomes 0.0: both mean the same trial, which must have one id."""
 
 
 class DataConfig(_Section):
