@@ -148,7 +148,7 @@ def _report(folder: SweepFolder, shown: display.Display) -> Path | None:
         return Path(analyze(folder.root).report)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the sweep
         again = f"infomax-tune analyze {shlex.quote(str(folder.root))}"
-        shown.warn(f"no report: {error}; try again with: {again}")
+        shown.warn(f"no report: {str(error).rstrip('.')}; try again with: {again}")
         return None
 
 
