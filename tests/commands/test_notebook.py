@@ -10,15 +10,20 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "docs").glob("*.ipynb"))
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NOTEBOOKS = ["first-sweep.ipynb"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_runs_and_shows_what_it_says(path: Path, tmp_path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
+def test_no_notebook_is_forgotten() -> None:
+    assert [path.name for path in DOCS.glob("*.ipynb")] == NOTEBOOKS
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_and_shows_what_it_says(name: str, tmp_path: Path) -> None:
+    notebook = nbformat.read(DOCS / name, as_version=4)
     kept = [_shown(cell) for cell in notebook.cells]
     client = NotebookClient(
-        notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     now = [_shown(cell) for cell in notebook.cells]

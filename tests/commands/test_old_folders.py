@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from infomax_tune import load_results
-from tests.command import free_port, infomax_tune, start, wait_until
+from infomax_tune.store.files import read_json, write_json
+from infomax_tune.store.formats import ENVIRONMENT
+from tests.command import call, free_port, infomax_tune, start, wait_until
 
 OLD = Path(__file__).parents[1] / "old_folders"
 VERSIONS = sorted(path.name for path in OLD.iterdir() if path.is_dir())
@@ -41,17 +43,29 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_status_and_verify_read_what_is_there(left: Path) -> None:
     expected = {"finished": {"done": 6, "diverged": 6}, "interrupted": {"done": 2, "failed": 1, "left": 3}}
     for name, counts in expected.items():
-        found = json.loads(infomax_tune("status", left / name, "--json").stdout)["counts"]
+        found = json.loads(call("status", left / name, "--json").stdout)["counts"]
         assert {status: count for status, count in found.items() if count} == counts
-        assert "trial folders checked: no damage" in infomax_tune("verify", left / name).stdout
+        assert "trial folders checked: no damage" in call("verify", left / name).stdout
+
+
+def forget(entry: str, out: Path) -> None:
+    """Makes a folder's environments those of a version that did not note an entry yet, under another Python."""
+    for path in (out / "environments").iterdir():
+        noted = read_json(path, ENVIRONMENT) or {}
+        del noted[entry], noted["schema"]
+        write_json(path, ENVIRONMENT, noted | {"python": "3.0"})
 
 
 def test_an_interrupted_sweep_is_resumed_and_what_was_done_stays(left: Path) -> None:
+    """What its environment did not note is not told as a change."""
     out = left / "interrupted"
     before = load_results(out).set_index("trial_id")
     done = before.index[before["status"] == "done"]
     files = {path: path.read_bytes() for trial_id in done for path in (out / "trials" / trial_id).iterdir()}
-    infomax_tune("resume", out)
+    forget("instructions", out)
+    told = infomax_tune("resume", out).stderr
+    assert "python was 3.0, is" in told
+    assert "instructions" not in told
     after = load_results(out).set_index("trial_id")
     assert (after["status"] == "done").all()
     pd.testing.assert_frame_equal(after.loc[done], before.loc[done])
@@ -66,15 +80,15 @@ def test_a_finished_sweep_is_extended_and_analysed(left: Path) -> None:
     space.write_text(FINISHED)
     told = infomax_tune("sweep", space, "--out", out, "--logger", "csv").stdout
     assert "4 of 16 trials to train" in told
-    assert "csv: 4 trials handed over" in told
+    assert "csv: 16 trials handed over" in told  # those of before too: this tracker is new
     after = load_results(out).set_index("trial_id")
     pd.testing.assert_frame_equal(after.loc[before.index], before)
-    infomax_tune("analyze", out)
+    call("analyze", out)
     assert "effective rank" in (out / "analysis" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_run_is_known_as_what_it_is(left: Path) -> None:
-    told = infomax_tune("run", left / "run" / "config.yaml", "--out", left / "run").stdout
+    told = call("run", left / "run" / "config.yaml", "--out", left / "run").stdout
     assert "done after 5 epochs" in told
 
 
