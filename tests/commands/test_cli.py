@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from infomax_tune import cli
-from tests.command import COMMAND, infomax_tune
+from tests.command import COMMAND, call, infomax_tune
 
 COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_with_examples_that_exist(name: str) -> None:
-    text = infomax_tune(name, "--help").stdout
+    text = call(name, "--help").stdout
     examples = re.findall(r"^  +infomax-tune (.*)$", text.partition("Examples:")[2], flags=re.MULTILINE)
     assert examples
     for example in examples:
@@ -31,22 +33,21 @@ def test_every_command_explains_itself_with_examples_that_exist(name: str) -> No
         assert {word for word in words if word.startswith("-")} <= options
 
 
-def _complete(line: str) -> list[str]:
-    """What bash would offer for the last word of this line."""
-    words = line.split(" ")
-    environment = {
-        "_INFOMAX_TUNE_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    program = (
-        "import sys; sys.argv[0] = 'infomax-tune'; from infomax_tune.cli import app; app(prog_name='infomax-tune')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    return done.stdout.split()
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """What bash would offer for the last word of a line."""
+
+    def complete(line: str) -> list[str]:
+        monkeypatch.setenv("_INFOMAX_TUNE_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit):
+            cli.app(prog_name="infomax-tune")
+        assert err.getvalue() == ""
+        return out.getvalue().split()
+
+    return complete
 
 
 @pytest.mark.parametrize(
@@ -61,9 +62,11 @@ def _complete(line: str) -> list[str]:
         ("infomax-tune resume out --strict", ["--strict-environment"]),
     ],
 )
-def test_the_shell_completes_commands_spaces_and_settings(line: str, offered: list[str]) -> None:
+def test_the_shell_completes_commands_spaces_and_settings(
+    line: str, offered: list[str], complete: Callable[[str], list[str]]
+) -> None:
     Path("my_study.yaml").touch()
-    assert _complete(line) == offered
+    assert complete(line) == offered
 
 
 def test_completion_can_be_installed() -> None:
@@ -78,7 +81,7 @@ def test_completion_can_be_installed() -> None:
 def test_the_exit_codes_are_documented_alike() -> None:
     """In the help and in the README."""
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    codes = infomax_tune("--help").stdout.partition("Exit codes: ")[2]
+    codes = call("--help").stdout.partition("Exit codes: ")[2]
     assert " ".join(codes.split()) in readme
 
 

@@ -1,0 +1,70 @@
+"""Ctrl-C, once and twice, of a whole sweep: nothing is lost, and it is said how to go on."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command import call, infomax_tune, start, tables, wait_until
+from tests.folders import make_sweep
+
+EPOCHS = 150
+SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=1", "activation=[relu, leaky_relu, tanh]"]
+LONG = [
+    *("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))),
+    *("--pack", "10", "--cpus-per-pack", "0.5", "--max-concurrent", "2", "--no-report"),
+]
+"""30 trials in 3 packs, two at a time on any machine, with time to be interrupted."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    quicker = "checkpoint_every=1000"
+    return make_sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", *SETTINGS, quicker).root
+
+
+def begun(out: Path) -> int:
+    """How many trials have left something."""
+    return len(
+        {path.parent for name in ("checkpoint.safetensors", "record.json") for path in out.glob(f"trials/*/{name}")}
+    )
+
+
+def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: begun(out) > 10)  # both packs train
+    sweep.send_signal(signal.SIGINT)
+    stdout, stderr = sweep.communicate(timeout=300)
+    assert sweep.returncode == 130
+    assert "stopping after the epochs under way" in stdout
+    assert "Traceback" not in stdout + stderr
+    command = re.search(r"stopped; to go on: infomax-tune (.*)", stderr)
+    assert command is not None
+    counts = json.loads(call("status", out, "--json").stdout)["counts"]
+    assert counts["left"] + counts["done"] == 30
+    assert counts["left"] >= 10, "the third pack had not begun"
+    done = infomax_tune(*shlex.split(command[1]))
+    assert "30 trials: 30 done" in done.stdout
+    assert tables(out) == tables(undisturbed)
+    # the epochs trained twice: none, since the first Ctrl-C lets them be kept
+    assert pd.read_csv(out / "timings.csv")["epochs_trained"].tolist() == [EPOCHS] * 30
+
+
+def test_a_second_ctrl_c_stops_at_once_and_a_resume_repairs(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: begun(out) > 0)
+    sweep.send_signal(signal.SIGINT)
+    wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
+    sweep.send_signal(signal.SIGINT)
+    sweep.communicate(timeout=300)
+    assert sweep.returncode == 130
+    infomax_tune("resume", out)
+    assert tables(out) == tables(undisturbed)
