@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,19 @@ import pytest
 
 import infomax_tune
 from infomax_tune import ConfigError, InfomaxTuneError, api, load_results, run, sweep
-from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.options import Options
-from infomax_tune.study.read_space import load_space
+from infomax_tune.study.read_space import load_space, space_from_python
 from tests import command
+from tests.folders import make_sweep
 
 SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
 
 
-def python(program: str) -> subprocess.CompletedProcess[str]:
+def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A program of a user's, in a process of its own as Ray likes it."""
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 def test_all_that_is_named_is_there() -> None:
@@ -33,38 +36,25 @@ def test_all_that_is_named_is_there() -> None:
         _ = infomax_tune.sweeps  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_importing_it_is_quick() -> None:
+def test_importing_it_is_quick(tmp_path: Path) -> None:
     """It loads neither torch nor Ray nor pandas."""
-    loaded = python("import sys, infomax_tune; print({'torch', 'ray', 'pandas'} & set(sys.modules))").stdout
+    loaded = python("import sys, infomax_tune; print({'torch', 'ray', 'pandas'} & set(sys.modules))", tmp_path).stdout
     assert loaded == "set()\n"
 
 
-def test_sweep_after_sweep_in_one_process_gives_the_bytes_of_the_command() -> None:
-    """As in a notebook. What is left of one Ray must not end the process in the next."""
-    program = f"""
-from infomax_tune import sweep
+SWEEPS = f"""
+import sys, threading, time, torch
+from infomax_tune import InfomaxTuneError, run, sweep
+
 done = sweep("quickstart", settings={SMALL!r}, out="python", report=False)
 assert done.complete and not done.interrupted and done.report is None
 assert dict(done.counts) == {{"done": 4}}, done.counts
 assert len(done.results) == 4
-for seed in (3, 4):
-    assert sweep("quickstart", settings={SMALL!r} | {{"seed": [seed]}}, out=f"{{seed}}", report=False, quiet=True).complete
 again = sweep(None, out="python", quiet=True)
 assert again.report.name == "report.html" and again.report.exists()
-"""
-    done = python(program)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "4 of 4 trials to train" in done.stdout
-    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}".replace("'", ""))]
-    command.infomax_tune("sweep", "quickstart", *settings, "--out", "command")
-    assert command.tables(Path("python")) == command.tables(Path("command"))
 
-
-def test_two_threads_cannot_sweep_at_once_and_the_streams_stay() -> None:
-    """A process has one Ray. What the main thread prints meanwhile is printed."""
-    program = f"""
-import threading, time, torch
-from infomax_tune import InfomaxTuneError, run, sweep
+for stream in (sys.stdout, sys.stderr):
+    print("--- two threads", file=stream, flush=True)
 torch.set_num_threads(2)
 said = []
 def work(name):
@@ -75,7 +65,8 @@ def work(name):
 threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
 for thread in threads:
     thread.start()
-    time.sleep(0.5)
+while not said:
+    time.sleep(0.01)
 print("meanwhile")
 for thread in threads:
     thread.join()
@@ -83,35 +74,67 @@ print(said)
 run({{"dataset": "digits", "epochs": 1}}, say=said.append)
 print(torch.get_num_threads())
 """
-    done = python(program)
+"""Sweeps in one process, as in a notebook: in the main thread, then in two others at once."""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder in which that program ran, and what it printed."""
+    folder = tmp_path_factory.mktemp("swept")
+    return folder, python(SWEEPS, folder)
+
+
+def test_sweep_after_sweep_in_one_process_gives_the_bytes_of_the_command(
+    swept: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """As in a notebook. What is left of one Ray must not end the process in the next."""
+    folder, done = swept
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("--- two threads\n")
+    assert "4 of 4 trials to train" in done.stdout.partition("---")[0]
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}".replace("'", ""))]
+    command.infomax_tune("sweep", "quickstart", *settings, "--out", "command")
+    assert command.tables(folder / "python") == command.tables(Path("command"))
+
+
+def test_two_threads_cannot_sweep_at_once_and_the_streams_stay(
+    swept: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """A process has one Ray. What the main thread prints meanwhile is printed."""
+    _, done = swept
     said = ["another sweep is at work in this process; wait for it, or start another process.", True]
-    assert done.stdout == f"meanwhile\n{said}\n2\n", done.stderr
+    assert done.stdout.partition("--- two threads\n")[2] == f"meanwhile\n{said}\n2\n", done.stderr
 
 
 def test_ctrl_c_stops_a_sweep_and_leaves_the_program(tmp_path: Path) -> None:
-    """Once: the sweep returns, interrupted. Twice: KeyboardInterrupt. The program goes on in both cases."""
+    """Once: the sweep returns, interrupted. Twice: KeyboardInterrupt. The program goes on in both cases.
+
+    An epoch takes long enough for the second Ctrl-C to come before its end.
+    """
     program = """
 import os, signal, threading, time
 from pathlib import Path
 from infomax_tune import sweep
 def press(times):
     while not list(Path(f"out{times}").glob("trials/*/checkpoint.safetensors")):
-        time.sleep(0.05)
+        time.sleep(0.01)
     for _ in range(times):
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
+        while not Path(f"out{times}/stop").exists():  # two at once might be taken for one
+            time.sleep(0.001)
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+long = {"epochs": 2000, "activation": ["tanh"], "hidden_dim": 1024, "seed": [1, 2], "checkpoint_every": 1}
 for times in (1, 2):
-    threading.Thread(target=press, args=(times,)).start()
+    threading.Thread(target=press, args=(times,), daemon=True).start()
     try:
-        done = sweep("quickstart", settings={"epochs": 2000, "activation": ["tanh"]}, out=f"out{times}", quiet=True)
+        done = sweep("quickstart", settings=long, out=f"out{times}", quiet=True)
         print(times, done.interrupted)
     except KeyboardInterrupt:
         print(times, "KeyboardInterrupt")
 assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
 assert not [name for name in os.environ if name.startswith("TUNE_") or name == "PYTHONBREAKPOINT"]
 """
-    done = python(program)
+    done = python(program, tmp_path)
     assert (done.returncode, done.stdout) == (0, "1 True\n2 KeyboardInterrupt\n"), done.stderr
 
 
@@ -120,14 +143,15 @@ def test_run_gives_the_record_and_says_how_it_goes() -> None:
     record = run({"model": {"activation": "tanh"}, "dataset": "digits"}, settings={"epochs": 3}, say=said.append)
     assert (record.status, record.epoch, record.config["model"]["activation"]) == ("done", 3, "tanh")
     assert any("epoch 3/3" in line for line in said)
+    assert re.fullmatch("tanh-k16-s1-[0-9a-f]{8}", record.trial_id)
+    assert [path.name for path in Path("results").iterdir()] == [record.trial_id]
     assert (Path("results") / record.trial_id / "record.json").exists()
     Path("config.yaml").write_text("dataset: digits\nactivation: tanh\n")
     assert run("config.yaml", settings={"epochs": 3}, out="elsewhere", say=said.append).result == record.result
 
 
 def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
-    out = tmp_path / "sweep"
-    command.infomax_tune("sweep", "quickstart", "--set", "epochs=2", "--set", "seed=[1, 2]", "--out", out)
+    out = make_sweep(tmp_path / "sweep", "epochs=2", "seed=[1, 2]").root
     table = load_results(str(out))
     pd.testing.assert_frame_equal(table, pd.read_parquet(out / "results.parquet"), check_dtype=False, check_exact=True)
     with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; make it with: infomax-tune results"):
@@ -136,7 +160,7 @@ def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
 
 def test_spaces_and_settings_in_python_s_own_words() -> None:
     """Ranges, tuples, NumPy numbers, whole spaces as mappings."""
-    space, _ = api._space("quickstart", {"seed": range(1, 4), "hidden_dim": np.int64(32)}, {"lr": 0.5})
+    space, _ = space_from_python("quickstart", {"seed": range(1, 4), "hidden_dim": np.int64(32)}, {"lr": 0.5})
     assert space.axes["training.seed"] == [1, 2, 3]
     assert space.base.model.hidden_dim == 32
     mapping = {
@@ -144,9 +168,9 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
         "base": {"dataset": "digits"},
         "axes": {"lambda_tc": (0.1, 1.0), "seed": {"range": [1, 2]}},
     }
-    mine, _ = api._space(mapping, {}, {"lr": 0.5})
+    mine, _ = space_from_python(mapping, {}, {"lr": 0.5})
     assert (mine.name, len(mine.trials()), mine.base.training.lr) == ("mine", 4, 0.5)
-    assert api._space(mine, {}, None) == (mine, [])
+    assert space_from_python(mine, {}, None) == (mine, [])
 
 
 @pytest.mark.parametrize(
@@ -175,8 +199,3 @@ def test_options_tell_every_mistake_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         Options(pack=0, cpus_per_pack=0, gpus_per_pack=-1, max_concurrent=0, device="tpu", max_failures=-1)
     assert len(str(caught.value).splitlines()) == 6
-
-
-def test_a_config_s_folder_is_named_after_the_trial(make_config: object) -> None:
-    config = TrialConfig()
-    assert api.default_out(config) == Path("results") / config.trial_id
