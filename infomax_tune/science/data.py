@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,26 @@ DATA_SEED = 42
 
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs and labels. train: (n, d) float32; test: (m, d) float32; labels: (n,) and (m,) int64."""
+    """Inputs and labels. train: (n, d) float32; test: (m, d) float32; labels: (n,) and (m,) int64.
+
+    digest: of all of these as they were read, see `load`; "" for a set that `load` does not know.
+    """
 
     name: str
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     train_labels: NDArray[np.int64]
     test_labels: NDArray[np.int64]
+    digest: str = ""
 
+
+PINNED = {
+    "mnist": "84f9ebafeabe68e9",
+    "digits": "31ca7601c8249281",
+    "synthetic_2d": "886a4579450c923d",
+}
+"""The digests that these sets always have. fashion_mnist and kmnist have none yet: their files are checked by torchvision
+when it downloads them, and not later."""
 
 _TORCHVISION_ERRORS = (RuntimeError, OSError, ValueError, AssertionError, KeyError, TypeError)
 """What torchvision raises for files that are missing, damaged or of another kind."""
@@ -46,13 +59,35 @@ def default_data_dir() -> Path:
 def load(name: str, data_dir: Path | None = None) -> Dataset:
     """The dataset of that name. Image sets are read from `data_dir`, and downloaded there if they are missing.
 
-    Raises DataError if an image set is damaged, or missing and cannot be downloaded, or if torchvision does not work.
+    Raises DataError if an image set is damaged, or missing and cannot be downloaded, if torchvision does not work, or if
+    a set whose digest is known has another one.
     """
     if name == "digits":
         return _digits()
     if name == "synthetic_2d":
         return _synthetic_2d()
     return _images(name, data_dir or default_data_dir())
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    """16 hex digits of a SHA-256 over the arrays' types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape};".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
+
+
+def _generated(name: str, maker: str, *arrays: Any) -> Dataset:
+    """A dataset that a library makes. Raises DataError if it makes another one than it used to."""
+    dataset = Dataset(name, *arrays, digest=_digest(*arrays))
+    if dataset.digest != PINNED[name]:
+        raise DataError(
+            f"{name}: {_installed(maker)} with {_installed('numpy')} does not make the same numbers here as elsewhere "
+            f"(their digest is {dataset.digest}, not {PINNED[name]}), so its trials could be compared with no others. "
+            f"Install another version of {maker} or NumPy, or choose another dataset."
+        )
+    return dataset
 
 
 def _images(name: str, data_dir: Path) -> Dataset:
@@ -63,13 +98,19 @@ def _images(name: str, data_dir: Path) -> Dataset:
         part = _open(dataset_class, name, data_dir, train=train)
         parts.append((part.data.numpy(), part.targets.numpy()))
     (train_images, train_labels), (test_images, test_labels) = parts
-    dataset = Dataset(name, _pixels(train_images), _pixels(test_images), train_labels, test_labels)
+    digest = _digest(train_images, test_images, train_labels, test_labels)  # of bytes: a quarter of the floats to read
+    dataset = Dataset(name, _pixels(train_images), _pixels(test_images), train_labels, test_labels, digest)
     found, expected = Shape(len(dataset.train), len(dataset.test), dataset.train.shape[1]), SHAPES[name]
     if found != expected:
         raise DataError(f"{name}: the files under {data_dir} hold {found}, expected {expected}. {_ways_out(name)}")
     if (len(train_labels), len(test_labels)) != (expected.train, expected.test):
         labels = f"{len(train_labels)} and {len(test_labels)} labels"
         raise DataError(f"{name}: the files under {data_dir} hold {labels}, expected {expected}. {_ways_out(name)}")
+    if digest != PINNED.get(name, digest):
+        raise DataError(
+            f"{name}: the files under {data_dir} hold other images or labels (their digest is {digest}, not "
+            f"{PINNED[name]}). To have them downloaded anew, remove {data_dir / _TORCHVISION_CLASS[name]}. {_ways_out(name)}"
+        )
     return dataset
 
 
@@ -137,7 +178,8 @@ def _digits() -> Dataset:
     inputs = (bunch.data / 16).astype(np.float32)
     split: Any = train_test_split(inputs, bunch.target, test_size=0.2, random_state=DATA_SEED)
     train, test, train_labels, test_labels = split
-    return Dataset("digits", train, test, train_labels.astype(np.int64), test_labels.astype(np.int64))
+    labels = train_labels.astype(np.int64), test_labels.astype(np.int64)
+    return _generated("digits", "scikit-learn", train, test, *labels)
 
 
 def _synthetic_2d() -> Dataset:
@@ -147,4 +189,4 @@ def _synthetic_2d() -> Dataset:
     angle = 2 * np.pi * labels / 8
     centers = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     points = (centers + generator.normal(scale=0.3, size=(10_000, 2))).astype(np.float32)
-    return Dataset("synthetic_2d", points[:8000], points[8000:], labels[:8000], labels[8000:])
+    return _generated("synthetic_2d", "numpy", points[:8000], points[8000:], labels[:8000], labels[8000:])

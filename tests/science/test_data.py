@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -100,6 +101,53 @@ def test_a_dataset_is_the_same_every_time_whatever_the_global_generator(name: st
         np.random.set_state(state)  # noqa: NPY002
 
 
+# ---- digests
+
+
+@pytest.mark.parametrize("name", ["digits", "synthetic_2d"])
+def test_a_generated_set_has_the_digest_that_is_pinned(name: str) -> None:
+    """A digest of types, shapes and bytes; also where NumPy uses no AVX, and with NumPy 1.26 and scikit-learn 1.5."""
+    dataset = data.load(name)
+    digest = hashlib.sha256()
+    for array in (dataset.train, dataset.test, dataset.train_labels, dataset.test_labels):
+        digest.update(f"{array.dtype.str} {array.shape};".encode() + array.tobytes())
+    assert dataset.digest == digest.hexdigest()[:16] == data.PINNED[name]
+
+
+@pytest.mark.parametrize(("name", "maker"), [("digits", "scikit-learn"), ("synthetic_2d", "numpy")])
+def test_a_generated_set_that_a_library_makes_otherwise_is_refused(
+    name: str, maker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "DATA_SEED", 43)
+    message = (
+        rf"^{name}: {maker} [\d.]+ with numpy [\d.]+ does not make the same numbers.*not {data.PINNED[name]}.*Install"
+    )
+    with pytest.raises(DataError, match=message):
+        data.load(name)
+
+
+def test_mnist_is_mnist() -> None:
+    folder = data.default_data_dir()
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("needs MNIST: give the folder that holds MNIST/raw as $INFOMAX_TUNE_DATA_DIR")
+    assert data.load("mnist", folder).digest == data.PINNED["mnist"]
+
+
+def test_other_images_under_mnists_name_are_refused(fake_raw: Path) -> None:
+    message = rf"^mnist: the files under .* hold other images or labels .*not {data.PINNED['mnist']}.*remove .*MNIST\. .*{WAY_OUT}"
+    with pytest.raises(DataError, match=message):
+        data.load("mnist", fake_raw.parents[1])
+
+
+def test_every_array_is_part_of_the_digest(folder: Path, any_mnist: None) -> None:
+    """One changed pixel or label in any of the files makes another one."""
+    digests = {data.load("mnist", folder).digest}
+    for file in FILES:
+        damage(folder, file, lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]))
+        digests.add(data.load("mnist", folder).digest)
+    assert len(digests) == 1 + len(FILES)
+
+
 # ---- batch sizes
 
 
@@ -174,6 +222,12 @@ def folder(fake_raw: Path, tmp_path: Path, no_network: None) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def any_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST's digest is not checked."""
+    monkeypatch.delitem(data.PINNED, "mnist")
+
+
 def damage(folder: Path, file: str, content: Callable[[bytes], bytes]) -> None:
     path = folder / "MNIST" / "raw" / file
     whole = path.read_bytes()
@@ -192,14 +246,16 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision_mnist, "download_and_extract_archive", fail)
 
 
-def test_mnist_files_are_read_without_a_download(folder: Path) -> None:
+def test_mnist_files_are_read_without_a_download(folder: Path, any_mnist: None) -> None:
     dataset = data.load("mnist", folder)
     assert_is_well_formed(dataset, classes=10)
     assert dataset.train.min() == dataset.test.max() == 1
     assert dataset.train_labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
-def test_the_data_folder_is_the_one_of_the_environment_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_folder_is_the_one_of_the_environment_variable(
+    folder: Path, any_mnist: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(folder))
     assert data.default_data_dir() == folder
     assert data.load("mnist").train.shape == (60_000, 784)
