@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pandas as pd
 import psutil
@@ -11,7 +20,7 @@ import pytest
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
-from tests.command import infomax_tune
+from tests.command import COMMAND, call, infomax_tune
 
 
 def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: Path) -> None:
@@ -35,35 +44,81 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     assert failure is not None
     assert "Is a directory" in failure["error"]
     assert failure["epoch"] == 1  # the last it had reported: the second is what failed
-    assert f"{stuck}: failed: infomax_tune.errors.StoreError: " in infomax_tune("status", out).stdout
+    assert f"{stuck}: failed: infomax_tune.errors.StoreError: " in call("status", out).stdout
     # the cause is gone: so is the failure
     (out / "trials" / stuck / "history.csv").rmdir()
     assert "3 trials: 3 done" in infomax_tune("resume", out).stdout
     assert SweepFolder(out).trial(stuck).read_failure() is None
 
 
+_GIB = 2**30
+_TOTAL = 16 * _GIB
+_LIMIT = _GIB
+
+
+class OwnMemory:
+    """Memory that a command alone uses, whatever else runs here: its processes see a /proc/meminfo of their own.
+
+    Counted as used is what each process of its family holds beyond a GiB, which all of them may need.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._write(0)
+        namespaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+        # without cgroups, of which Ray would ask first
+        mounts = f"mount -t tmpfs none /sys/fs/cgroup; mount --bind {shlex.quote(str(file))} /proc/meminfo"
+        self.words = ["unshare", *namespaces, "sh", "-c", f'set -e; {mounts}; exec "$@"', "sh"]
+
+    def _write(self, used: int) -> None:
+        """In place, since a mount stays with its file, and with as many characters as before."""
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        free = max(0, _TOTAL - used)
+        for name, size in (("MemTotal", _TOTAL), ("MemFree", free), ("MemAvailable", free)):
+            text = re.sub(rf"^{name}:.*$", f"{name}: {size // 1024:>20} kB", text, flags=re.MULTILINE)
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT)
+        os.pwrite(descriptor, text.encode(), 0)
+        os.close(descriptor)
+
+    def problem(self) -> str | None:
+        """Why there can be no such memory here."""
+        if shutil.which("unshare") is None:
+            return "there is no unshare (util-linux)"
+        tried = subprocess.run([*self.words, "true"], capture_output=True, text=True, check=False)
+        return tried.stderr.strip() or None if tried.returncode else None
+
+    def watch(self, command: subprocess.Popen[str]) -> None:
+        """Counts until the command has ended."""
+        while command.poll() is None:
+            used = 0
+            with contextlib.suppress(psutil.Error):
+                parent = psutil.Process(command.pid)
+                for process in [parent, *parent.children(recursive=True)]:
+                    with contextlib.suppress(psutil.Error):
+                        used += max(0, process.memory_info().rss - _GIB)
+            self._write(used)
+            time.sleep(0.05)
+
+
 def test_a_worker_that_runs_out_of_memory_is_counted_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """16,000 units need gigabytes for their correlations; Ray ends the worker that takes two more than are in use."""
-    memory = psutil.virtual_memory()
-    monkeypatch.setenv(
-        "RAY_memory_usage_threshold", f"{(memory.total - memory.available + 2 * 2**30) / memory.total:.3f}"
-    )
+    """16,000 units need gigabytes for their correlations; Ray ends the worker that takes more than there are."""
+    memory = OwnMemory(tmp_path / "meminfo")
+    if problem := memory.problem():
+        pytest.skip(f"a process cannot have memory of its own here: {problem}")
+    monkeypatch.setenv("RAY_memory_usage_threshold", str(_LIMIT / _TOTAL))
     out = tmp_path / "sweep"
-    options = [
-        "--set",
-        "epochs=3",
-        "--set",
-        "activation=[identity]",
-        "--set",
-        "hidden_dim=[16, 16000]",
-        "--set",
-        "seed=[1]",
-    ]
-    done = infomax_tune("sweep", "synthetic_2d", *options, "--max-failures", 0, "--out", out, ok=False)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 trials: 1 done, 1 failed" in done.stdout
-    assert "Ray ended a worker for want of memory" in done.stdout
-    assert "its worker ran out of memory" in infomax_tune("status", out).stdout
+    settings = ["epochs=3", "activation=[identity]", "hidden_dim=[16, 16000]", "seed=[1]"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    command = [*memory.words, *COMMAND, "sweep", "synthetic_2d", *options, "--max-failures", "0", "--out", str(out)]
+    with subprocess.Popen([*command, "--no-report"], stdout=PIPE, stderr=PIPE, text=True) as sweep:
+        watcher = threading.Thread(target=memory.watch, args=[sweep])
+        watcher.start()
+        stdout, stderr = sweep.communicate(timeout=300)
+        watcher.join()
+    assert sweep.returncode == 1, stdout + stderr
+    assert "2 trials: 1 done, 1 failed" in stdout
+    assert "Ray ended a worker for want of memory" in stdout
+    assert "its worker ran out of memory" in call("status", out).stdout
     assert pd.read_csv(out / "results.csv").set_index("hidden_dim")["status"].to_dict() == {16: "done", 16000: "failed"}
