@@ -235,11 +235,12 @@ def _is_whole(run: Path) -> bool:
 
 
 def hashes(out: Path) -> dict[str, str]:
-    """The sha256 of every table except the timings, and of every trial's weights."""
+    """The sha256 of every table except the timings, and of every trial's history and weights."""
     paths = [
         out / "results.csv",
         out / "results.parquet",
         out / "history.parquet",
+        *sorted(out.glob("trials/*/history.csv")),
         *sorted(out.glob("trials/*/weights.safetensors")),
     ]
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -56,7 +56,7 @@ def main() -> None:
             report = next(reports)
             epoch_s = time.perf_counter() - begun
 
-            row = {"epoch": 1.0, "epoch_s": epoch_s, **report.losses[0], **report.evaluate(0)}
+            row = {"epoch": 1.0, **report.losses[0], **report.evaluate(0)}
             history = [row] * arguments.epochs  # as long as at the end of the study
             begun = time.perf_counter()
             for i, (config, trial) in enumerate(zip(pack, folders, strict=True)):

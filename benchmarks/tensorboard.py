@@ -72,14 +72,14 @@ def main() -> None:
             weights = {"weight": report.state(0).tensors["weight"].numpy()}
             begun = time.perf_counter()
             for run in runs:
-                run.begin([])
+                run.begin([], [])
             begin_s = time.perf_counter() - begun
             begun = time.perf_counter()
             for epoch in range(arguments.epochs + 1):
                 measured = metrics if epoch % every == 0 or epoch == arguments.epochs else {}
-                row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s, **report.losses[0], **measured}
+                row: HistoryRow = {"epoch": epoch, **report.losses[0], **measured}
                 for run in runs:
-                    run.add(row)
+                    run.add(row, epoch_s)
             rows_s = time.perf_counter() - begun
             begun = time.perf_counter()
             for run in runs:

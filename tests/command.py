@@ -59,12 +59,12 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def tables(out: Path) -> dict[str, bytes]:
-    """The bytes that must never differ: the tables, and every trial's weights."""
-    names = ("results.csv", "results.parquet", "history.parquet")
-    weights = sorted(out.glob("trials/*/weights.safetensors"))
-    return {name: (out / name).read_bytes() for name in names} | {
-        path.parent.name: path.read_bytes() for path in weights
-    }
+    """The bytes that must never differ: the tables, and every trial's history and weights."""
+    tables = [out / name for name in ("results.csv", "results.parquet", "history.parquet")]
+    of_trials = [
+        path for name in ("history.csv", "weights.safetensors") for path in sorted(out.glob(f"trials/*/{name}"))
+    ]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in (*tables, *of_trials)}
 
 
 def free_port() -> int:

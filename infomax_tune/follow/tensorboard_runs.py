@@ -33,7 +33,7 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
 from infomax_tune.store.files import locked, write_atomically
-from infomax_tune.store.record import HistoryRow
+from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder
 from infomax_tune.study import columns
@@ -66,18 +66,21 @@ class Run:
         self._path = folder
         self._clock = 0.0
 
-    def begin(self, history: Iterable[HistoryRow]) -> None:
-        """Starts the run anew with the epochs so far. Not durable: a trial that goes on after a crash begins its run again."""
+    def begin(self, history: Iterable[HistoryRow], epoch_s: Sequence[float]) -> None:
+        """Starts the run anew with the epochs so far. Not durable: a trial that goes on after a crash begins its run again.
+
+        epoch_s: the seconds of each epoch from 1 on.
+        """
         self._clear()
-        data = _encode(self._opening(list(history), time.time()))
+        data = _encode(self._opening(history, epoch_s, time.time()))
         try:
             self._path.write_bytes(data)
         except OSError as error:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
-    def add(self, row: HistoryRow) -> None:
-        """Appends one epoch."""
-        self._append([self._epoch(row)])
+    def add(self, row: HistoryRow, epoch_s: float) -> None:
+        """Appends one epoch. epoch_s: the seconds that it took; of epoch 0 they do not count."""
+        self._append([self._epoch(row, epoch_s if row["epoch"] else 0.0)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
         """Appends what is known only at the end, durably: once a trial has its record, its run is whole."""
@@ -95,28 +98,30 @@ class Run:
 
         Raises DamagedFileError if they are damaged.
         """
-        finding = folder.find(self.config.trial_id)
+        finding = folder.find(self.config)
         if finding.status == TrialStatus.DAMAGED:
             raise DamagedFileError(finding.problem)
         record = finding.record
         if record is None:
             checkpoint = folder.read_checkpoint()
             if checkpoint is not None and checkpoint.trial_id == self.config.trial_id:
-                self.begin(checkpoint.history)
+                self.begin(checkpoint.history, checkpoint.timing.get(EPOCH_S, []))
             return
         try:
             finished = datetime.datetime.fromisoformat(record.timing["finished"]).timestamp()
         except (KeyError, TypeError, ValueError):
             finished = time.time()
         weights = folder.read_weights() if "weights.safetensors" in record.files else None
-        events = self._opening(folder.read_history().to_dict("records"), finished)
+        history = folder.read_history().to_dict("records")
+        events = self._opening(history, folder.epoch_seconds(record), finished)
         events += self._ending(record.status, record.epoch, record.result, weights)
         self._clear()
         write_atomically(self._path, _encode(events))
 
-    def _opening(self, history: Sequence[Mapping[Any, float]], now: float) -> list[Event]:
+    def _opening(self, history: Iterable[Mapping[Any, float]], epoch_s: Sequence[float], now: float) -> list[Event]:
         """The settings, for the HParams page, and the epochs so far. now: the time at which the last of them ended."""
-        self._clock = now - sum(map(_seconds, history))
+        self._clock = now - sum(epoch_s)
+        seconds = dict(enumerate(epoch_s, start=1))
         flat = self.config.flat()
         info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
         for column, name in columns.SETTINGS.items():
@@ -125,12 +130,12 @@ class Run:
         return [
             Event(wall_time=self._clock, file_version="brain.Event:2"),
             self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=info),
-            *map(self._epoch, history),
+            *(self._epoch(row, seconds.get(int(row["epoch"]), 0.0)) for row in history),
         ]
 
-    def _epoch(self, row: Mapping[Any, float]) -> Event:
+    def _epoch(self, row: Mapping[Any, float], epoch_s: float) -> Event:
         """One epoch's numbers, in one event."""
-        self._clock += _seconds(row)
+        self._clock += epoch_s
         event = Event(wall_time=self._clock, step=int(row["epoch"]))
         _add_scalars(event, row, columns.HISTORY[1:])
         return event
@@ -276,8 +281,3 @@ def _add_scalars(event: Event, values: Mapping[Any, float], names: Iterable[str]
         value = values.get(name, math.nan)
         if abs(value) <= _LARGEST:
             event.summary.value.add(tag=name, simple_value=value)
-
-
-def _seconds(row: Mapping[Any, float]) -> float:
-    seconds = row.get("epoch_s", math.nan)
-    return seconds if math.isfinite(seconds) else 0.0

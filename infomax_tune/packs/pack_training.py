@@ -24,7 +24,7 @@ from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.record import HistoryRow, Record
+from infomax_tune.store.record import EPOCH_S, HistoryRow, Record
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
@@ -42,7 +42,8 @@ class _Trial:
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
         default_factory=lambda: (
-            dict.fromkeys(("train_s", "evaluate_s", "store_s", "tensorboard_s"), 0.0) | {"epochs_trained": 0}
+            dict.fromkeys(("train_s", "evaluate_s", "store_s", "tensorboard_s"), 0.0)
+            | {"epochs_trained": 0, EPOCH_S: []}
         )
     )
     status: TrialStatus | None = None
@@ -129,7 +130,7 @@ def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Call
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
-    trial.tell_tensorboard(lambda run: run.begin(trial.history))
+    trial.tell_tensorboard(lambda run: run.begin(trial.history, trial.timing[EPOCH_S]))
     return trial
 
 
@@ -182,16 +183,17 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, executi
         config, epoch = trial.config, report.epoch
         last = epoch == config.training.epochs
         finite = report.is_finite(i)
-        row: HistoryRow = {"epoch": epoch, "epoch_s": epoch_s if epoch else math.nan, **report.losses[i]}
+        row: HistoryRow = {"epoch": epoch, **report.losses[i]}
         if epoch:
             faults.trace(f"{config.trial_id} {epoch}")
             trial.timing["train_s"] += epoch_s
+            trial.timing[EPOCH_S].append(epoch_s)
             trial.timing["epochs_trained"] += 1
         if finite and (last or epoch % config.logging.save_metrics_every == 0):
             with trial.timed("evaluate_s"):
                 row |= report.evaluate(i)
         trial.history.append(row)
-        trial.tell_tensorboard(lambda run, row=row: run.add(row))
+        trial.tell_tensorboard(lambda run, row=row: run.add(row, epoch_s))
         if last or not finite:
             _finish(trial, report, i, execution, pack_size=len(trials), finite=finite)
     if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
@@ -214,7 +216,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
     result: dict[str, float] = {}
     if finite:
         losses = [row["loss"] for row in trial.history if row["epoch"] > 0]
-        result = {name: value for name, value in trial.history[-1].items() if name not in ("epoch", "epoch_s")}
+        result = {name: value for name, value in trial.history[-1].items() if name != "epoch"}
         result["convergence_epoch"] = convergence_epoch(losses)
         if config.logging.probe:
             result["probe_accuracy"] = report.probe(i)

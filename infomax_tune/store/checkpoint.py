@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,25 @@ from pydantic import BaseModel, ConfigDict
 
 from infomax_tune.errors import DamagedFileError
 from infomax_tune.store import formats
-from infomax_tune.store.record import HISTORY_COLUMNS, HistoryRow
+from infomax_tune.store.record import HistoryRow
+from infomax_tune.study import columns
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An unfinished trial: its last epoch, the tensors that training needs to go on, and its history so far."""
+    """An unfinished trial: its last epoch, the tensors that training needs to go on, and its history so far.
+
+    config: empty if it was not kept then. data, arithmetic: as in a `Record`.
+    """
 
     trial_id: str
     epoch: int
     tensors: dict[str, NDArray[np.float32]]
     history: list[HistoryRow]
-    timing: dict[str, float]
+    timing: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    arithmetic: int = 1
 
 
 class _About(BaseModel):
@@ -43,14 +50,17 @@ class _About(BaseModel):
 
     trial_id: str
     epoch: int
-    timing: dict[str, float]
+    timing: dict[str, float | list[float]]
     columns: list[str]
+    config: dict[str, Any] = {}
+    data: str = ""
+    arithmetic: int = 1
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """A checkpoint as the bytes of its file."""
     history = np.array(
-        [[row.get(name, math.nan) for name in HISTORY_COLUMNS] for row in checkpoint.history], dtype=np.float64
+        [[row.get(name, math.nan) for name in columns.HISTORY] for row in checkpoint.history], dtype=np.float64
     )
     tensors = {**{f"state.{name}": value for name, value in checkpoint.tensors.items()}, "history": history}
     about = {
@@ -58,7 +68,10 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "trial_id": checkpoint.trial_id,
         "epoch": checkpoint.epoch,
         "timing": checkpoint.timing,
-        "columns": HISTORY_COLUMNS,
+        "columns": columns.HISTORY,
+        "config": checkpoint.config,
+        "data": checkpoint.data,
+        "arithmetic": checkpoint.arithmetic,
     }
     text = json.dumps(about, sort_keys=True)
     return safetensors.numpy.save(tensors, {"about": text, "sha256": _digest(tensors, text)})
@@ -81,7 +94,9 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
-    return Checkpoint(about.trial_id, about.epoch, state, history, about.timing)
+    return Checkpoint(
+        about.trial_id, about.epoch, state, history, about.timing, about.config, about.data, about.arithmetic
+    )
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -1,14 +1,15 @@
-"""Where and how the trials of a sweep were trained: environment.json, and environments/ with each that was used."""
+"""The environments that a sweep's trials were trained in: the latest in environment.json, each one in environments/."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import read_json, write_json
+from infomax_tune.store.files import make_folder, read_json, write_json
 from infomax_tune.store.formats import ENVIRONMENT
 
 LATEST = "environment.json"
@@ -22,24 +23,35 @@ class Environments:
         self._root = root
 
     def write_latest(self, environment: Mapping[str, Any]) -> None:
-        """Leaves environment.json: where and how the sweep was last run."""
+        """Writes environment.json: where and how the sweep was last trained."""
         write_json(self._root / LATEST, ENVIRONMENT, environment)
 
     def begun_by(self) -> str | None:
-        """The command that began the sweep, if environment.json tells."""
+        """The command that began the sweep, if environment.json has it."""
         with contextlib.suppress(DamagedFileError):
             return (read_json(self._root / LATEST, ENVIRONMENT) or {}).get("command")
         return None
 
+    def latest_as_written(self) -> dict[str, Any] | None:
+        """All of environment.json, version and checksum included, unchecked; None if there is none.
+
+        For readers who only show it. Raises OSError or ValueError if it cannot be read.
+        """
+        path = self._root / LATEST
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+
     def note_used(self, environment: Mapping[str, Any], fingerprint: str) -> None:
-        """Leaves environments/<fingerprint>.json, which timings.csv names, unless it is there."""
+        """Writes environments/<fingerprint>.json, which timings.csv names, unless it is there."""
         path = self._root / USED / f"{fingerprint}.json"
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            make_folder(path.parent)
             write_json(path, ENVIRONMENT, environment)
 
     def read_used(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Every environment that trials of this sweep were trained in, and what was damaged and is set aside."""
+        """Every environment that trials of this sweep were trained in, and the problems: damaged files, which are set aside."""
         found: list[dict[str, Any]] = []
         problems: list[str] = []
         for path in sorted((self._root / USED).glob("*.json")):
@@ -51,7 +63,7 @@ class Environments:
         return found, problems
 
     def damage(self) -> list[str]:
-        """What cannot be believed of all these files."""
+        """The problems of all these files: what is damaged."""
         problems: list[str] = []
         for path in (self._root / LATEST, *sorted((self._root / USED).glob("*.json"))):
             try:

@@ -53,6 +53,14 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, where they are missing; each is fsynced into the one that holds it."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -127,7 +135,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises LockedError if another process holds it, StoreError if the folder cannot be written or locked.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         handle = (folder / "lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written ({error.strerror}); choose another --out.") from None

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infomax_tune.errors import DamagedFileError, StoreError
 
 Content = dict[str, Any]
@@ -55,9 +57,27 @@ class Format:
         return self.readers[version](content)
 
 
-SWEEP = Format("sweep file")
-RECORD = Format("record")
-CHECKPOINT = Format("checkpoint")
+def _checkpoint_1(content: Content) -> Content:
+    """Version 1 had the epochs' seconds as a column of its history."""
+    names, history = list(content["columns"]), content["tensors"]["history"]
+    place = names.index("epoch_s")
+    trained = history[:, names.index("epoch")] > 0
+    return content | {
+        "columns": [name for name in names if name != "epoch_s"],
+        "tensors": content["tensors"] | {"history": np.delete(history, place, axis=1)},
+        "timing": content["timing"] | {"epoch_s": history[trained, place].tolist()},
+    }
+
+
+def _sweep_1(content: Content) -> Content:
+    """In version 1 the ids of all sweeps had 8 hex digits of their hash."""
+    return content | {"id_digits": 8}
+
+
+SWEEP = Format("sweep file", {1: _sweep_1, 2: as_it_is})
+RECORD = Format("record", {1: as_it_is, 2: as_it_is})
+"""Version 1 had the epochs' seconds in its history.csv: see `TrialFolder.epoch_seconds`."""
+CHECKPOINT = Format("checkpoint", {1: _checkpoint_1, 2: as_it_is})
 FAILURE = Format("failure")
 ENVIRONMENT = Format("environment")
 PROGRESS = Format("progress")

@@ -20,9 +20,10 @@ from infomax_tune.study import columns
 from infomax_tune.study.trial_status import TrialStatus
 
 HistoryRow = dict[str, float]
-"""One epoch: `columns.HISTORY` and `epoch_s`. A metric that was not evaluated is missing or NaN."""
+"""One epoch: `columns.HISTORY`. A metric that was not evaluated is missing or NaN."""
 
-HISTORY_COLUMNS: tuple[str, ...] = (*columns.HISTORY, "epoch_s")
+EPOCH_S = "epoch_s"
+"""The entry of a record's and a checkpoint's timing with the seconds of each epoch trained, from epoch 1 on."""
 
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float that JSON holds as null if it is NaN."""
@@ -32,7 +33,8 @@ _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is No
 class Record:
     """What a finished trial leaves. status: done or diverged; epoch: the last one trained.
 
-    files: the sha256 of each file that belongs to the record, by name.
+    files: the sha256 of each file that belongs to the record, by name. data: the digest of its dataset, "" if it was not
+    kept then. arithmetic: the number of the arithmetic it was trained with.
     """
 
     trial_id: str
@@ -42,6 +44,8 @@ class Record:
     result: dict[str, _Number]
     timing: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+    arithmetic: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json."""
@@ -53,6 +57,8 @@ class Record:
             "result": {name: value if math.isfinite(value) else None for name, value in self.result.items()},
             "timing": self.timing,
             "files": self.files,
+            "data": self.data,
+            "arithmetic": self.arithmetic,
         }
 
     @classmethod
@@ -83,19 +89,29 @@ def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
     """The bytes of history.csv, its numbers exact to the last bit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HISTORY_COLUMNS)
+    writer.writerow(columns.HISTORY)
     for row in history:
-        numbers = [row.get(name, math.nan) for name in HISTORY_COLUMNS[1:]]
+        numbers = [row.get(name, math.nan) for name in columns.HISTORY[1:]]
         writer.writerow([int(row["epoch"]), *("" if math.isnan(value) else repr(float(value)) for value in numbers)])
     return text.getvalue().encode()
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """history.csv as a table with all of `HISTORY_COLUMNS`; one that did not exist when it was written is empty.
+    """history.csv as a table with all of `columns.HISTORY`; one that did not exist when it was written is empty.
 
     Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
-    types = {"epoch": "int64"} | dict.fromkeys(HISTORY_COLUMNS[1:], "float64")
+    return _read_columns(path, columns.HISTORY)
+
+
+def read_epoch_seconds(path: Path) -> list[float]:
+    """The seconds of each epoch from 1 on, from the history.csv of a record of version 1. Raises like `read_history`."""
+    table = _read_columns(path, ("epoch", EPOCH_S))
+    return table[EPOCH_S][table["epoch"] > 0].tolist()
+
+
+def _read_columns(path: Path, names: Sequence[str]) -> pd.DataFrame:
+    types = dict.fromkeys(names, "float64") | {"epoch": "int64"}
     try:
         return read_text_table(path, types, needed=("epoch",))
     except (FileNotFoundError, ValueError, KeyError, pd.errors.ParserError) as error:

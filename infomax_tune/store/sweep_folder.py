@@ -14,10 +14,11 @@ from typing import Any
 
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.store import driver_notes, environments, formats
+from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.environments import Environments
-from infomax_tune.store.files import TEMPORARY, digest, locked, write_atomically
-from infomax_tune.store.record import Finding
+from infomax_tune.store.files import TEMPORARY, digest, locked, make_folder, write_atomically
+from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import yaml_document
@@ -73,8 +74,7 @@ class SweepFolder:
         """Makes the folder. Raises StoreError if it cannot be written, or holds something that is not a sweep."""
         self.refuse_strangers()
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / "trials").mkdir(exist_ok=True)
+            make_folder(self.root / "trials")
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
@@ -205,8 +205,15 @@ class SweepFolder:
         return sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
 
     def find(self, trials: Iterable[TrialConfig]) -> dict[str, Finding]:
-        """The finding of each of these trials, by trial id."""
-        return {config.trial_id: self.trial(config.trial_id).find(config.trial_id) for config in trials}
+        """The finding of each of these trials, by trial id. Raises StoreError, see `TrialFolder.find`."""
+        return {config.trial_id: self.trial(config.trial_id).find(config) for config in trials}
+
+    def kept(self) -> Iterator[Record | Checkpoint]:
+        """What every trial has left that has begun, in the plan or not."""
+        for path in self.trial_folders():
+            kept = TrialFolder(path).kept()
+            if kept is not None:
+                yield kept
 
     def report_is_current(self) -> bool:
         """Whether there is a report, made after the results table last changed."""

@@ -20,8 +20,16 @@ from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.files import locked, read_bytes, read_json, write_atomically, write_json
-from infomax_tune.store.record import Finding, HistoryRow, Record, history_to_csv, read_history
+from infomax_tune.store.files import locked, make_folder, read_bytes, read_json, write_atomically, write_json
+from infomax_tune.store.record import (
+    EPOCH_S,
+    Finding,
+    HistoryRow,
+    Record,
+    history_to_csv,
+    read_epoch_seconds,
+    read_history,
+)
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import from_nested
@@ -69,18 +77,34 @@ class TrialFolder:
     def refuse_another(self, config: TrialConfig) -> None:
         """Raises StoreError if the folder holds another trial, finished or not, or a config.yaml that is not this trial's."""
         with contextlib.suppress(DamagedFileError):
-            for held in (self.read_record(), self.read_checkpoint()):
-                if held is not None and held.trial_id != config.trial_id:
+            held = self.read_record() or self.read_checkpoint()
+            if held is not None:
+                if held.trial_id != config.trial_id:
                     raise StoreError(
                         f"{self.path}: holds {held.trial_id}, not {config.trial_id}; choose another --out."
                     )
-                if held is not None:
-                    return
+                self._refuse_a_namesake(held, config)
+                return
         path = self.path / "config.yaml"
         if path.exists() and self._read_config(path) != config:
             raise StoreError(
                 f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
             )
+
+    def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
+        """Raises StoreError if what is held has this trial's id and other settings: ids can be equal by chance."""
+        differences = config.differences(held.config) if held.config else []
+        if differences:
+            raise StoreError(
+                f"{self.path}: holds another trial of the same id ({'; '.join(differences)}); choose another --out."
+            )
+
+    def kept(self) -> Record | Checkpoint | None:
+        """What the trial's training has left so far; None if nothing, or if it is damaged."""
+        try:
+            return self.read_record() or self.read_checkpoint()
+        except DamagedFileError:
+            return None
 
     def _read_config(self, path: Path) -> TrialConfig | None:
         """The config that `write_config` wrote; None if it cannot be read."""
@@ -95,16 +119,20 @@ class TrialFolder:
         with locked(self.path):
             yield
 
-    def find(self, trial_id: str | None = None) -> Finding:
+    def find(self, trial: TrialConfig | str | None = None) -> Finding:
         """The state of the trial. Reads the record and checks the files that it names, so that damage is found.
 
-        trial_id: the trial that the record must be of; None for any. Raises StoreError if a file cannot be read.
+        trial: the trial, or the id, that the record must be of; None for any. Raises StoreError if a file cannot be read,
+        or if the record is of another trial that has the same id.
         """
+        trial_id = trial.trial_id if isinstance(trial, TrialConfig) else trial
         try:
             record = self.read_record()
             if record is not None:
                 if trial_id not in (None, record.trial_id):
                     raise DamagedFileError(f"{self.path / 'record.json'}: is of another trial ({record.trial_id}).")
+                if isinstance(trial, TrialConfig):
+                    self._refuse_a_namesake(record, trial)
                 for name, sha256 in record.files.items():
                     self._check(name, sha256)
                 return Finding(record.status, record)
@@ -143,7 +171,7 @@ class TrialFolder:
         self, record: Record, history: Sequence[HistoryRow], weights: Mapping[str, NDArray[np.float32]] | None
     ) -> None:
         """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         files = {"history.csv": history_to_csv(history)}
         if weights is not None:
             files["weights.safetensors"] = safetensors.numpy.save(dict(weights))
@@ -156,7 +184,7 @@ class TrialFolder:
 
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_atomically(self.path / "config.yaml", yaml_document.dump(config.nested()).encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
@@ -164,8 +192,14 @@ class TrialFolder:
         write_json(self.path / "environment.json", formats.ENVIRONMENT, environment)
 
     def read_history(self) -> pd.DataFrame:
-        """The history as a table: `record.HISTORY_COLUMNS`. Raises DamagedFileError."""
+        """The history as a table: `columns.HISTORY`. Raises DamagedFileError."""
         return read_history(self.path / "history.csv")
+
+    def epoch_seconds(self, record: Record) -> list[float]:
+        """The seconds of each epoch from 1 on. Raises DamagedFileError."""
+        if EPOCH_S in record.timing:
+            return record.timing[EPOCH_S]
+        return read_epoch_seconds(self.path / "history.csv")
 
     def read_weights(self) -> dict[str, NDArray[np.float32]]:
         """weight (K, D), bias (K,), and offset (D,) for reconstruction. Raises DamagedFileError."""
@@ -176,7 +210,7 @@ class TrialFolder:
             raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_atomically(self.path / "checkpoint.safetensors", checkpoints.to_bytes(checkpoint))
 
     def read_checkpoint(self) -> Checkpoint | None:
@@ -203,7 +237,7 @@ class TrialFolder:
         """
         if not self.has_record():
             with contextlib.suppress(OSError, StoreError):
-                self.path.mkdir(parents=True, exist_ok=True)
+                make_folder(self.path)
                 write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
 
     def forget_failure(self) -> None:

@@ -137,7 +137,9 @@ def check_sweep(out: Path) -> None:
         assert {metric.name.tag: metric.value for metric in group.metric_values} == {
             tag: rows[-1][1] for tag, rows in found.items()
         }
-        trained_s = trial.read_history()["epoch_s"].sum()
+        record = trial.read_record()
+        assert record is not None
+        trained_s = sum(trial.epoch_seconds(record))
         assert session.end_time_secs - session.start_time_secs == pytest.approx(trained_s, abs=1e-5)
 
 

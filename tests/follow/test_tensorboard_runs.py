@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import time
@@ -99,16 +98,18 @@ def test_relative_time_is_the_trials_training_time(tmp_path: Path, pack: list[Tr
     train([trial], digits, should_stop=Countdown(4))
     train([trial], digits)
     walls = [event.wall_time for event in read(trial.run.folder).Scalars("loss")]
-    assert np.diff(walls) == pytest.approx(trial.folder.read_history()["epoch_s"].to_numpy()[2:], abs=1e-5)
+    record = trial.folder.read_record()
+    assert record is not None
+    assert np.diff(walls) == pytest.approx(record.timing["epoch_s"][1:], abs=1e-5)
 
 
 def test_what_was_trained_before_lies_before_now(tmp_path: Path, make_config: MakeConfig) -> None:
-    history = [{"epoch": 0, "epoch_s": math.nan}, *({"epoch": i, "epoch_s": 100.0, "loss": 1.0} for i in (1, 2, 3))]
+    history = [{"epoch": 0}, *({"epoch": i, "loss": 1.0} for i in (1, 2, 3))]
     run = Run(tmp_path, make_config())
     before = time.time()
-    run.begin(history)
+    run.begin(history, [100.0] * 3)
     after = time.time()
-    run.add({"epoch": 4, "epoch_s": 50.0, "loss": 1.0})
+    run.add({"epoch": 4, "loss": 1.0}, 50.0)
     walls = [event.wall_time for event in read(tmp_path).Scalars("loss")]
     assert np.diff(walls) == pytest.approx([100, 100, 50], abs=1e-5)
     assert before - 1e-5 <= walls[2] <= after + 1e-5
@@ -201,12 +202,12 @@ def test_an_activation_whose_name_holds_a_digit_has_runs_that_are_known_as_ours(
     config = config.model_copy(update={"model": config.model.model_copy(update={"activation": "relu6"})})
     (trial,) = placed(tmp_path, [config])
     assert config.trial_id.startswith("relu6-k16-s1-")
-    history = [{"epoch": 0, "epoch_s": math.nan}, {"epoch": 1, "epoch_s": 1.0, "loss": 2.0}]
-    trial.run.begin(history)
-    trial.run.begin(history)
+    history = [{"epoch": 0}, {"epoch": 1, "loss": 2.0}]
+    trial.run.begin(history, [1.0])
+    trial.run.begin(history, [1.0])
     assert curves(tmp_path / "tensorboard/relu6/k16/seed1") == {"loss": [(1, 2.0)]}
     elsewhere = Run(tmp_path / "tensorboard/relu6/k16/lr=1/seed1", config)
-    elsewhere.begin(history)
+    elsewhere.begin(history, [1.0])
     assert mend(tmp_path / "tensorboard", [trial]) == []
     assert [path.parent for path in event_files(tmp_path)] == [trial.run.folder]
     assert mend(tmp_path / "tensorboard", []) == []

@@ -10,6 +10,7 @@ import pytest
 
 from infomax_tune.errors import StoreError
 from infomax_tune.follow.progress import PackProgress
+from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.science.data import Dataset
@@ -35,8 +36,7 @@ def numbers(folder: TrialFolder) -> tuple[object, ...]:
     """All of a finished trial that must never differ."""
     record = folder.read_record()
     assert record is not None
-    history = folder.read_history().drop(columns="epoch_s").to_csv()
-    return record.status, record.epoch, repr(record.result), history, record.files["weights.safetensors"]
+    return record.status, record.epoch, repr(record.result), record.files
 
 
 def test_a_pack_leaves_a_record_for_each_trial(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
@@ -236,7 +236,7 @@ def test_weights_are_kept_only_if_asked_for(tmp_path: Path, make_config: MakeCon
 
 
 def test_the_module_keeps_its_word_on_epoch_seconds(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
-    """The epochs' seconds in the history add up to the record's training time, and to less than the clock's."""
+    """The epochs' seconds in the record add up to the record's training time, and to less than the clock's."""
     begun = time.perf_counter()
     train_pack(pack, folders(tmp_path, pack), digits)
     passed = time.perf_counter() - begun
@@ -244,6 +244,32 @@ def test_the_module_keeps_its_word_on_epoch_seconds(tmp_path: Path, pack: list[T
     for folder in folders(tmp_path, pack):
         record = folder.read_record()
         assert record is not None
-        assert folder.read_history()["epoch_s"].sum() == pytest.approx(record.timing["train_s"])
+        assert len(record.timing["epoch_s"]) == 5
+        assert sum(record.timing["epoch_s"]) == pytest.approx(record.timing["train_s"])
         total += record.timing["train_s"]
     assert 0 < total < passed
+
+
+def test_a_pack_that_would_differ_trains_its_trials_one_after_another(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and the numbers stay those of a trial alone."""
+    alone = folders(tmp_path / "alone", pack)
+    for config, folder in zip(pack, alone, strict=True):
+        train_pack([config], [folder], digits)
+    said: list[str] = []
+    stacked: list[bool] = []
+    monkeypatch.setattr(pack_training, "packs_agree", lambda pack, dataset: False)
+    real = pack_training.train
+
+    def watched(*arguments: object, **options: object) -> object:
+        stacked.append(bool(options["stacked"]))
+        return real(*arguments, **options)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(pack_training, "train", watched)
+    train_pack(pack, folders(tmp_path / "pack", pack), digits, warn=said.append)
+    assert stacked == [False]
+    (message,) = said
+    assert "rounds tanh-k16-" in message
+    assert "its trials train one after another" in message
+    assert [numbers(folder) for folder in folders(tmp_path / "pack", pack)] == [numbers(folder) for folder in alone]

@@ -42,7 +42,7 @@ def value(config: TrialConfig, epoch: int) -> float:
 
 
 def row(config: TrialConfig, epoch: int) -> dict[str, float]:
-    return {"epoch": epoch, "epoch_s": 0.1, **dict.fromkeys(columns.HISTORY[1:], value(config, epoch))}
+    return {"epoch": epoch, **dict.fromkeys(columns.HISTORY[1:], value(config, epoch))}
 
 
 def train(config: TrialConfig, folder: TrialFolder, epochs: int) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.store import files
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.record import HISTORY_COLUMNS, Record
+from infomax_tune.store.record import Record
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import columns, yaml_document
 from infomax_tune.study.trial_status import TrialStatus
@@ -59,16 +60,16 @@ def test_a_record_replaces_the_checkpoint_and_the_failure(tmp_path: Path, make_c
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, make_config: MakeConfig) -> None:
     folder = TrialFolder(tmp_path)
     weight = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    history = [{"epoch": 0, "effective_rank": 1 / 3}, {"epoch": 1, "loss": 0.1, "epoch_s": 2.5}]
-    folder.write_checkpoint(Checkpoint("tanh-k4-s1-00000000", 1, {"weight": weight}, history, {"train_s": 2.5}))
+    history = [{"epoch": 0, "effective_rank": 1 / 3}, {"epoch": 1, "loss": 0.1}]
+    timing = {"train_s": 2.5, "epoch_s": [2.5]}
+    folder.write_checkpoint(Checkpoint("tanh-k4-s1-00000000", 1, {"weight": weight}, history, timing))
     checkpoint = folder.read_checkpoint()
     assert checkpoint is not None
     assert checkpoint.epoch == 1
-    assert checkpoint.timing == {"train_s": 2.5}
+    assert checkpoint.timing == timing
     assert checkpoint.tensors["weight"].tobytes() == weight.tobytes()
     assert checkpoint.history[0]["effective_rank"] == 1 / 3
     assert math.isnan(checkpoint.history[0]["loss"])
-    assert checkpoint.history[1]["epoch_s"] == 2.5
 
 
 @pytest.mark.parametrize("name", ["record.json", "history.csv", "weights.safetensors", "checkpoint.safetensors"])
@@ -118,9 +119,8 @@ def test_a_metric_that_came_later_is_empty_in_what_was_written_before(
     leave_record(folder, config)
     row = {"epoch": 1, **dict.fromkeys(columns.HISTORY[1:], 0.5)}
     folder.write_checkpoint(Checkpoint(config.trial_id, 1, {"weight": np.ones((2, 2), np.float32)}, [row], {}))
-    later = (*(name for name in HISTORY_COLUMNS if name != "tc"), "sparsity")
-    for module in ("record", "checkpoint"):
-        monkeypatch.setattr(f"infomax_tune.store.{module}.HISTORY_COLUMNS", later)
+    later = (*(name for name in columns.HISTORY if name != "tc"), "sparsity")
+    monkeypatch.setattr(columns, "HISTORY", later)
     history = folder.read_history()
     assert tuple(history.columns) == later
     assert history["loss"].tolist() == [0.5, 0.5]
@@ -192,3 +192,45 @@ def test_a_file_that_a_record_names_and_that_is_gone_is_damage(tmp_path: Path, m
     finding = folder.find()
     assert finding.status == TrialStatus.DAMAGED
     assert "history.csv: cannot be read (No such file or directory)." in finding.problem
+
+
+def test_a_new_trial_is_durable_with_the_folders_above_it(
+    tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "_sync_folder", synced.append)
+    leave_record(TrialFolder(tmp_path / "trials" / "trial"), make_config())
+    assert synced[:2] == [tmp_path, tmp_path / "trials"]
+
+
+def test_two_writers_of_one_trial_write_the_same_history(tmp_path: Path, make_config: MakeConfig) -> None:
+    """However long each of them took: so neither record finds the other's history damaged."""
+    config, histories = make_config(), []
+    for seconds in (0.1, 2.5):
+        folder = TrialFolder(tmp_path / str(seconds))
+        timing = {"epoch_s": [seconds]}
+        record = Record(config.trial_id, TrialStatus.DONE, 1, config.nested(), {}, timing)
+        folder.write_record(record, [{"epoch": 0, "epoch_s": math.nan}, {"epoch": 1, "epoch_s": seconds}], None)
+        histories.append((folder.path / "history.csv").read_bytes())
+        written = folder.read_record()
+        assert written is not None
+        assert folder.epoch_seconds(written) == [seconds]
+    assert histories[0] == histories[1]
+
+
+def test_the_seconds_of_the_epochs_of_an_old_record_and_of_an_old_checkpoint_are_read() -> None:
+    """Version 1 of both had them in the history."""
+    old = Path(__file__).parents[1] / "old_folders" / "0.1.0"
+    finished = TrialFolder(next(old.glob("finished/trials/tanh-*-s1-*")))
+    record = finished.read_record()
+    assert record is not None
+    assert len(finished.epoch_seconds(record)) == record.epoch
+    assert sum(finished.epoch_seconds(record)) == pytest.approx(record.timing["train_s"])
+    assert tuple(finished.read_history().columns) == columns.HISTORY
+    checkpoint = TrialFolder(next(old.glob("interrupted/trials/tanh-k16-s1-*"))).read_checkpoint()
+    assert checkpoint is not None
+    seconds = checkpoint.timing["epoch_s"]
+    assert isinstance(seconds, list)
+    assert len(seconds) == checkpoint.epoch
+    assert sum(seconds) == pytest.approx(checkpoint.timing["train_s"])
+    assert set(checkpoint.history[0]) == set(columns.HISTORY)
