@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.dynamics import convergence_speed, equal_spread, loss_spread
     from analysis.intervals import bca_interval, cell_statistics, t_interval
+    from analysis.load import AnalysisError, Study, check_results, load_study
     from analysis.plots import before_and_after, metric_against, metric_box, redundancy_vs_dead, training_curves
     from analysis.plots_overview import critical_difference, heatmaps, trade_off_matrix
     from analysis.plots_weights import weight_gallery, weight_lines
     from analysis.power import Power, detectable_effect, power_of, seeds_needed, smallest_p
-    from analysis.run import Analysis, analyze, analyze_study
-    from analysis.stats import average_ranks, compare, friedman, paired_p
-    from analysis.study import AnalysisError, Study, check_results, load_study
-    from analysis.tables import (
+    from analysis.reshape import (
         by_activation_and_width,
         counts,
         done,
@@ -30,28 +28,22 @@ if TYPE_CHECKING:
         with_setting,
         with_untrained,
     )
+    from analysis.run import Analysis, analyze, analyze_study
+    from analysis.stats import average_ranks, compare, friedman, paired_p
 
-_HOME = {
-    "analysis.dynamics": ("convergence_speed", "equal_spread", "loss_spread"),
-    "analysis.intervals": ("bca_interval", "cell_statistics", "t_interval"),
-    "analysis.plots": ("before_and_after", "metric_against", "metric_box", "redundancy_vs_dead", "training_curves"),
-    "analysis.plots_overview": ("critical_difference", "heatmaps", "trade_off_matrix"),
-    "analysis.plots_weights": ("weight_gallery", "weight_lines"),
-    "analysis.power": ("Power", "detectable_effect", "power_of", "seeds_needed", "smallest_p"),
-    "analysis.run": ("Analysis", "analyze", "analyze_study"),
-    "analysis.stats": ("average_ranks", "compare", "friedman", "paired_p"),
-    "analysis.study": ("AnalysisError", "Study", "check_results", "load_study"),
-    "analysis.tables": (
-        "by_activation_and_width",
-        "counts",
-        "done",
-        "mean_over_width",
-        "summary",
-        "with_setting",
-        "with_untrained",
-    ),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULES = (
+    "load",
+    "run",
+    "reshape",
+    "intervals",
+    "stats",
+    "dynamics",
+    "power",
+    "plots",
+    "plots_overview",
+    "plots_weights",
+)
+"""Where the public names are. None of these imports matplotlib before it draws."""
 
 __all__ = [
     "Analysis",
@@ -97,11 +89,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value
-    return value
+    if name in __all__:
+        for module in _MODULES:
+            content = vars(importlib.import_module(f"analysis.{module}"))
+            if name in content:
+                globals()[name] = content[name]
+                return content[name]
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

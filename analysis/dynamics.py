@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import RESAMPLES, bca_interval
+from analysis.reshape import as_tuple, cell_columns, done, order, varying
 from analysis.stats import levels_of
-from analysis.tables import cell_columns, done, order, varying
 
 
 def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:
@@ -48,18 +48,16 @@ def loss_spread(results: pd.DataFrame, *, seed: int, n_resamples: int = RESAMPLE
     """
     by = cell_columns(results)
     rows = done(results)
-    keys, values = [], []
-    for key, group in rows.groupby(by, dropna=False):
-        keys.append(key)
-        values.append(group["loss"].dropna().to_numpy(float))
-    if not keys:
+    if rows.empty:
         return pd.DataFrame(columns=[*by, "n"])
-    wide = np.full((len(values), max(1, *map(len, values))), np.nan)
-    for row, found in zip(wide, values, strict=True):
-        row[: len(found)] = found
+    cells = {key: group["loss"].dropna().to_numpy(float) for key, group in rows.groupby(by, dropna=False)}
+    # A row a cell, filled up with gaps: cells may have lost seeds.
+    wide = np.full((len(cells), max(1, *map(len, cells.values()))), np.nan)
+    for row, losses in enumerate(cells.values()):
+        wide[row, : len(losses)] = losses
     low, high = bca_interval(wide, _sd, seed=seed, n_resamples=n_resamples)
     groups = pd.DataFrame(wide).T
-    table = pd.DataFrame(keys, columns=by).assign(
+    table = pd.DataFrame(list(cells), columns=by).assign(
         n=groups.count(),
         mean=groups.mean(),
         sd=groups.std(),
@@ -91,7 +89,7 @@ def equal_spread(results: pd.DataFrame, within: Sequence[str] | None = None) -> 
         statistic = p = np.nan
         if len(samples) >= 2 and any(np.ptp(sample) > 0 for sample in samples):
             statistic, p = stats.levene(*samples, center="median")
-        names = dict(zip(within, key if isinstance(key, tuple) else (key,), strict=True))
+        names = dict(zip(within, as_tuple(key), strict=True))
         n = sum(map(len, samples))
         records.append({**names, "levels": len(samples), "n": n, "statistic": statistic, "p": p})
     return pd.DataFrame(records)

@@ -1,4 +1,7 @@
-"""Every number of the report, gathered once: from a study's tables to the tables of its statistics."""
+"""What a study's sentences, figures and tables share, worked out once: seed means, comparisons, the summary.
+
+A statistic that only its own table shows is worked out in `tables`. Imports statistics, not how they are told.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis import tables
-from analysis.dynamics import convergence_speed, equal_spread, loss_spread
-from analysis.intervals import RESAMPLES, cell_statistics, t_interval
-from analysis.schema import BASELINE_COLUMNS, EPOCH_ZERO_METRICS, METRICS
-from analysis.stats import compare, friedman
-from analysis.study import Study
+from analysis import reshape
+from analysis.intervals import RESAMPLES, t_interval
+from analysis.load import Study
+from analysis.metrics import REDUNDANCY_METRICS, sign
+from analysis.schema import BASELINE_COLUMNS, LOSS_TERMS
+from analysis.stats import compare
 
 LARGE = 2_000
 """Trials above which the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
@@ -20,34 +23,35 @@ LARGE = 2_000
 
 @dataclass(frozen=True)
 class Evidence:
-    """The statistics of one study.
+    """The shared numbers of one study.
 
     infomax: the trials of the InfoMax objective (all, where no baseline was run). averaged: those, each metric averaged
     over the widths, one row a seed. others: settings that vary besides activation and width. pooled, by_width: pairs of
     activations on averaged values, and within each width. change: trained against untrained. baselines: InfoMax against
-    each baseline. settings: factor -> pairs of its levels, on averaged values.
+    each baseline. settings: factor -> pairs of its levels, on averaged values. seed, n_resamples: of every bootstrap.
     """
 
-    results: pd.DataFrame
+    study: Study
     infomax: pd.DataFrame
     averaged: pd.DataFrame
     metrics: list[str]
     others: list[str]
     counts: pd.DataFrame
     summary: pd.DataFrame
-    cells: pd.DataFrame
     pooled: pd.DataFrame
     by_width: pd.DataFrame
-    friedman: pd.DataFrame
     stages: pd.DataFrame
     change: pd.DataFrame
     baseline_rows: pd.DataFrame
     baselines: pd.DataFrame
-    convergence: pd.DataFrame
-    spread: pd.DataFrame
-    equal_spread: pd.DataFrame
+    seed: int
     n_resamples: int
     settings: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """The whole results table, baselines included."""
+        return self.study.results
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -64,57 +68,45 @@ class Evidence:
             pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["scope", "metric", "a", "b", "p"])
         )
 
+    def of_infomax(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table without the rows of the baselines."""
+        if "objective" not in table or "objective" in self.others:
+            return table
+        return table[table["objective"].isin(self.infomax["objective"])]
+
 
 def gather(study: Study, *, seed: int) -> Evidence:
     """All statistics of a study. seed: of the bootstrap, the only draw there is."""
     results = study.results
-    infomax = tables.infomax_rows(results)
-    averaged = tables.mean_over_width(infomax)
-    metrics = tables.recorded_metrics(results)
-    finished = tables.done(infomax)
-    others = tables.varying(infomax, but=("activation", "hidden_dim"))
-    resamples = RESAMPLES if len(results) <= LARGE else 1_999
-    stages = tables.with_untrained(infomax, study.history)
-    start = [metric for metric in EPOCH_ZERO_METRICS if metric in stages]
-    widths = infomax["hidden_dim"].nunique()
-    cell = [*others, "activation", "hidden_dim"]
+    infomax = reshape.infomax_rows(results)
+    averaged = reshape.mean_over_width(infomax)
+    metrics = reshape.recorded_metrics(results)
+    finished = reshape.done(infomax)
+    others = reshape.varying(infomax, but=("activation", "hidden_dim"))
+    stages = reshape.with_untrained(infomax, study.history)
     baseline_rows, baselines = _baselines(results, metrics)
     return Evidence(
-        results=results,
+        study=study,
         infomax=infomax,
         averaged=averaged,
         metrics=metrics,
         others=others,
-        counts=tables.counts(results),
-        summary=tables.summary(results),
-        cells=tables.order(
-            cell_statistics(
-                tables.done(results), metrics, seed=seed, by=tables.cell_columns(results), n_resamples=resamples
-            ),
-            tables.cell_columns(results),
-        ),
+        counts=reshape.counts(results),
+        summary=reshape.summary(results),
         pooled=_each(metrics, averaged, "activation", others),
         # With one width the pooled comparison is this one already; twice would look like more evidence.
-        by_width=_each(metrics if widths > 1 else [], finished, "activation", [*others, "hidden_dim"]),
-        friedman=_stack([friedman(averaged, metric, "activation", others) for metric in metrics]),
+        by_width=(
+            _each(metrics, finished, "activation", [*others, "hidden_dim"])
+            if infomax["hidden_dim"].nunique() > 1
+            else pd.DataFrame()
+        ),
         stages=stages,
-        change=_each(start if len(stages) else [], stages, "stage", cell),
+        change=_change(stages, [*others, "activation", "hidden_dim"]),
         baseline_rows=baseline_rows,
         baselines=baselines,
-        convergence=convergence_speed(results) if "convergence_epoch" in metrics else pd.DataFrame(),
-        spread=loss_spread(results, seed=seed, n_resamples=resamples) if "loss" in metrics else pd.DataFrame(),
-        equal_spread=equal_spread(infomax) if "loss" in metrics else pd.DataFrame(),
-        n_resamples=resamples,
-        settings={
-            factor: _each(
-                # A loss with another lambda is another quantity.
-                [metric for metric in metrics if metric != "loss" or not factor.startswith("lambda")],
-                averaged,
-                factor,
-                [*(other for other in others if other != factor), "activation"],
-            )
-            for factor in others
-        },
+        seed=seed,
+        n_resamples=RESAMPLES if len(results) <= LARGE else 1_999,
+        settings={factor: _levels(factor, metrics, averaged, others) for factor in others},
     )
 
 
@@ -126,16 +118,30 @@ def level_means(rows: pd.DataFrame, metric: str, factor: str = "activation") -> 
     return pd.DataFrame({"n": n, "mean": mean, "ci_low": low, "ci_high": high}).reset_index()
 
 
+def _change(stages: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
+    """Trained against untrained, within each cell."""
+    if stages.empty:
+        return pd.DataFrame()
+    return _each([metric for metric in REDUNDANCY_METRICS if metric in stages], stages, "stage", cell)
+
+
+def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others: Sequence[str]) -> pd.DataFrame:
+    """The levels of a setting against each other, all other settings equal."""
+    # A loss with another lambda is another quantity.
+    what = [metric for metric in metrics if metric != "loss" or not factor.startswith("lambda")]
+    rest = [other for other in others if other != factor]
+    return _each(what, averaged, factor, [*rest, "activation"])
+
+
 def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "objective" not in results or results["objective"].nunique() < 2 or "infomax" not in set(results["objective"]):
         return results.iloc[:0], pd.DataFrame()
-    rows = tables.with_setting(results, BASELINE_COLUMNS, "setting")
+    rows = reshape.with_setting(results, BASELINE_COLUMNS, "setting")
     infomax = rows.loc[rows["objective"] == "infomax", "setting"].drop_duplicates().tolist()
-    rest = tables.varying(results, but=BASELINE_COLUMNS)
-    finished = tables.done(rows)
-    what = [metric for metric in metrics if METRICS[metric].sign and metric not in ("loss", "entropy", "tc", "wr")]
-    pairs = [_each(what, finished, "setting", rest, against=level) for level in infomax]
-    return rows, _stack(pairs)
+    rest = reshape.varying(results, but=BASELINE_COLUMNS)
+    finished = reshape.done(rows)
+    what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]
+    return rows, stack([_each(what, finished, "setting", rest, against=level) for level in infomax])
 
 
 def _each(
@@ -145,10 +151,11 @@ def _each(
     for metric in metrics:
         part = compare(rows, metric, factor, within, against=against)
         if len(part):
-            parts.append(tables.order(part, [column for column in within if column in part]))
-    return _stack(parts)
+            parts.append(reshape.order(part, [column for column in within if column in part]))
+    return stack(parts)
 
 
-def _stack(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def stack(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables below each other; those that hold nothing change no type of the others'."""
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -85,7 +86,7 @@ def bca_interval(
             low[..., flat] = high[..., flat] = statistic(_compress(values[flat], int(n)), axis=-1)
         # Blocks bound the memory: a block of resamples is 128 * 256 * n numbers.
         rows = np.flatnonzero((sizes == n) & (spread > 0))
-        for block in np.array_split(rows, max(1, -(-len(rows) // 128))):
+        for block in np.array_split(rows, max(1, math.ceil(len(rows) / 128))):
             if not len(block):
                 continue
             full = _compress(values[block], int(n))

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.tables import show, varying
+from analysis.reshape import as_tuple, varying
+from analysis.schema import BASELINE_COLUMNS
+from analysis.wording import show
 
 MAX_PANELS = 12
 
 
 def main_factor(results: pd.DataFrame) -> str:
     """What a figure puts side by side: activations; where there is only one, the first other setting that varies."""
-    return (
-        "activation"
-        if results["activation"].nunique() > 1
-        else next(iter(varying(results, ("hidden_dim",))), "activation")
-    )
+    others = varying(results, but=("activation", "hidden_dim"))
+    if results["activation"].nunique() > 1 or not others:
+        return "activation"
+    return others[0]
 
 
 def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:
@@ -29,7 +30,9 @@ def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[
     from narrow to wide; the titles say so.
     """
     # A baseline's objective sets the lambdas and epochs too: they are not settings of their own.
-    skip = {"hidden_dim", factor, *but, *(("lambda_tc", "lambda_wr", "epochs") if factor == "objective" else ())}
+    skip = {"hidden_dim", factor, *but}
+    if factor == "objective":
+        skip.update(BASELINE_COLUMNS)
     others = varying(rows, skip)
     columns = ["hidden_dim", *others]
     parts = [(_title(columns, key), part) for key, part in rows.groupby(columns, dropna=False)]
@@ -55,5 +58,5 @@ def ticks_apart(places: Sequence[float], values: Sequence[Any], log: bool) -> li
 
 
 def _title(columns: Sequence[str], key: Any) -> str:
-    key = key if isinstance(key, tuple) else (key,)
-    return ", ".join(f"{'K' if c == 'hidden_dim' else c} = {show(v)}" for c, v in zip(columns, key, strict=True))
+    names = ["K" if column == "hidden_dim" else column for column in columns]
+    return ", ".join(f"{name} = {show(value)}" for name, value in zip(names, as_tuple(key), strict=True))

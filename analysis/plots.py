@@ -5,6 +5,7 @@ Each function takes DataFrames and returns a matplotlib Figure; none reads a fil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis.intervals import t_interval
+from analysis.metrics import METRICS, label, sign
 from analysis.panels import main_factor, panels_of, ticks_apart
-from analysis.schema import LOSS_TERMS, METRICS, activation_order, label
+from analysis.reshape import done
+from analysis.schema import LOSS_TERMS, activation_order
 from analysis.stats import levels_of
 from analysis.style import (
     INK,
@@ -29,7 +33,7 @@ from analysis.style import (
     styled,
     wide_range,
 )
-from analysis.tables import done, show
+from analysis.wording import show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +59,7 @@ def metric_box(results: pd.DataFrame, metric: str = "effective_rank", factor: st
     panels = panels_of(rows, factor)
     levels = levels_of(rows, factor)[::-1]
     columns = min(len(panels), 3)
-    lines = -(-len(panels) // columns)
+    lines = math.ceil(len(panels) / columns)
     figure = new_figure(9.5 if columns > 1 else 6.5, lines * (0.75 + 0.3 * len(levels)) + 0.35)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
@@ -84,7 +88,7 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
     factor = main_factor(results)
     panels = panels_of(rows, factor)
     columns = min(len(panels), 3)
-    lines = -(-len(panels) // columns)
+    lines = math.ceil(len(panels) / columns)
     figure = new_figure(9.5 if columns > 1 else 6.5, 2.9 * lines + 0.5)
     grid = figure.subplots(lines, columns, squeeze=False)
     levels = levels_of(rows, factor)
@@ -118,24 +122,21 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
 def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidden_dim") -> Figure:
     """Mean of each metric against a numeric setting, with the 95% t interval over seeds as a band, by activation.
 
-    x: "hidden_dim", "lambda_tc" or "lambda_wr". Where other settings vary too, the lines average over them.
+    x: the column of that setting. Where other settings vary too, the lines average over them.
     """
-    from analysis.intervals import t_interval
-
     rows = done(results)
     values = sorted(rows[x].dropna().unique())
     if len(values) < 2:
         return empty_figure(f"{x} takes one value only")
+    # Zero has no logarithm: lambdas that include it are drawn at equal steps.
+    log = values[0] > 0 and values[-1] / values[0] > 3
+    to_scale = log or (values[0] >= 0 and x == "hidden_dim")
+    places = {value: value if to_scale else step for step, value in enumerate(values)}
+    ticks = ticks_apart(list(places.values()), values, log)
     columns = min(len(metrics), 3)
-    lines = -(-len(metrics) // columns)
+    lines = math.ceil(len(metrics) / columns)
     figure = new_figure(9.5 if columns > 1 else 6.5, 2.6 * lines + 0.5)
     grid = figure.subplots(lines, columns, squeeze=False)
-    # Zero has no logarithm: lambdas that include it are drawn at equal steps.
-    log = min(values) > 0 and max(values) / min(values) > 3
-    places = dict(
-        zip(values, values if log or (min(values) >= 0 and x == "hidden_dim") else range(len(values)), strict=True)
-    )
-    ticks = ticks_apart([places[value] for value in values], values, log)
     for axes, metric in zip(grid.flat, metrics, strict=False):
         for name in activation_order(rows["activation"]):
             # Per seed first: trials of one seed are one block, whatever else is averaged over.
@@ -161,7 +162,7 @@ def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidd
 def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels a width.
 
-    stages: from tables.with_untrained.
+    stages: from reshape.with_untrained.
     """
     every = panels_of(stages, "activation", but=("stage",))
     panels = every[:4]
@@ -225,16 +226,35 @@ def _box(axes: Axes, values: np.ndarray, y: float, tint: str, mark: str) -> None
         axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=MUTED)
         return
     line = {"color": tint, "linewidth": 1.1}
-    axes.boxplot(values, positions=[y], orientation="horizontal", widths=0.62, showfliers=False, manage_ticks=False,
-                 patch_artist=True, boxprops={"facecolor": f"{tint}26", "edgecolor": tint, "linewidth": 1.1},
-                 whiskerprops=line, capprops=line, medianprops={"color": INK, "linewidth": 1.6})  # fmt: skip
+    axes.boxplot(
+        values,
+        positions=[y],
+        orientation="horizontal",
+        widths=0.62,
+        showfliers=False,
+        manage_ticks=False,
+        patch_artist=True,
+        boxprops={"facecolor": f"{tint}26", "edgecolor": tint, "linewidth": 1.1},
+        whiskerprops=line,
+        capprops=line,
+        medianprops={"color": INK, "linewidth": 1.6},
+    )
     # Spread in a fixed zigzag, not at random: the same table gives the same picture.
     jitter = 0.2 * np.sin(2.4 * np.arange(len(values)))
     # Many points lie behind the box, or they would hide it.
     many = len(values) > MAX_LINES
-    axes.scatter(values, y + jitter, s=5 if many else 13, color=tint, marker=mark, edgecolors="none" if many else PAPER,
-                 linewidths=0.4, zorder=1 if many else 3, alpha=0.35 if many else 1,
-                 rasterized=len(values) > MAX_POINTS)  # fmt: skip
+    axes.scatter(
+        values,
+        y + jitter,
+        s=5 if many else 13,
+        color=tint,
+        marker=mark,
+        edgecolors="none" if many else PAPER,
+        linewidths=0.4,
+        zorder=1 if many else 3,
+        alpha=0.35 if many else 1,
+        rasterized=len(values) > MAX_POINTS,
+    )
 
 
 def _curves(axes: Axes, curves: pd.DataFrame, tint: str) -> None:
@@ -260,7 +280,7 @@ def _scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = Fa
     which = axes.xaxis if axis == "x" else axes.yaxis
     known = METRICS.get(metric)
     if (log or (known and known.log)) and wide_range(values):
-        (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
+        axes.set(**{f"{axis}scale": "log"})
         log_ticks(which, values)
     else:
         round_ticks(which, 5, integer=bool(known and known.integer))
@@ -273,7 +293,7 @@ def _axis_label(metric: str) -> str:
 
 def _arrow(metric: str) -> str:
     """An arrow to the better side, for titles too short for words; the captions say what it means."""
-    return {1: " \u2191", -1: " \u2193", 0: ""}[METRICS[metric].sign if metric in METRICS else 0]
+    return {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
 
 
 def _hide_rest(grid: np.ndarray, used: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from analysis.schema import METRICS, activation_order, label
+from analysis.metrics import METRICS, label, sign
+from analysis.reshape import by_activation_and_width, cell_columns, done, recorded_metrics
+from analysis.schema import LOSS_TERMS, activation_order
 from analysis.style import (
     INK,
     MUTED,
@@ -22,7 +26,6 @@ from analysis.style import (
     round_ticks,
     styled,
 )
-from analysis.tables import by_activation_and_width, cell_columns, done, recorded_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +54,7 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
         values = np.ma.masked_invalid(table.to_numpy())
         mesh = axes.pcolormesh(values, cmap="cividis", edgecolors=PAPER, linewidth=1.5)
         widths = table.columns.tolist()
-        step = -(-len(widths) // 10)
+        step = math.ceil(len(widths) / 10)
         axes.set_xticks(np.arange(0.5, len(widths), step), [str(width) for width in widths[::step]])
         axes.set_yticks(np.arange(len(table)) + 0.5, table.index.tolist())
         axes.invert_yaxis()
@@ -77,8 +80,6 @@ def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None
     correlation of ranks taken within each width (nearly all metrics grow with it, which would hide the rest), over all
     finished trials: red where the two metrics rise together, blue where one falls.
     """
-    from matplotlib import colormaps
-
     rows = done(results)
     metrics = list(metrics) if metrics is not None else trade_off_metrics(results)
     if len(metrics) < 2:
@@ -90,49 +91,72 @@ def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None
     figure = new_figure(9.5, 9.3)
     grid = figure.subplots(m, m, squeeze=False)
     widths = sorted(cells["hidden_dim"].unique())
-    sizes = dict(zip(widths, np.linspace(14, 46, len(widths)) if len(widths) > 1 else [26], strict=True))
+    areas = np.linspace(14, 46, len(widths)) if len(widths) > 1 else [26]
+    sizes = dict(zip(widths, areas, strict=True))
     for i, below in enumerate(metrics):
         for j, across in enumerate(metrics):
             axes = grid[i, j]
             axes.grid(visible=False)
             if i == j:
-                _blank(axes)
-                axes.text(0.5, 0.5, label(below).replace(" ", "\n"), ha="center", va="center", fontsize=8, weight="bold",
-                          transform=axes.transAxes)  # fmt: skip
-                axes.patch.set(facecolor=MUTED, alpha=0.1)
-                continue
-            if j > i:
-                both = ranks[[below, across]].dropna()
-                rho = float(both.corr().to_numpy()[0, 1]) if _varies(both) else float("nan")
-                _blank(axes)
-                # Half the map's range keeps the tiles pale enough for black writing in both themes.
-                axes.patch.set(facecolor=colormaps["RdBu_r"](0.5 + 0.3 * rho) if np.isfinite(rho) else "none", alpha=1)
-                text = f"{rho:+.2f}" if np.isfinite(rho) else "n/a"
-                axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color="#000000" if np.isfinite(rho) else INK,
-                          transform=axes.transAxes)  # fmt: skip
-                continue
-            for name in activation_order(cells["activation"]):
-                part = cells[cells["activation"] == name]
-                axes.scatter(part[across], part[below], s=part["hidden_dim"].map(sizes), color=colour(name),
-                             marker=marker(name), edgecolors=PAPER, linewidths=0.4, label=name,
-                             rasterized=len(cells) > MAX_VECTOR)  # fmt: skip
-            for metric, axis, scale in ((across, axes.xaxis, axes.set_xscale), (below, axes.yaxis, axes.set_yscale)):
-                if METRICS[metric].log and (cells[metric].dropna() > 0).all():
-                    scale("log")
-                    log_ticks(axis, cells[metric])
-                else:
-                    round_ticks(axis, 3)
-            axes.margins(0.15)
-            axes.tick_params(labelbottom=i == m - 1, labelleft=j == 0, labelsize=7)
-            axes.tick_params(axis="x", rotation=40)
+                _name(axes, below)
+            elif j > i:
+                _correlation(axes, ranks[[below, across]].dropna())
+            else:
+                _cells(axes, cells, across, below, sizes)
+                axes.tick_params(labelbottom=i == m - 1, labelleft=j == 0, labelsize=7)
+                axes.tick_params(axis="x", rotation=40)
     legend_of(figure, grid[1, 0])
     return figure
+
+
+def _name(axes: Axes, metric: str) -> None:
+    _blank(axes)
+    text = label(metric).replace(" ", "\n")
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, weight="bold", transform=axes.transAxes)
+    axes.patch.set(facecolor=MUTED, alpha=0.1)
+
+
+def _correlation(axes: Axes, pair: pd.DataFrame) -> None:
+    """The correlation of two columns of ranks, as a number on a tile of its colour."""
+    from matplotlib import colormaps
+
+    _blank(axes)
+    tile, text, ink = "none", "n/a", INK
+    if len(pair) > 2 and (pair.nunique() > 1).all():
+        rho = float(pair.corr().to_numpy()[0, 1])
+        # Half the map's range keeps the tiles pale enough for black writing in both themes.
+        tile, text, ink = colormaps["RdBu_r"](0.5 + 0.3 * rho), f"{rho:+.2f}", "#000000"
+    axes.patch.set(facecolor=tile, alpha=1)
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color=ink, transform=axes.transAxes)
+
+
+def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapping[int, float]) -> None:
+    for name in activation_order(cells["activation"]):
+        part = cells[cells["activation"] == name]
+        axes.scatter(
+            part[across],
+            part[below],
+            s=part["hidden_dim"].map(sizes),
+            color=colour(name),
+            marker=marker(name),
+            edgecolors=PAPER,
+            linewidths=0.4,
+            label=name,
+            rasterized=len(cells) > MAX_VECTOR,
+        )
+    for metric, axis, scale in ((across, axes.xaxis, axes.set_xscale), (below, axes.yaxis, axes.set_yscale)):
+        if METRICS[metric].log and (cells[metric].dropna() > 0).all():
+            scale("log")
+            log_ticks(axis, cells[metric])
+        else:
+            round_ticks(axis, 3)
+    axes.margins(0.15)
 
 
 def trade_off_metrics(results: pd.DataFrame) -> list[str]:
     """The metrics worth setting against each other: with a direction, varying, and recorded for most trials."""
     rows = done(results)
-    chosen = [name for name in recorded_metrics(results) if METRICS[name].sign and name not in ("entropy", "wr", "tc")]
+    chosen = [name for name in recorded_metrics(results) if sign(name) and name not in LOSS_TERMS[1:]]
     return [name for name in chosen if rows[name].notna().mean() > 0.5 and rows[name].nunique() > 1]
 
 
@@ -150,7 +174,7 @@ def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: 
     axes = figure.subplots()
     axes.grid(visible=False)
     palette = {name: colour(name) for name in ranks.index}
-    scikit_posthocs.critical_difference_diagram(
+    drawn = scikit_posthocs.critical_difference_diagram(
         ranks,
         p,
         ax=axes,
@@ -161,17 +185,20 @@ def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: 
         crossbar_props={"color": INK, "linewidth": 3},
         text_h_margin=0.03,
     )
+    # It takes a bar's points from a set, whose order is another one in every process, and so would be the file's bytes.
+    for bar in itertools.chain.from_iterable(drawn["crossbars"]):
+        bar.set_xdata(sorted(bar.get_xdata()))
     axes.set_title(f"{title}: average rank over {n_seeds} seeds, 1 = best", pad=10)
     return figure
 
 
 def _write_values(axes: Axes, values: np.ma.MaskedArray, mesh) -> None:
     for (i, j), value in np.ndenumerate(values.filled(np.nan)):
-        shade = mesh.cmap(mesh.norm(value))[:3] if np.isfinite(value) else (1.0, 1.0, 1.0)
-        dark = np.dot(shade, (0.299, 0.587, 0.114)) < 0.5
-        ink = ("#ffffff" if dark else "#000000") if np.isfinite(value) else MUTED
-        axes.text(j + 0.5, i + 0.5, f"{value:.3g}" if np.isfinite(value) else "n/a", ha="center", va="center",
-                  fontsize=8, color=ink)  # fmt: skip
+        text, ink = "n/a", MUTED
+        if np.isfinite(value):
+            brightness = np.dot(mesh.cmap(mesh.norm(value))[:3], (0.299, 0.587, 0.114))
+            text, ink = f"{value:.3g}", "#ffffff" if brightness < 0.5 else "#000000"
+        axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
 
 
 def _blank(axes: Axes) -> None:
@@ -179,7 +206,3 @@ def _blank(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def _varies(pair: pd.DataFrame) -> bool:
-    return len(pair) > 2 and bool((pair.nunique() > 1).all())

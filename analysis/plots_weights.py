@@ -14,7 +14,7 @@ from analysis.style import INK, MUTED, colour, empty_figure, new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Weights = tuple[np.ndarray, np.ndarray]
+    from analysis.load import Weights
 
 CLUSTERS, RADIUS, CLUSTER_SD = 8, 2.0, 0.3
 """synthetic_2d: eight isotropic Gaussian clusters on a circle."""
@@ -23,7 +23,9 @@ CLUSTERS, RADIUS, CLUSTER_SD = 8, 2.0, 0.3
 def drawable(weight: np.ndarray) -> str | None:
     """How a weight matrix (k, d) can be drawn: "lines" for d = 2, "tiles" for a square d, else None."""
     d = weight.shape[1]
-    return "lines" if d == 2 else "tiles" if d >= 16 and math.isqrt(d) ** 2 == d else None
+    if d == 2:
+        return "lines"
+    return "tiles" if d >= 16 and math.isqrt(d) ** 2 == d else None
 
 
 @styled
@@ -66,7 +68,7 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
     from matplotlib.patches import Circle
 
     columns = min(3, len(names))
-    lines = -(-len(names) // columns)
+    lines = math.ceil(len(names) / columns)
     figure = new_figure(3.1 * columns, 3.25 * lines)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     angles = 2 * np.pi * np.arange(CLUSTERS) / CLUSTERS
@@ -74,7 +76,8 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
         for centre in RADIUS * np.column_stack([np.cos(angles), np.sin(angles)]):
             for times in (1, 2):
                 axes.add_patch(Circle(tuple(centre), times * CLUSTER_SD, facecolor=MUTED, alpha=0.16, edgecolor="none"))
-        for w, b in zip(*weights[name], strict=True):
+        weight, bias = weights[name]
+        for w, b in zip(weight, bias, strict=True):
             length = float(np.hypot(*w))
             if length < 1e-6:
                 continue
@@ -84,8 +87,13 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
             axes.plot(*ends.T, color=colour(name), linewidth=1.1, alpha=0.85)
             # Near the rim, where lines are apart; nearly all of them pass close to the middle.
             tail = foot + math.sqrt(max(0.0, 2.75**2 - float(foot @ foot))) * along
-            axes.annotate("", xy=tail + 0.45 * normal, xytext=tail, annotation_clip=True,
-                          arrowprops={"arrowstyle": "-|>", "color": colour(name), "linewidth": 1.1})  # fmt: skip
+            axes.annotate(
+                "",
+                xy=tail + 0.45 * normal,
+                xytext=tail,
+                annotation_clip=True,
+                arrowprops={"arrowstyle": "-|>", "color": colour(name), "linewidth": 1.1},
+            )
         axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal", title=name)
         axes.title.set_color(INK)
         axes.grid(visible=False)

@@ -1,9 +1,14 @@
-"""What a number of seeds can and cannot show: the smallest p, the seeds a family needs, the effect that is found."""
+"""What a number of seeds can and cannot show: the smallest p, the seeds a family needs, the effect that is found.
+
+Imports wording only.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from analysis.wording import counted, format_p
 
 ALPHA = 0.05
 
@@ -28,25 +33,27 @@ def detectable_effect(n_seeds: int, n_comparisons: int, alpha: float = ALPHA, po
     A guide, not a promise: Holm's first step and normal differences are assumed, and the exact test of few seeds is
     coarser than the t test. Source: statsmodels TTestPower.
     """
+    from scipy.optimize import brentq
     from statsmodels.stats.power import TTestPower
 
     if n_seeds < 2:
         return math.nan
     level = alpha / max(1, n_comparisons)
 
-    def found(effect: float) -> float:
-        return float(TTestPower().power(effect, n_seeds, level, alternative="two-sided"))
+    def excess(effect: float) -> float:
+        found = float(TTestPower().power(effect, n_seeds, level, alternative="two-sided"))
+        if math.isnan(found):
+            # SciPy's noncentral t has no number for a far tail: that of the wrong sign, of less than one in a million.
+            found = float(TTestPower().power(effect, n_seeds, level / 2, alternative="larger"))
+        return found - power
 
-    # Bisection: TTestPower's own solver starts at 0.5 and does not converge for the few seeds of such studies.
-    low, high = 0.0, 1.0
-    while not found(high) >= power:
-        high *= 2
-        if high > 1e6:
+    # TTestPower's own solver starts at 0.5 and does not converge for the few seeds of such studies.
+    enough = 1.0
+    while excess(enough) < 0:
+        enough *= 2
+        if enough > 1e6:
             return math.inf
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) >= power else (middle, high)
-    return high
+    return float(brentq(excess, 0.0, enough))  # type: ignore[arg-type]  # a tuple only with full_output
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def power_of(n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> Power:
     holm = min(1.0, p * max(1, n_comparisons))
     needed = seeds_needed(n_comparisons, alpha)
     reachable = n_comparisons > 0 and holm <= alpha
-    seeds, family = _count(n_seeds, "seed"), _count(n_comparisons, "comparison")
+    seeds, family = counted(n_seeds, "seed"), counted(n_comparisons, "comparison")
     start = f"With {seeds} the smallest exact two-sided p is {format_p(p)}"
     if n_comparisons == 0:
         sentence = "There is nothing to compare."
@@ -82,19 +89,6 @@ def power_of(n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> Power:
     else:
         sentence = (
             f"{start}, and {format_p(holm)} after Holm's correction over {family}: no pair of this family can reach "
-            f"{alpha:g}, however large its difference. {_count(needed, 'seed')} would be the fewest that can."
+            f"{alpha:g}, however large its difference. {counted(needed, 'seed')} would be the fewest that can."
         )
     return Power(n_seeds, n_comparisons, alpha, p, holm, reachable, needed, sentence)
-
-
-def format_p(p: float) -> str:
-    """A p-value as the report prints it: three decimals, small ones with two significant digits, never 0."""
-    if math.isnan(p):
-        return "n/a"
-    if p >= 0.9995:
-        return "1"
-    return f"{p:.3f}" if p >= 0.001 else ("< 0.0001" if p < 0.0001 else f"{p:.2g}")
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"

@@ -1,4 +1,7 @@
-"""The study report: tables and figures laid out in one HTML page that needs nothing else."""
+"""The parts of the page (sections, pictures, tables with their cells) and their rendering as one HTML file.
+
+Knows nothing of any statistic; imports words and names. What stands in each section is in `sections`.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,31 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.findings import number
-from analysis.power import format_p
-from analysis.schema import METRICS, label
+from analysis.metrics import METRICS, label
+from analysis.reshape import as_tuple
 from analysis.svg import inline
-from analysis.tables import show
+from analysis.wording import format_p, number, show
+
+SectionId = Literal["redundancy", "activation", "lambda", "settings", "lost"]
+"""The sections that figures and tables can stand in."""
 
 HEADINGS = {
     "hidden_dim": "K",
     "n_seeds": "seeds",
     "left_out": "left out",
-    "mean_a": "mean of a",
-    "mean_b": "mean of b",
     "ci_low": "95% from",
     "ci_high": "95% to",
     "cohens_d": "Cohen's d",
     "superiority": "a better in",
     "p_holm": "p (Holm)",
-    "kendalls_w": "Kendall's W",
-    "sd_low": "sd from",
-    "sd_high": "sd to",
     "difference": "a - b",
-    "t_low": "t from",
-    "t_high": "t to",
-    "mean_low": "mean from",
-    "mean_high": "mean to",
-    "median_low": "median from",
-    "median_high": "median to",
-    "iqm": "IQM",
-    "iqm_low": "IQM from",
-    "iqm_high": "IQM to",
-    "family_size": "family",
-    "iqr": "IQR",
 }
+"""Headings that several tables share; any other column is headed by its name, or as its table says."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +58,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: its file name, its title, what it shows in words, and how to read it."""
+    """A figure of the report: its file name, where it stands, its title, how to read it, and its `<svg>` element."""
 
     name: str
+    section: SectionId
     title: str
-    alt: str
     caption: str
     svg: str
+    folded: bool = False
 
 
 @dataclass
 class Section:
     """One question of the report: sentences first, then pictures, then tables. short: its name in the navigation."""
 
-    id: str
+    id: SectionId
     short: str
     title: str
     lead: list[str] = field(default_factory=list)
@@ -93,18 +84,29 @@ class Section:
     tables: list[Table] = field(default_factory=list)
 
 
+def section_of_setting(column: str) -> SectionId:
+    """Which section speaks of a setting."""
+    return "lambda" if column.startswith("lambda") else "settings"
+
+
 def table(
-    name: str, caption: str, frame: pd.DataFrame, columns: Iterable[str] | None = None, folded: bool = False
+    name: str,
+    caption: str,
+    frame: pd.DataFrame,
+    columns: Iterable[str] | None = None,
+    *,
+    folded: bool = False,
+    headings: Mapping[str, str] | None = None,
 ) -> Table:
     """A DataFrame as a table of the report; columns that hold nothing, or nothing left out, take no room."""
-    names = [c for c in (columns if columns is not None else frame.columns) if c in frame and frame[c].notna().any()]
-    names = [c for c in names if c != "left_out" or frame[c].any()]
-    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c]) for c in names}
-    rows = [
-        [_cell(c, v) for c, v in zip(names, r, strict=True)] for r in frame[names].itertuples(index=False, name=None)
-    ]
-    headings = [(HEADINGS.get(c, c.replace("_", " ")), numeric[c]) for c in names]
-    return Table(name, caption, headings, rows, folded)
+    wanted = frame.columns if columns is None else columns
+    shown = [column for column in wanted if column in frame and frame[column].notna().any()]
+    if "left_out" in shown and not frame["left_out"].any():
+        shown.remove("left_out")
+    known = {**HEADINGS, **(headings or {})}
+    heads = [(known.get(column, column.replace("_", " ")), _is_number(frame[column])) for column in shown]
+    cells = [[_cell(column, value) for value in frame[column]] for column in shown]
+    return Table(name, caption, heads, [list(row) for row in zip(*cells, strict=True)], folded)
 
 
 def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str]) -> Table:
@@ -112,7 +114,7 @@ def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], me
     rows = []
     for key, group in summary.groupby(keys, sort=False, dropna=False):
         found = group.set_index("metric")
-        cells = [Cell(show(value), str(value)) for value in (key if isinstance(key, tuple) else (key,))]
+        cells = [Cell(show(value), str(value)) for value in as_tuple(key)]
         for metric in metrics:
             mean, low, high = (float(found[column][metric]) for column in ("mean", "ci_low", "ci_high"))
             text = number(mean) + (f" ({number(low)} to {number(high)})" if math.isfinite(low) else "")
@@ -122,9 +124,11 @@ def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], me
     return Table(name, caption, headings, rows)
 
 
-def picture(name: str, title: str, alt: str, caption: str, svg: str) -> Picture:
-    """A picture from matplotlib's SVG."""
-    return Picture(name, title, alt, caption, inline(svg, name, alt))
+def picture(
+    name: str, section: SectionId, title: str, caption: str, *, svg: str, alt: str, folded: bool = False
+) -> Picture:
+    """A picture from matplotlib's SVG. alt: what it shows, in words."""
+    return Picture(name, section, title, caption, inline(svg, name, alt), folded)
 
 
 def render(context: Mapping[str, Any]) -> str:
@@ -159,6 +163,10 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         elif value is not None and value != "":
             rows.append((name, show(value)))
     return rows
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _cell(column: str, value: Any) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import t_interval
+from analysis.metrics import sign
 from analysis.power import ALPHA, smallest_p
-from analysis.schema import METRICS, activation_order
-from analysis.tables import varying
+from analysis.reshape import as_tuple, varying
+from analysis.schema import activation_order
 
 MAX_EXACT_SEEDS = 12
 """Up to here all 2^n sign patterns are counted; above, Wilcoxon's signed-rank test, whose cost does not double a seed."""
@@ -66,11 +68,10 @@ def compare(
         pairs = list(itertools.combinations(blocks.columns, 2))
     else:
         pairs = [(against, level) for level in blocks.columns if level != against]
-    sign = METRICS[metric].sign if metric in METRICS else 0
     strata = blocks.groupby(level=within, dropna=False, sort=True) if within else [((), blocks)]
     records, differences = [], []
     for key, block in strata:
-        names = key if isinstance(key, tuple) else (key,)
+        names = as_tuple(key)
         for a, b in pairs:
             x, y = block[a].to_numpy(), block[b].to_numpy()
             either = np.isfinite(x) | np.isfinite(y)
@@ -78,7 +79,9 @@ def compare(
                 continue
             both = np.isfinite(x) & np.isfinite(y)
             differences.append((x - y)[both])
-            records.append((*names, a, b, both.sum(), (either & ~both).sum(), *_describe(x[both], y[both], sign or 1)))
+            records.append(
+                (*names, a, b, both.sum(), (either & ~both).sum(), *_describe(x[both], y[both], sign(metric) or 1))
+            )
     if not records:
         return pd.DataFrame()
     table = pd.DataFrame(records, columns=[*within, "a", "b", "n", "left_out", *DESCRIBED, "sd"])
@@ -115,7 +118,7 @@ def paired_p(differences: Sequence[np.ndarray], test: Test = "auto") -> tuple[np
     use_flip = np.full(len(p), test == "sign-flip") | ((test == "auto") & (sizes <= MAX_EXACT_SEEDS))
     for n in np.unique(sizes[use_flip & (sizes > 1) & ~zero]):
         rows = np.flatnonzero(use_flip & (sizes == n) & ~zero)
-        for block in np.array_split(rows, -(-len(rows) // 256)):
+        for block in np.array_split(rows, math.ceil(len(rows) / 256)):
             stacked = np.stack([differences[i] for i in block])
             # 2^n sign patterns are all counted (n_resamples is only an upper bound), so no random draw is made.
             result = stats.permutation_test(
@@ -152,17 +155,26 @@ def friedman(
         # A block of equal values has no ranking; if none has one, the statistic is 0 / 0.
         if k >= 3 and n >= 2 and (np.ptp(full.to_numpy(), axis=1) > 0).any():
             statistic, p = stats.friedmanchisquare(*full.to_numpy().T)
-        names = dict(zip(within, key if isinstance(key, tuple) else (key,), strict=True))
-        records.append({**names, "metric": metric, "n_seeds": n, "left_out": len(block) - n, "levels": k,
-                        "statistic": statistic, "p": p,
-                        "kendalls_w": statistic / (n * (k - 1)) if n and k > 1 else np.nan})  # fmt: skip
+        names = dict(zip(within, as_tuple(key), strict=True))
+        records.append(
+            {
+                **names,
+                "metric": metric,
+                "n_seeds": n,
+                "left_out": len(block) - n,
+                "levels": k,
+                "statistic": statistic,
+                "p": p,
+                "kendalls_w": statistic / (n * (k - 1)) if n and k > 1 else np.nan,
+            }
+        )
     return pd.DataFrame(records)
 
 
 def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -> tuple[pd.Series, pd.DataFrame]:
     """Average rank of each level over the seeds (1 = best), and Nemenyi's p between levels, for the diagram.
 
-    rows: one row a seed and level (see tables.mean_over_width). Only seeds with every level count. A metric without a
+    rows: one row a seed and level (see reshape.mean_over_width). Only seeds with every level count. A metric without a
     better direction ranks the largest first. Both are empty where there are fewer than 3 levels or 2 complete seeds.
     Source: Demsar (2006); scikit_posthocs.posthoc_nemenyi_friedman.
     """
@@ -171,8 +183,7 @@ def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -
     full = seed_blocks(rows, metric, factor, []).dropna(axis="columns", how="all").dropna()
     if full.shape[1] < 3 or len(full) < 2:
         return pd.Series(dtype=float), pd.DataFrame()
-    sign = METRICS[metric].sign if metric in METRICS else 1
-    ranks = full.rank(axis=1, ascending=sign < 0).mean().sort_values(kind="stable")
+    ranks = full.rank(axis=1, ascending=sign(metric) < 0).mean().sort_values(kind="stable")
     p = scikit_posthocs.posthoc_nemenyi_friedman(full.reset_index(drop=True))
     return ranks, p
 
@@ -184,7 +195,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 DESCRIBED = ("mean_a", "mean_b", "difference", "median_difference", "cohens_d", "superiority")
 
 
-def _describe(x: np.ndarray, y: np.ndarray, sign: int) -> tuple[float, ...]:
+def _describe(x: np.ndarray, y: np.ndarray, direction: int) -> tuple[float, ...]:
     """The DESCRIBED columns and the sd of the differences."""
     d = x - y
     if len(d) == 0:
@@ -192,7 +203,7 @@ def _describe(x: np.ndarray, y: np.ndarray, sign: int) -> tuple[float, ...]:
     sd = d.std(ddof=1) if len(d) > 1 else np.nan
     # Without spread the ratio is not a size of anything.
     effect = d.mean() / sd if sd > 0 else np.nan
-    superiority = np.mean((d * sign > 0) + 0.5 * (d == 0))
+    superiority = np.mean((d * direction > 0) + 0.5 * (d == 0))
     return x.mean(), y.mean(), d.mean(), float(np.median(d)), effect, float(superiority), sd
 
 

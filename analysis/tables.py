@@ -1,222 +1,221 @@
-"""From a results table to the tables of the report: counts, the summary, cells and seed blocks. No statistics tests."""
+"""Which tables a study gets: of each its csv file, and where and how it stands on the page.
+
+A new statistic is one entry here, beside its function. Imports statistics and words; `run` writes the files, `sections`
+lays out the page.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from analysis.intervals import t_interval
-from analysis.schema import ACTIVATIONS, CONFIG_COLUMNS, EPOCH_ZERO_METRICS, METRICS, STATUSES
+from analysis import reshape
+from analysis.dynamics import convergence_speed, equal_spread, loss_spread
+from analysis.evidence import Evidence, stack
+from analysis.intervals import cell_statistics
+from analysis.report import SectionId, section_of_setting
+from analysis.schema import DONE
+from analysis.stats import friedman
+
+Terms = tuple[tuple[str, str], ...]
+
+PAIR_COLUMNS = ("a", "b", "n", "left_out", "difference", "ci_low", "ci_high", "cohens_d", "superiority", "p", "p_holm")
 
 
-def varying(results: pd.DataFrame, but: Iterable[str] = ()) -> list[str]:
-    """The config columns that take more than one value in this table, those in `but` left out."""
-    skip = set(but)
-    return [c for c in CONFIG_COLUMNS if c in results and c not in skip and results[c].nunique(dropna=False) > 1]
+@dataclass(frozen=True)
+class StudyTable:
+    """One table of a study.
 
-
-def done(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of finished trials, with every infinite value turned into a missing one."""
-    rows = results[results["status"] == "done"] if "status" in results else results
-    metrics = [name for name in METRICS if name in rows]
-    rows = rows.copy()
-    rows[metrics] = rows[metrics].astype(float).where(np.isfinite(rows[metrics].astype(float)))
-    return rows
-
-
-def recorded_metrics(results: pd.DataFrame) -> list[str]:
-    """The metrics with at least one finite value among finished trials, in the report's order."""
-    rows = done(results)
-    return [name for name in METRICS if name in rows and rows[name].notna().any()]
-
-
-def gaps(results: pd.DataFrame) -> list[str]:
-    """Sentences on the values that finished trials lack: metrics without any, metrics with some, infinite values."""
-    rows = results[results["status"] == "done"]
-    if rows.empty:
-        return []
-    found = []
-    none = [name for name in METRICS if name in rows and rows[name].isna().all()]
-    if none:
-        found.append(f"Not recorded in this study: {', '.join(none)}.")
-    for name in METRICS:
-        if name not in rows or name in none:
-            continue
-        lacking, endless = int(rows[name].isna().sum()), int(np.isinf(rows[name].astype(float)).sum())
-        if lacking:
-            found.append(
-                f"{name} has no value in {lacking} of {len(rows)} finished trials, which its statistics leave out."
-            )
-        if endless:
-            found.append(
-                f"{name} is infinite in {endless} of {len(rows)} finished trials, which its statistics leave out."
-            )
-    return found
-
-
-def order(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows sorted by these columns, activations in the study's order rather than the alphabet's."""
-
-    def key(column: pd.Series) -> pd.Series:
-        if column.name != "activation":
-            return column
-        rank = {name: f"{place:02d}" for place, name in enumerate(ACTIVATIONS)}
-        return column.map(lambda name: rank.get(str(name), f"99{name}"))
-
-    return rows.sort_values(list(columns), key=key, kind="stable", ignore_index=True) if columns else rows
-
-
-def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the InfoMax objective, where the table also holds baselines; else the whole table."""
-    if "objective" not in results or results["objective"].nunique() < 2:
-        return results
-    rows = results[results["objective"] == "infomax"]
-    return rows if len(rows) else results
-
-
-def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
-    """Trials planned and what became of them, by activation, width and whatever else varies.
-
-    Columns: the `by` columns, planned, done, diverged, failed, missing.
+    csv: the file with every row. rows: what is written there; None where another table, or the sweep, writes it. A table
+    without columns makes no file.
+    section, id, caption: its place on the page; no section: it is a file only. shown: its rows on the page, where they
+    are not those of the file; a table without rows is left out. columns: those of the page, in order; None: all.
+    headings: of columns whose name does not say enough. terms: words it brings to "How to read this", each explained.
     """
-    by = list(by) if by is not None else cell_columns(results)
-    table = results.groupby(by, dropna=False, sort=False)["status"].value_counts().unstack(fill_value=0)
-    table = table.reindex(columns=list(STATUSES), fill_value=0)
-    table.insert(0, "planned", table.sum(axis=1))
-    table.columns.name = None
-    return order(table.reset_index(), by)
+
+    csv: str
+    rows: pd.DataFrame | None = None
+    section: SectionId | None = None
+    id: str = ""
+    caption: str = ""
+    shown: pd.DataFrame | None = None
+    columns: Sequence[str] | None = None
+    headings: Mapping[str, str] = field(default_factory=dict)
+    terms: Terms = ()
+
+    @property
+    def on_page(self) -> pd.DataFrame:
+        """The rows that the page shows."""
+        found = self.rows if self.shown is None else self.shown
+        return pd.DataFrame() if found is None else found
 
 
-def cell_columns(results: pd.DataFrame) -> list[str]:
-    """The columns that name a cell: activation, hidden_dim, and every other setting that varies."""
-    return ["activation", "hidden_dim", *varying(results, but=("activation", "hidden_dim"))]
-
-
-def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Mean, sd, n and t interval of every metric, by activation and by activation x width.
-
-    One row a group and metric. Columns: group ("activation" or "activation x width"), activation, hidden_dim (empty
-    where widths are pooled), any other setting that varies, metric, planned (trials), n (trials used), left_out
-    (finished trials with a value that are not used), mean and sd over those n (n - 1 in the denominator), n_seeds,
-    ci_low, ci_high.
-
-    The interval is for the mean over seeds. Where widths are pooled, only seeds that have every width are used (a seed
-    without its wide network would pull the mean), and the interval is taken over the seeds' means across widths: the
-    trials of one seed share their batches, so they are one block, and the differences between widths are part of the
-    design, not of the error. It is missing for n_seeds < 2.
-    """
-    metrics = [name for name in METRICS if name in results]
-    others = varying(results, but=("activation", "hidden_dim"))
-    parts = []
-    for group, keys in (("activation", ["activation", *others]), ("activation x width", cell_columns(results))):
-        pooled = "hidden_dim" not in keys
-        trials = done(results)
-        blocks = mean_over_width(results) if pooled else trials
-        used = trials
-        if pooled and len(trials):
-            block_keys = [*keys, "seed"]
-            whole = trials[block_keys].merge(blocks, on=block_keys, how="left")[metrics].notna()
-            used = trials.assign(**{m: trials[m].where(whole[m].to_numpy()) for m in metrics})
-        groups, seeds = used.groupby(keys, dropna=False)[metrics], blocks.groupby(keys, dropna=False)[metrics]
-        there = trials.groupby(keys, dropna=False)[metrics].count()
-        planned = results.groupby(keys, dropna=False).size()
-        low, high = t_interval(seeds.mean(), seeds.std(), seeds.count(), confidence)
-        shape = {"index": there.index, "columns": there.columns}
-        numbers = {
-            "n": groups.count(),
-            "left_out": there - groups.count(),
-            "mean": groups.mean(),
-            "sd": groups.std(),
-            "n_seeds": seeds.count(),
-            "ci_low": pd.DataFrame(low, **shape),
-            "ci_high": pd.DataFrame(high, **shape),
-        }
-        # Groups of which no trial finished stay in the table, with n = 0.
-        columns = {name: _flat(frame.reindex(planned.index)) for name, frame in numbers.items()}
-        table = pd.DataFrame(columns).fillna({"n": 0, "left_out": 0, "n_seeds": 0})
-        table = table.astype({"n": int, "left_out": int, "n_seeds": int}).reset_index()
-        table.insert(0, "planned", planned.to_numpy().repeat(len(metrics)))
-        table.insert(0, "group", group)
-        if pooled:
-            table["hidden_dim"] = pd.NA
-        table["hidden_dim"] = table["hidden_dim"].astype("Int64")
-        parts.append(order(table, keys))
-    front = ["group", "activation", "hidden_dim", *others, "metric", "planned", "n", "left_out"]
-    return pd.concat(parts, ignore_index=True)[[*front, "mean", "sd", "n_seeds", "ci_low", "ci_high"]]
-
-
-def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, activation and other setting: each metric's mean over the widths.
-
-    Missing where any planned width of that seed lacks the value, so that no seed is judged by its easy widths alone.
-    """
-    metrics = [name for name in METRICS if name in results]
-    keys = ["activation", *varying(results, but=("activation", "hidden_dim"))]
-    widths = results.groupby(keys, dropna=False)["hidden_dim"].nunique().rename("widths")
-    groups = done(results).groupby([*keys, "seed"], dropna=False)[metrics]
-    table, n = groups.mean(), groups.count()
-    needed = n.reset_index()[keys].merge(widths.reset_index(), on=keys, how="left")["widths"].to_numpy()
-    table = table.where(n.ge(needed[:, None]))
-    return order(table.reset_index(), [*keys, "seed"])
-
-
-def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The mean over seeds (and over whatever else varies) as a matrix: activations down, widths across."""
-    rows = done(results)
-    table = rows.pivot_table(index="activation", columns="hidden_dim", values=metric, aggfunc="mean", dropna=False)
-    known = [name for name in ACTIVATIONS if name in table.index]
-    return table.reindex([*known, *sorted(set(table.index) - set(known))]).astype(float)
-
-
-def with_untrained(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
-    """Each finished trial twice: as it ended (stage "trained") and as it was at epoch 0 (stage "untrained").
-
-    Empty where the history holds no epoch 0. Trials of no epochs are left out: they are their own epoch 0.
-    """
-    rows = done(results)
-    if "epochs" in rows:
-        rows = rows[rows["epochs"] != 0]
-    metrics = [name for name in EPOCH_ZERO_METRICS if name in rows and history is not None and name in history]
-    if history is None or not metrics:
-        return rows.iloc[:0].assign(stage="")
-    start = history.loc[history["epoch"] == 0, ["trial_id", *metrics]].drop_duplicates("trial_id")
-    config = [column for column in rows if column not in METRICS]
-    before = rows[config].merge(start, on="trial_id", how="inner")
-    after = rows.loc[rows["trial_id"].isin(before["trial_id"]), [*config, *metrics]]
-    return pd.concat([after.assign(stage="trained"), before.assign(stage="untrained")], ignore_index=True)
-
-
-def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "setting") -> pd.DataFrame:
-    """The table with one more column that names, in words, each row's value of these columns."""
-    differing = [column for column in columns if column in results and results[column].nunique(dropna=False) > 1]
-    if not differing:
-        return results.assign(**{name: "all"})
-    distinct = results[differing].drop_duplicates()
-    first = differing[0]
-    # "random" alone says it all; "infomax (lambda_tc=10)" is needed only where infomax was run with several lambdas.
-    alone = distinct[first].value_counts(dropna=False) == 1
-    labels = []
-    for values in results[differing].itertuples(index=False, name=None):
-        rest = ", ".join(f"{c}={show(v)}" for c, v in itertools.islice(zip(differing, values, strict=True), 1, None))
-        labels.append(show(values[0]) if alone[values[0]] or not rest else f"{show(values[0])} ({rest})")
-    return results.assign(**{name: labels})
-
-
-def show(value: object) -> str:
-    """A config value as one would write it in a search space: 0.1, 10, relu."""
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.6g}"
-    return str(value)
-
-
-def _flat(frame: pd.DataFrame) -> pd.Series:
-    """One number a group and metric, metrics in the report's order within each group."""
-    names = [*frame.index.names, "metric"]
-    index = pd.MultiIndex.from_tuples(
-        [(*(key if isinstance(key, tuple) else (key,)), metric) for key in frame.index for metric in frame.columns],
-        names=names,
+def study_tables(e: Evidence) -> Iterator[StudyTable]:
+    """Every table of a study, in the order of the page; those it has nothing for are empty."""
+    yield StudyTable("counts.csv", e.counts)
+    yield StudyTable("comparisons.csv", _scope_first(e.pairs))
+    yield _change(e)
+    yield StudyTable(
+        "comparisons.csv",
+        section="redundancy",
+        id="baselines",
+        caption="InfoMax (a) against each baseline (b)",
+        shown=e.baselines,
+        columns=_pair_columns(e, "activation", "hidden_dim"),
     )
-    return pd.Series(frame.to_numpy().ravel(), index=index)
+    yield _summary(e)
+    yield _cells(e)
+    yield StudyTable(
+        "comparisons.csv",
+        section="activation",
+        id="pairs",
+        caption="Pairs of activations, mean over widths",
+        shown=e.pooled,
+        columns=_pair_columns(e),
+    )
+    yield StudyTable(
+        "comparisons.csv",
+        section="activation",
+        id="pairs-by-width",
+        caption="Pairs of activations within each width",
+        shown=e.by_width,
+        columns=_pair_columns(e, "hidden_dim"),
+    )
+    yield _friedman(e)
+    yield _convergence(e)
+    yield _loss_spread(e)
+    yield _equal_spread(e)
+    for factor, pairs in e.settings.items():
+        yield StudyTable(
+            "comparisons.csv",
+            section=section_of_setting(factor),
+            id=f"pairs-{factor}",
+            caption=f"Pairs of levels of {factor}",
+            shown=pairs,
+            columns=_pair_columns(e, "activation"),
+        )
+    yield StudyTable(
+        "results.csv",
+        section="lost",
+        id="lost-table",
+        caption="Trials that did not finish",
+        shown=e.results[e.results["status"] != DONE],
+        columns=["trial_id", "status", "diverged_epoch"],
+    )
+
+
+def _change(e: Evidence) -> StudyTable:
+    what = "trained - untrained"
+    return StudyTable(
+        "comparisons.csv",
+        section="redundancy",
+        id="change",
+        caption="Trained against untrained, by activation and width",
+        # a is always "trained": the heading says it instead.
+        shown=e.change.rename(columns={"difference": what}).drop(columns=["a", "b"], errors="ignore"),
+        columns=[what if column == "difference" else column for column in _pair_columns(e, "activation", "hidden_dim")],
+    )
+
+
+def _summary(e: Evidence) -> StudyTable:
+    summary = e.of_infomax(e.summary)
+    numbers = ("planned", "n", "left_out", "mean", "sd", "n_seeds", "ci_low", "ci_high")
+    return StudyTable(
+        "summary.csv",
+        e.summary,
+        section="activation",
+        id="summary",
+        caption="Every metric by activation, mean over widths",
+        shown=summary[summary["group"] == "activation"],
+        columns=["activation", *e.others, "metric", *numbers],
+    )
+
+
+def _cells(e: Evidence) -> StudyTable:
+    by = reshape.cell_columns(e.results)
+    cells = cell_statistics(reshape.done(e.results), e.metrics, seed=e.seed, by=by, n_resamples=e.n_resamples)
+    cells = reshape.order(cells, by)
+    shown = e.of_infomax(cells).rename(columns={"t_low": "ci_low", "t_high": "ci_high"})
+    numbers = ("n", "mean", "ci_low", "ci_high", "sd", "median", "iqm")
+    return StudyTable(
+        "cells.csv",
+        cells,
+        section="activation",
+        id="cells",
+        caption="Every metric by activation and width",
+        shown=shown,
+        columns=["activation", *e.others, "hidden_dim", "metric", *numbers],
+        headings={"iqm": "IQM"},
+    )
+
+
+def _friedman(e: Evidence) -> StudyTable:
+    return StudyTable(
+        "friedman.csv",
+        stack([friedman(e.averaged, metric, "activation", e.others) for metric in e.metrics]),
+        section="activation",
+        id="friedman",
+        caption="Friedman's test over activations, mean over widths",
+        headings={"kendalls_w": "Kendall's W"},
+        terms=(
+            (
+                "Friedman, Kendall's W",
+                "Do the activations differ at all? Ranks within each seed are compared; W is the seeds' agreement on the "
+                "ranking, 0 to 1.",
+            ),
+            (
+                "critical-difference diagram",
+                "Average ranks over seeds; a bar joins activations that Nemenyi's test (5%) does not tell apart.",
+            ),
+        ),
+    )
+
+
+def _convergence(e: Evidence) -> StudyTable:
+    return StudyTable(
+        "convergence.csv",
+        convergence_speed(e.results) if "convergence_epoch" in e.metrics else pd.DataFrame(),
+        section="activation",
+        id="convergence-table",
+        caption="Speed of convergence (epochs)",
+    )
+
+
+def _loss_spread(e: Evidence) -> StudyTable:
+    recorded = "loss" in e.metrics
+    return StudyTable(
+        "loss_spread.csv",
+        loss_spread(e.results, seed=e.seed, n_resamples=e.n_resamples) if recorded else pd.DataFrame(),
+        section="activation",
+        id="spread",
+        caption="Spread of the final loss over seeds",
+        headings={"sd_low": "sd from", "sd_high": "sd to", "iqr": "IQR"},
+    )
+
+
+def _equal_spread(e: Evidence) -> StudyTable:
+    return StudyTable(
+        "equal_spread.csv",
+        equal_spread(e.infomax) if "loss" in e.metrics else pd.DataFrame(),
+        section="activation",
+        id="equal-spread",
+        caption="Brown-Forsythe test of equal spread of the final loss",
+        terms=(
+            (
+                "Brown-Forsythe",
+                "Do the activations differ in how much the final loss scatters over seeds? A guide only: it takes seeds as "
+                "independent between activations.",
+            ),
+        ),
+    )
+
+
+def _pair_columns(e: Evidence, *keys: str) -> list[str]:
+    """The columns of a table of comparisons: the other settings, these keys, and the numbers of each pair."""
+    return [*e.others, *keys, "metric", *PAIR_COLUMNS]
+
+
+def _scope_first(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs[["scope", *(column for column in pairs.columns if column != "scope")]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -30,7 +32,7 @@ _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fr
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a sweep. results: one row a planned trial; files: the bytes of every table, by its file's name."""
+    """The tables of a sweep. results: one row per trial of the plan; files: the bytes of each table, by file name."""
 
     results: pd.DataFrame
     files: dict[str, bytes]
@@ -39,8 +41,8 @@ class Tables:
 def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     """Assembles results.csv, results.parquet, history.parquet and timings.csv from the records; returns the results.
 
-    One row a planned trial, sorted by its settings; status is done, diverged, failed or missing. Stable columns
-    only: the same records give the same bytes, whatever was killed, packed, reordered or extended.
+    One row per trial of the plan, sorted by settings; status is done, diverged, failed or missing. Except for timings.csv,
+    columns are stable: the same records give the same bytes, whatever was killed, packed, reordered or extended.
     """
     tables = make_tables(folder, plan)
     for name, data in tables.files.items():
@@ -51,7 +53,7 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
 
 
 def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
-    """The tables that the records there are make. Raises DamagedFileError."""
+    """The tables of the records that exist. Raises DamagedFileError if a history is damaged."""
     trials = sorted(plan, key=_table_order)
     findings = folder.find(trials)
     rows = [_result_row(config, findings[config.trial_id]) for config in trials]
@@ -72,7 +74,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
 
 
 def read_results(folder: SweepFolder) -> pd.DataFrame:
-    """The results table as last assembled; a column that did not exist then is empty. Raises StoreError."""
+    """The results table as last written; a column that did not exist then is empty. Raises StoreError."""
     path = folder.results_csv
     try:
         return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
@@ -86,13 +88,86 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
         ) from None
 
 
+def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
+    """The results table with the columns that it has, whatever version or tool wrote it.
+
+    Text columns are text; pandas infers the type of the others. Raises StoreError if it cannot be opened, and
+    DamagedFileError if it is torn (naming the line) or has another number of rows than results.parquet.
+    """
+    path = folder.results_csv
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error}).") from None
+    except UnicodeDecodeError as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
+    _require_whole(text, path)
+    # `head` is often "none", which pandas would take for a missing value
+    types = dict.fromkeys(_TEXT, str)
+    table = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan", "NaN"])
+    twin = folder.root / RESULTS_PARQUET
+    twin_rows = _parquet_rows(twin)
+    if twin_rows is not None and twin_rows != len(table):
+        raise DamagedFileError(
+            f"{path} has {len(table)} rows and {twin.name} has {twin_rows}; they must hold the same trials."
+        )
+    return table
+
+
+def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
+    """The histories of all trials as last written, with the columns they had then; None if there is no such file.
+
+    Columns: trial_id, and those of `columns.HISTORY` that existed. Raises DamagedFileError.
+    """
+    import pyarrow as pa
+
+    path = folder.root / HISTORY_PARQUET
+    if not path.is_file():
+        return None
+    try:
+        history = pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedFileError(f"{path}: is not a whole parquet file ({error}).") from None
+    lacking = [name for name in ("trial_id", "epoch") if name not in history]
+    if lacking:
+        raise DamagedFileError(f"{path}: lacks the column {', '.join(lacking)}.")
+    return history
+
+
+def _require_whole(text: str, path: Path) -> None:
+    """Raises DamagedFileError if a CSV file is torn: pandas pads a short row, so a torn file would pass for one with gaps."""
+    if not text.strip():
+        raise DamagedFileError(f"{path} is empty.")
+    rows = csv.reader(io.StringIO(text))
+    width = len(next(rows))
+    for row in rows:
+        if len(row) != width:
+            raise DamagedFileError(
+                f"{path}, line {rows.line_num}: {len(row)} fields where the header has {width}; "
+                "the file is torn or was edited."
+            )
+    if not text.endswith("\n"):
+        raise DamagedFileError(f"{path} ends in the middle of a line; the file is torn.")
+
+
+def _parquet_rows(path: Path) -> int | None:
+    """The number of rows, from the file's footer; None if there is no whole file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_metadata(path).num_rows
+    except (OSError, pa.ArrowException):
+        return None
+
+
 def _table_order(config: TrialConfig) -> tuple[Any, ...]:
     flat = config.flat()
     return (*(flat[name] for name in columns.SETTINGS.values()), config.trial_id)
 
 
 def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
-    """The trial's settings, what became of it, and what it is summed up by."""
+    """The trial's id, settings, status and final numbers."""
     flat = config.flat()
     row: dict[str, Any] = {"trial_id": config.trial_id}
     row |= {column: flat[name] for column, name in columns.SETTINGS.items()}
@@ -105,7 +180,7 @@ def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
 
 
 def _stack(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The histories of all trials below each other, with the same types however many there are."""
+    """The histories of all trials in one table, with the same types however many there are."""
     names = list(_HISTORY_TYPES)
     table = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=names)
     return pd.DataFrame(table, columns=names).astype(_HISTORY_TYPES)

@@ -164,7 +164,9 @@ def write_study(
         "git_commit": "0123456789abcdef",
     }
     (out / "environment.json").write_text(json.dumps(environment))
-    axes = {name: sorted(set(results[name].tolist())) for name in BASE if results[name].nunique() > 1}
+    axes = {
+        name: sorted(set(results[name].tolist())) for name in BASE if name in results and results[name].nunique() > 1
+    }
     space = {
         "name": "activation_study",
         "description": "Six activations, three widths, ten seeds.",

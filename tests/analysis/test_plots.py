@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 
-from analysis import plots, plots_overview, plots_weights, stats, style, tables
+from analysis import plots, plots_overview, plots_weights, reshape, stats, style
 from analysis.panels import panels_of, ticks_apart
 
 SHOWN = [
@@ -26,7 +26,7 @@ SHOWN = [
 def figures_of(results):
     """Every figure that a table allows, by name."""
     history = synthetic.make_history(results)
-    stages = tables.with_untrained(results, history)
+    stages = reshape.with_untrained(results, history)
     made = {
         "effective_rank": plots.metric_box(results),
         "variance_ratio": plots.metric_box(results, "variance_ratio"),
@@ -39,8 +39,8 @@ def figures_of(results):
     }
     for name in results["activation"].unique():
         made[f"curves_{name}"] = plots.training_curves(results, history, name)
-    averaged = tables.mean_over_width(results)
-    if not tables.varying(results, ("activation", "hidden_dim")):
+    averaged = reshape.mean_over_width(results)
+    if not reshape.varying(results, ("activation", "hidden_dim")):
         ranks, p = stats.average_ranks(averaged, "effective_rank")
         made["ranks"] = plots_overview.critical_difference(ranks, p, "effective rank", 10)
     rng = np.random.default_rng(0)
@@ -177,10 +177,19 @@ def test_colours_stand_out_from_both_pages():
 
 def test_every_activation_has_its_own_marker_and_no_role_colour():
     """The report replaces role colours by the page's."""
-    assert set(style.COLOURS) == set(style.MARKERS) == set(synthetic.ACTIVATIONS)
-    assert len(set(style.MARKERS.values())) == 6
+    assert set(style.COLOURS) == set(style.MARKERS) >= set(synthetic.ACTIVATIONS)
+    assert len(set(style.MARKERS.values())) == len(style.MARKERS)
     roles = {style.INK, style.MUTED, style.GRID, style.PAPER, style.ACCENT}
-    assert len({*style.COLOURS.values(), *roles}) == 11
+    assert len(roles) == 5
+    assert len({*style.COLOURS.values(), *roles}) == len(style.COLOURS) + 5
+
+
+def test_an_activation_without_a_colour_of_its_own_is_drawn_all_the_same():
+    """One that was added to the study, and not here."""
+    results = synthetic.make_results({"activation": ["relu", "gelu"]}, seeds=3)
+    axes = plots.metric_box(results).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gelu", "relu"]
+    assert style.colour("gelu") not in style.COLOURS.values()
 
 
 def test_curves_of_relu_never_take_leaky_relu():
@@ -216,7 +225,7 @@ def test_heatmap_writes_the_mean_of_each_cell(results):
     """Six by three numbers."""
     axes = plots_overview.heatmaps(results, ["effective_rank"]).axes[0]
     written = [text.get_text() for text in axes.texts]
-    wanted = tables.by_activation_and_width(results, "effective_rank").to_numpy().ravel()
+    wanted = reshape.by_activation_and_width(results, "effective_rank").to_numpy().ravel()
     assert written == [f"{value:.3g}" for value in wanted]
 
 

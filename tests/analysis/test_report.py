@@ -11,9 +11,11 @@ import pytest
 import synthetic
 
 import analysis
-from analysis import findings, svg
+from analysis import claims, report, sections, svg, wording
+from analysis.album import album
+from analysis.claims import headlines, warnings
 from analysis.evidence import gather, level_means
-from analysis.sections import headlines, warnings
+from analysis.tables import study_tables
 
 
 class Page(HTMLParser):
@@ -51,11 +53,18 @@ class Page(HTMLParser):
         return [attrs["id"] for tag, attrs in self.tags if tag == "section"]
 
 
-def small(tmp_path, table, **options):
-    """A small study analysed: its page and what was written."""
-    folder = synthetic.write_study(tmp_path / "out", table, **options)
-    result = analysis.analyze(folder)
-    return Page(result.report.read_text()), result
+def page_of(study):
+    """A study's page without its figures, whose drawing takes most of the time, and the evidence behind it."""
+    if isinstance(study, pd.DataFrame):
+        study = analysis.Study("made up", analysis.check_results(study), synthetic.make_history(study))
+    evidence = gather(study, seed=0)
+    tables = list(study_tables(evidence))
+    return Page(report.render(sections.page(evidence, [], tables, command="again"))), evidence
+
+
+def figures_of(evidence):
+    """The section of each figure that a study would get."""
+    return {drawing.name: drawing.section for drawing in album(evidence)}
 
 
 def test_the_files_of_the_original_study_are_written(analysed):
@@ -76,11 +85,30 @@ def test_the_result_is_the_path_of_the_report(analysed):
     assert (analysed.planned, analysed.done) == (120, 116)
 
 
-def test_the_same_tables_give_the_same_bytes(study_folder, analysed, tmp_path):
+@pytest.fixture(scope="module")
+def elsewhere(study_folder, tmp_path_factory):
+    """The study analysed once more, by another process, which looks at what it has imported."""
+    out = tmp_path_factory.mktemp("elsewhere")
+    code = f"""
+import sys, analysis
+assert not {{"matplotlib", "pandas", "scipy"}} & set(sys.modules), "slow import"
+analysis.load_study({str(study_folder)!r})
+assert "matplotlib" not in sys.modules
+analysis.analyze({str(study_folder)!r}, {str(out)!r})
+assert not {{"ray", "torch"}} & set(sys.modules), "heavy import"
+"""
+    # Another hash seed than this process has: the order of a set must not be seen in a file.
+    environment = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry), "PYTHONHASHSEED": "12345"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    return ended, out
+
+
+def test_the_same_tables_give_the_same_bytes_in_another_process(analysed, elsewhere):
     """Every file, into another folder."""
-    again = analysis.analyze(study_folder, tmp_path / "again")
-    for one, other in zip(analysed.files, again.files, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
+    _, out = elsewhere
+    assert {path.name for path in out.iterdir()} == {path.name for path in analysed.files}
+    for one in analysed.files:
+        assert one.read_bytes() == (out / one.name).read_bytes(), one.name
 
 
 def test_the_page_is_whole_and_needs_nothing_else(analysed):
@@ -111,12 +139,9 @@ def test_lost_trials_are_said_first_and_listed(analysed):
     assert "Trials that did not finish" in text
 
 
-def test_names_from_the_study_cannot_become_markup(tmp_path):
+def test_names_from_the_study_cannot_become_markup(small_analysed):
     """A search space may be called anything."""
-    folder = synthetic.write_study(tmp_path / "out", synthetic.make_results({}, seeds=2, epochs=3))
-    (folder / "sweep.yaml").write_text("name: '<script>alert(1)</script>'\ndescription: '\"><img src=x>'\n")
-    (folder / "environment.json").write_text('{"host": "<b>&\\"", "nested": {"list": [1, "<i>"]}}')
-    text = analysis.analyze(folder).report.read_text()
+    text = small_analysed.report.read_text()
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -132,10 +157,10 @@ def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
     )
     means = level_means(evidence.averaged, "output_correlation").set_index("activation").loc["softplus"]
     pair = evidence.pooled.query("metric == 'output_correlation' and a == 'tanh' and b == 'softplus'").iloc[0]
-    assert f"leads with {findings.number(means['mean'])}" in sentence
-    assert f"95% interval {findings.number(means['ci_low'])} to {findings.number(means['ci_high'])}" in sentence
-    assert f"ahead of tanh by {findings.number(pair['difference'])}" in sentence
-    assert findings.p_words(pair["p_holm"]) in sentence
+    assert f"leads with {wording.number(means['mean'])}" in sentence
+    assert f"95% interval {wording.number(means['ci_low'])} to {wording.number(means['ci_high'])}" in sentence
+    assert f"ahead of tanh by {wording.number(pair['difference'])}" in sentence
+    assert wording.p_words(pair["p_holm"]) in sentence
     assert "told apart from every other" in sentence
 
 
@@ -152,11 +177,11 @@ def test_a_tie_and_equality_are_said():
     means = pd.DataFrame(
         {"activation": ["relu", "tanh", "softmax"], "mean": [0.0, 0.0, 2.0], "ci_low": 0.0, "ci_high": 0.0}
     )
-    tied = findings.leader("dead_units", means, pd.DataFrame())
+    tied = claims.leader("dead_units", means, pd.DataFrame())
     assert "relu and tanh share the lead with 0" in tied.text
-    equal = findings.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
+    equal = claims.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
     assert equal.text == "Dead units: the same for all, 1."
-    assert findings.leader("activation_mean", means, pd.DataFrame()) is None
+    assert claims.leader("activation_mean", means, pd.DataFrame()) is None
 
 
 def test_few_seeds_that_all_agree_are_not_called_indistinguishable(results):
@@ -190,32 +215,32 @@ def test_what_training_did_is_said_in_its_direction(change, told):
         ]
     )
     pairs = analysis.compare(stages, "effective_rank", "stage", ["activation", "hidden_dim"])
-    assert told in findings.change("effective_rank", pairs, "cells")
+    assert told in claims.change("effective_rank", pairs, "cells")
 
 
-def test_lambda_has_a_section_only_where_it_varies(tmp_path):
+def test_lambda_has_a_section_only_where_it_varies():
     """The third question, with its figure and its sentence."""
-    page, result = small(tmp_path, synthetic.make_results({"lambda_tc": [0.1, 1.0, 10.0]}, seeds=4, epochs=5))
+    page, evidence = page_of(synthetic.make_results({"lambda_tc": [0.1, 1.0, 10.0]}, seeds=4, epochs=5))
     assert page.sections() == ["short", "run", "redundancy", "activation", "lambda", "reading"]
-    assert result.folder / "by_lambda_tc.png" in result.files
+    assert figures_of(evidence)["by_lambda_tc"] == "lambda"
     text = " ".join(page.text)
     assert "the best lambda_tc is 10 for relu" in text
     assert "This study has one activation, relu" in text
 
 
-def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations(tmp_path):
+def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations():
     """Their lambdas and epochs differ by their nature and make no section."""
     axes = {"activation": ["relu", "tanh"]}
     tables = [synthetic.make_results(axes, seeds=6, epochs=5)]
     tables += [synthetic.make_results(axes, seeds=6, objective="random", epochs=0, effect=0, draw=1)]
     tables += [synthetic.make_results(axes, seeds=6, objective="variance_only", lambda_tc=0.0, epochs=5, draw=2)]
-    table = pd.concat(tables, ignore_index=True)
-    page, result = small(tmp_path, table)
+    page, evidence = page_of(pd.concat(tables, ignore_index=True))
     assert page.sections() == ["short", "run", "redundancy", "activation", "reading"]
     text = " ".join(" ".join(page.text).split())
     assert "InfoMax is better than random in" in text
     assert "InfoMax is better than variance_only in" in text
-    scopes = pd.read_csv(result.folder / "comparisons.csv")["scope"].unique()
+    (comparisons,) = (t.rows for t in study_tables(evidence) if t.csv == "comparisons.csv" and t.rows is not None)
+    scopes = comparisons["scope"].unique()
     assert "against the baselines" in scopes
     assert not any("levels of" in scope for scope in scopes)
 
@@ -223,16 +248,16 @@ def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations(tmp
 @pytest.mark.parametrize(
     "axes", [{"optimizer": ["adam", "sgd"]}, {"batch_size": [-1, 128]}, {"head": ["none", "softmax"]}]
 )
-def test_any_other_setting_gets_its_own_section(tmp_path, axes):
+def test_any_other_setting_gets_its_own_section(axes):
     """Adam against SGD, full batch against minibatch, head against none."""
-    page, result = small(tmp_path, synthetic.make_results(axes, seeds=3, epochs=5))
+    page, evidence = page_of(synthetic.make_results(axes, seeds=3, epochs=5))
     assert "settings" in page.sections()
-    assert any(path.name.startswith("by_") for path in result.files)
+    assert figures_of(evidence)[f"by_{next(iter(axes))}"] == "settings"
 
 
-def test_one_seed_gives_a_report_with_intervals_not_available(tmp_path):
+def test_one_seed_gives_a_report_with_intervals_not_available():
     """Numbers, without any claim about others."""
-    page, _ = small(tmp_path, synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
+    page, _ = page_of(synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
     text = " ".join(page.text)
     assert "This study has one seed" in text
     assert "no interval: too few seeds" in text
@@ -252,22 +277,65 @@ def test_results_alone_give_a_report(tmp_path):
     assert not any("training_curves" in path.name for path in result.files)
 
 
-def test_no_finished_trial_gives_a_report_that_says_so(tmp_path):
+def test_no_finished_trial_gives_a_report_that_says_so():
     """A sweep that was killed early still ends with a page."""
-    table = synthetic.spoil(synthetic.make_results({}, seeds=3), missing=[0, 1, 2])
-    page, result = small(tmp_path, table)
+    page, evidence = page_of(synthetic.spoil(synthetic.make_results({}, seeds=3), missing=[0, 1, 2]))
     assert "No trial has finished" in " ".join(page.text)
-    assert not any(path.suffix == ".png" for path in result.files)
+    assert figures_of(evidence) == {}
 
 
 def test_columns_of_nothing_and_columns_that_are_gone_make_a_smaller_report(tmp_path):
     """A NaN column, and three metric columns less."""
     table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
     table = table.assign(effective_rank=np.nan).drop(columns=["dead_units", "loss", "diverged_epoch"])
-    folder = synthetic.write_study(tmp_path / "out", table, history=False)
-    text = analysis.analyze(folder).report.read_text()
+    page, evidence = page_of(analysis.load_study(synthetic.write_study(tmp_path / "out", table, history=False)))
+    text = " ".join(page.text)
     assert "The results table has no column dead_units" in text
     assert "Not recorded in this study: effective_rank" in text
+    assert not {"effective_rank", "redundancy_vs_dead", "loss_spread"} & set(figures_of(evidence))
+
+
+def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_path):
+    """A metric and a setting that a later version added: what needs them is left out, and said so; the rest is as ever."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}, seeds=3, epochs=5)
+    newer = ["gaussian_total_correlation", "optimizer"]
+    history = synthetic.make_history(table).drop(columns=newer[:1])
+    folder = synthetic.write_study(tmp_path / "out", table.drop(columns=newer), history=history)
+    page, evidence = page_of(analysis.load_study(folder))
+    text = " ".join(page.text)
+    for name in newer:
+        assert f"The results table has no column {name}; what needs it is left out." in text
+    assert "gaussian_total_correlation" not in evidence.metrics
+    _, whole = page_of(table)
+    pd.testing.assert_frame_equal(
+        evidence.pooled, whole.pooled.query("metric != 'gaussian_total_correlation'").reset_index(drop=True)
+    )
+    assert set(figures_of(evidence)) == set(figures_of(whole))
+
+
+def test_a_history_written_before_a_metric_existed_compares_the_others_with_epoch_0():
+    """The results have the metric, what was recorded of epoch 0 has not."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
+    history = synthetic.make_history(table).drop(columns=["dead_units", "tc"])
+    _, evidence = page_of(analysis.Study("old", analysis.check_results(table), history))
+    compared = set(evidence.change["metric"])
+    assert "effective_rank" in compared
+    assert "dead_units" not in compared
+    assert "dead_units" in evidence.metrics
+    assert "training_curves_relu" in figures_of(evidence)
+
+
+def test_every_table_stands_on_the_page_and_every_statistic_is_in_a_file(analysed, study_folder):
+    """A table whose section is not there would be lost in silence."""
+    tables = list(study_tables(gather(analysis.load_study(study_folder), seed=0)))
+    page = Page(analysed.report.read_text())
+    shown = {one.id for one in tables if one.section and len(one.on_page)}
+    assert len(shown) > 8
+    assert shown <= set(page.ids)
+    written = {path.name for path in analysed.files}
+    assert {one.csv for one in tables} - {"results.csv"} <= written
+    words = " ".join(page.text)
+    assert all(term in words for one in tables for term, _ in one.terms)
 
 
 def test_warnings_of_a_whole_study_are_none(results):
@@ -298,18 +366,7 @@ def test_the_public_names_are_complete():
         _ = analysis.nothing
 
 
-def test_importing_costs_nothing_and_analysing_needs_neither_ray_nor_torch(study_folder, tmp_path):
+def test_importing_costs_nothing_and_analysing_needs_neither_ray_nor_torch(elsewhere):
     """matplotlib waits for a plot, pandas for a table."""
-    code = f"""
-import sys, analysis
-assert not {{"matplotlib", "pandas", "scipy"}} & set(sys.modules), "slow import"
-analysis.load_study({str(study_folder)!r})
-assert "matplotlib" not in sys.modules
-analysis.analyze({str(study_folder)!r}, {str(tmp_path)!r})
-assert not {{"ray", "torch"}} & set(sys.modules), "heavy import"
-"""
-    path = ":".join(entry for entry in sys.path if entry)
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={"PYTHONPATH": path}
-    )
-    assert found.returncode == 0, found.stderr
+    ended, _ = elsewhere
+    assert ended.returncode == 0, ended.stderr

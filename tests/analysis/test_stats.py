@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from analysis.reshape import done, mean_over_width
 from analysis.stats import average_ranks, compare, friedman, paired_p
-from analysis.tables import done, mean_over_width
 
 
 def enumerate_signs(d):

@@ -1,21 +1,24 @@
 """Bad input: each mistake gets a message that says what is wrong and what to do, or a smaller study."""
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import synthetic
 
 import analysis
-from analysis import AnalysisError, load_study
-from analysis.study import Output
+from analysis import AnalysisError, load_study, schema
 from infomax_tune.errors import InfomaxTuneError
+from infomax_tune.study import columns
+from infomax_tune.study.trial_status import IN_TABLES, TrialStatus
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A small study."""
-    return synthetic.write_study(
-        tmp_path / "out", synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
-    )
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
+    return synthetic.write_study(tmp_path / "out", table, weights=1, dim=64)
 
 
 def edit(folder, change):
@@ -46,7 +49,6 @@ def test_a_parent_or_child_of_the_right_folder_is_pointed_out(folder):
     """The near misses of path completion."""
     with pytest.raises(AnalysisError, match=r"but .*out does"):
         load_study(folder.parent)
-    (folder / "trials").mkdir()
     with pytest.raises(AnalysisError, match=r"its parent .*out does"):
         load_study(folder / "trials")
 
@@ -100,6 +102,38 @@ def test_an_unknown_status_lists_the_known_ones(folder):
         load_study(folder)
 
 
+@pytest.mark.parametrize("status", TrialStatus)
+def test_the_statuses_of_a_results_table_are_those_of_the_enum(status):
+    """One list: what a table can hold is known here, and what only a running sweep shows is not."""
+    table = synthetic.make_results({}, seeds=2)
+    table.loc[1, "status"] = status.value
+    if status in IN_TABLES:
+        assert analysis.counts(analysis.check_results(table))[status.value].tolist() == [1 + (status == "done")]
+    else:
+        with pytest.raises(AnalysisError, match=f"status '{status}' is unknown"):
+            analysis.check_results(table)
+
+
+def test_every_setting_of_the_study_names_a_cell_and_is_text_where_its_default_is():
+    """A setting added to the study is one here too, without a list to extend."""
+    assert {*schema.CONFIG_COLUMNS, "seed"} == set(columns.SETTINGS)
+    table = synthetic.make_results({}, seeds=2)
+    for column in schema.CONFIG_COLUMNS:
+        assert (column in schema.TEXT_COLUMNS) == (not pd.api.types.is_numeric_dtype(table[column])), column
+
+
+def test_a_folder_that_the_first_release_left_has_all_that_a_report_needs():
+    """Its tables, its space and environment, and the weights of its trials."""
+    study = load_study(Path(__file__).parents[1] / "old_folders" / "0.1.0" / "finished")
+    assert study.notes == ()
+    assert study.history is not None
+    assert study.space["name"] == "finished"
+    assert study.environment["infomax-tune"] == "0.1.0"
+    done = study.results.loc[study.results["status"] == "done", "trial_id"].iloc[0]
+    weight, bias = study.load_weights(done)
+    assert (weight.shape, bias.shape) == ((16, 64), (16,))
+
+
 def test_a_trial_in_two_rows(folder):
     """It would count twice."""
     edit(folder, lambda text: text + text.splitlines(keepends=True)[-1])
@@ -135,15 +169,24 @@ def test_a_torn_history_is_an_error(folder):
         load_study(folder)
 
 
-@pytest.mark.parametrize("name", ["history.parquet", "environment.json", "sweep.yaml", "results.parquet", "trials"])
+@pytest.mark.parametrize("name", ["history.parquet", "environment.json", "sweep.yaml"])
 def test_only_the_results_are_needed(folder, name):
     """What is not there makes a note and a smaller report."""
-    for path in folder.rglob(name):
-        path.unlink()
+    (folder / name).unlink()
     study = load_study(folder)
     assert len(study.results) == 6
-    if name not in ("results.parquet", "trials"):
-        assert any(name in note for note in study.notes)
+    assert any(name in note for note in study.notes)
+
+
+def test_neither_the_twin_nor_the_trials_are_needed(folder):
+    """Their absence is not worth a note."""
+    trial = load_study(folder).results["trial_id"].iloc[0]
+    assert load_study(folder).load_weights(trial) is not None
+    (folder / "results.parquet").unlink()
+    shutil.rmtree(folder / "trials")
+    study = load_study(folder)
+    assert (len(study.results), study.notes) == (6, ())
+    assert study.load_weights(trial) is None
 
 
 def test_a_broken_environment_or_space_is_a_note(folder):
@@ -162,22 +205,6 @@ def test_a_broken_weight_file_is_as_good_as_none(folder):
     (trial / "weights.safetensors").write_bytes(b"nonsense")
     assert load_study(folder).load_weights("relu-1") is None
     assert load_study(folder).load_weights("relu-2") is None
-
-
-def test_an_output_folder_that_is_a_file(folder, tmp_path):
-    """Said before any work is done."""
-    (tmp_path / "taken").write_text("")
-    with pytest.raises(AnalysisError, match="cannot be made a folder"):
-        analysis.analyze(folder, tmp_path / "taken")
-
-
-def test_outputs_replace_their_elder_whole(tmp_path):
-    """No temporary file stays behind."""
-    out = Output(tmp_path / "deep" / "folder")
-    out.write("a.csv", pd.DataFrame({"x": [0.1]}))
-    out.write("a.csv", pd.DataFrame({"x": [0.2]}))
-    assert (out.folder / "a.csv").read_text() == "x\n0.2\n"
-    assert [path.name for path in out.folder.iterdir()] == ["a.csv"]
 
 
 def test_numbers_come_back_as_they_were_written(folder):

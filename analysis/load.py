@@ -1,0 +1,199 @@
+"""Loads a study from a sweep's folder, and checks that its results table can be analysed.
+
+Files are opened by the store's readers alone; here it is decided what is an error and what makes a smaller report.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import METRICS
+from analysis.schema import CONFIG_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
+from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
+from infomax_tune.store import tables
+from infomax_tune.store.environments import LATEST
+from infomax_tune.store.sweep_folder import HISTORY_PARQUET, RESULTS_CSV, SWEEP_FILE, SweepFolder
+
+Weights = tuple[np.ndarray, np.ndarray]
+
+REBUILD = "Run the sweep again: it keeps finished trials and rewrites the table."
+
+
+class AnalysisError(InfomaxTuneError):
+    """A study cannot be analysed as it stands; the message says what is wrong with it and what to do next."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One sweep's output, in memory.
+
+    results: one row a planned trial. history: one row a trial and epoch, or None. environment, space: what
+    `environment.json` and `sweep.yaml` hold, or empty. notes: sentences on what the folder lacks, for the report.
+    load_weights: trial id -> (weight of shape (k, d), bias of shape (k,)), or None where that trial left none.
+    """
+
+    name: str
+    results: pd.DataFrame
+    history: pd.DataFrame | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    space: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    load_weights: Callable[[str], Weights | None] = lambda _: None
+
+
+def load_study(out: str | os.PathLike[str]) -> Study:
+    """Read a sweep's output folder.
+
+    Only `results.csv` is needed; a missing history, space, environment or weight file makes a smaller report and a
+    note in it, and so does a column that did not exist when the tables were written. Raises AnalysisError where the
+    folder or its results table is absent, torn or not a results table.
+    """
+    folder = SweepFolder(Path(out))
+    results = _read_results(folder)
+    notes = [
+        f"The results table has no column {column}; what needs it is left out."
+        for column in (*CONFIG_COLUMNS, *METRICS)
+        if column not in results.columns
+    ]
+    return Study(
+        name=folder.root.resolve().name,
+        results=results,
+        history=_read_history(folder, results, notes),
+        environment=_read_or_note(LATEST, folder.environments.latest_as_written, notes),
+        space=_read_or_note(SWEEP_FILE, folder.space_as_written, notes),
+        notes=tuple(notes),
+        load_weights=lambda trial_id: _read_weights(folder, trial_id),
+    )
+
+
+def check_results(results: pd.DataFrame, source: str = "results table") -> pd.DataFrame:
+    """The table with its columns typed (config and metrics numeric), or AnalysisError with every problem found."""
+    _require_columns(results, source)
+    if results.empty:
+        raise AnalysisError(f"{source} has no rows: the sweep planned no trial. Check its search space.")
+    table = results.copy()
+    for column in table.columns.intersection(list(TEXT_COLUMNS)):
+        table[column] = table[column].astype("string").astype(object)
+    unknown = sorted(set(table["status"].map(str)) - set(STATUSES))
+    if unknown:
+        raise AnalysisError(f"{source}: status {unknown[0]!r} is unknown; one of {', '.join(STATUSES)}.")
+    numeric = [c for c in (*CONFIG_COLUMNS, *METRICS, "seed", "diverged_epoch") if c not in TEXT_COLUMNS]
+    for column in table.columns.intersection(numeric):
+        table[column] = _to_numbers(table[column], column, source)
+    for column in ("hidden_dim", "seed", "activation"):
+        if table[column].isna().any():
+            line = int(np.flatnonzero(table[column].isna())[0]) + 2
+            raise AnalysisError(f"{source}, line {line}: {column} is empty; every planned trial has one.")
+    for column in ("hidden_dim", "seed"):
+        table[column] = table[column].astype(np.int64)
+    _require_distinct_trials(table, source)
+    return table
+
+
+def _require_columns(results: pd.DataFrame, source: str) -> None:
+    absent = [column for column in REQUIRED_COLUMNS if column not in results.columns]
+    if not absent:
+        return
+    there = [str(column) for column in results.columns]
+    hints = ""
+    for name in absent:
+        near = difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+        if near:
+            hints += f" Is {near[0]!r} meant to be {name!r}?"
+    raise AnalysisError(
+        f"{source} lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}; "
+        f"it has {', '.join(there)}.{hints} Rebuild the table by running the sweep again."
+    )
+
+
+def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
+    twice = table["trial_id"][table["trial_id"].duplicated()]
+    if len(twice):
+        raise AnalysisError(f"{source}: trial {twice.iloc[0]} has more than one row; rebuild it by running the sweep.")
+    settings = [column for column in (*CONFIG_COLUMNS, "seed") if column in table]
+    again = table["trial_id"][table.duplicated(settings)]
+    if len(again):
+        raise AnalysisError(
+            f"{source}: trial {again.iloc[0]} has the same settings and seed as another; a pairing by seed needs one of each."
+        )
+
+
+def _to_numbers(column: pd.Series, name: str, source: str) -> pd.Series:
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError) as error:
+        numbers = pd.to_numeric(column, errors="coerce")
+        bad = np.flatnonzero(numbers.isna() & column.notna())[0]
+        raise AnalysisError(
+            f"{source}, line {bad + 2}: {name} is {column.iloc[bad]!r}, which is not a number. {REBUILD}"
+        ) from error
+
+
+def _read_results(folder: SweepFolder) -> pd.DataFrame:
+    if not folder.root.is_dir():
+        raise AnalysisError(f"{folder.root}: no such folder; give the output folder of a sweep.")
+    if not folder.results_csv.is_file():
+        raise AnalysisError(
+            f"{folder.root} holds no {RESULTS_CSV}, so it is not the output folder of a sweep"
+            f"{_sibling_hint(folder)}; run `infomax-tune sweep` first, or give the folder that it wrote."
+        )
+    try:
+        table = tables.read_results_as_written(folder)
+    except DamagedFileError as error:
+        raise AnalysisError(f"{error} {REBUILD}") from error
+    except StoreError as error:
+        raise AnalysisError(str(error)) from error
+    return check_results(table, str(folder.results_csv))
+
+
+def _sibling_hint(folder: SweepFolder) -> str:
+    """Where a results table is, if it is one folder up or down."""
+    parent = folder.root.parent
+    if SweepFolder(parent).results_csv.is_file():
+        return f" (its parent {parent} does)"
+    within = sorted(path.parent.name for path in folder.root.glob(f"*/{RESULTS_CSV}"))
+    return f" (but {folder.root / within[0]} does)" if within else ""
+
+
+def _read_history(folder: SweepFolder, results: pd.DataFrame, notes: list[str]) -> pd.DataFrame | None:
+    try:
+        history = tables.read_history_table(folder)
+    except DamagedFileError as error:
+        raise AnalysisError(f"{error} Delete it and run the sweep again, which rewrites it.") from error
+    if history is None:
+        notes.append(f"There is no {HISTORY_PARQUET}: training curves and the comparison with epoch 0 are left out.")
+        return None
+    history["trial_id"] = history["trial_id"].astype(object)
+    known = history["trial_id"].isin(results["trial_id"])
+    if not known.all():
+        notes.append(f"{int((~known).sum())} rows of {HISTORY_PARQUET} belong to no planned trial and are left out.")
+    return history[known].sort_values(["trial_id", "epoch"], kind="stable", ignore_index=True)
+
+
+def _read_or_note(name: str, read: Callable[[], dict[str, Any] | None], notes: list[str]) -> dict[str, Any]:
+    """What a file holds that the report can do without; if it cannot be had, a note says so."""
+    try:
+        content = read()
+    except (OSError, ValueError) as error:
+        notes.append(f"{name} cannot be read ({type(error).__name__}); what it tells is left out.")
+        return {}
+    if content is None:
+        notes.append(f"There is no {name}; what it tells is left out.")
+        return {}
+    return content
+
+
+def _read_weights(folder: SweepFolder, trial_id: str) -> Weights | None:
+    try:
+        tensors = folder.trial(trial_id).read_weights()
+        return tensors["weight"], tensors["bias"]
+    except (StoreError, KeyError):
+        return None

@@ -1,0 +1,41 @@
+"""Writes what the analysis made, each file whole or not at all. Imports the store's writer only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.load import AnalysisError
+from infomax_tune.errors import StoreError
+from infomax_tune.store.files import write_atomically
+
+
+class Output:
+    """The folder an analysis writes to, and the files that it has written there."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Make the folder if it is not there; AnalysisError where that cannot be done."""
+        self.folder = Path(folder)
+        self.files: list[Path] = []
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AnalysisError(
+                f"{self.folder}: cannot be made a folder ({error}); give another output folder."
+            ) from error
+
+    def write(self, name: str, content: bytes | str | pd.DataFrame) -> Path:
+        """Write one file: bytes as they are, text as UTF-8, a DataFrame as csv without its index."""
+        if isinstance(content, pd.DataFrame):
+            content = content.to_csv(index=False, lineterminator="\n")
+        data = content.encode() if isinstance(content, str) else content
+        path = self.folder / name
+        try:
+            # Not durably: what a power failure takes, the next `analyze` makes again.
+            write_atomically(path, data, durably=False)
+        except StoreError as error:
+            raise AnalysisError(f"{str(error).removesuffix('.')}; give another output folder.") from error
+        self.files.append(path)
+        return path

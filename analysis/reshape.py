@@ -1,0 +1,245 @@
+"""From the results table to what statistics and figures take: rows finished, counted, averaged, summed up, named.
+
+No tests and no files; imports intervals and names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.intervals import t_interval
+from analysis.metrics import METRICS, REDUNDANCY_METRICS
+from analysis.schema import ACTIVATIONS, CONFIG_COLUMNS, DONE, STATUSES
+from analysis.wording import show
+
+
+def varying(results: pd.DataFrame, but: Iterable[str] = ()) -> list[str]:
+    """The config columns that take more than one value in this table, those in `but` left out."""
+    skip = set(but)
+    return [c for c in CONFIG_COLUMNS if c in results and c not in skip and results[c].nunique(dropna=False) > 1]
+
+
+def done(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows of finished trials, with every infinite value turned into a missing one."""
+    rows = results[results["status"] == DONE] if "status" in results else results
+    metrics = [name for name in METRICS if name in rows]
+    rows = rows.copy()
+    rows[metrics] = rows[metrics].astype(float).where(np.isfinite(rows[metrics].astype(float)))
+    return rows
+
+
+def recorded_metrics(results: pd.DataFrame) -> list[str]:
+    """The metrics with at least one finite value among finished trials, in the report's order."""
+    rows = done(results)
+    return [name for name in METRICS if name in rows and rows[name].notna().any()]
+
+
+def gaps(results: pd.DataFrame) -> list[str]:
+    """Sentences on the values that finished trials lack: metrics without any, metrics with some, infinite values."""
+    rows = results[results["status"] == DONE]
+    if rows.empty:
+        return []
+    found = []
+    none = [name for name in METRICS if name in rows and rows[name].isna().all()]
+    if none:
+        found.append(f"Not recorded in this study: {', '.join(none)}.")
+    for name in METRICS:
+        if name not in rows or name in none:
+            continue
+        lacking, endless = int(rows[name].isna().sum()), int(np.isinf(rows[name].astype(float)).sum())
+        if lacking:
+            found.append(
+                f"{name} has no value in {lacking} of {len(rows)} finished trials, which its statistics leave out."
+            )
+        if endless:
+            found.append(
+                f"{name} is infinite in {endless} of {len(rows)} finished trials, which its statistics leave out."
+            )
+    return found
+
+
+def order(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows sorted by these columns, activations in the study's order rather than the alphabet's."""
+
+    if not columns:
+        return rows
+    rank = {name: f"{place:02d}" for place, name in enumerate(ACTIVATIONS)}
+
+    def key(column: pd.Series) -> pd.Series:
+        if column.name != "activation":
+            return column
+        return column.map(lambda name: rank.get(str(name), f"99{name}"))
+
+    return rows.sort_values(list(columns), key=key, kind="stable", ignore_index=True)
+
+
+def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the InfoMax objective, where the table also holds baselines; else the whole table."""
+    if "objective" not in results or results["objective"].nunique() < 2:
+        return results
+    rows = results[results["objective"] == "infomax"]
+    return rows if len(rows) else results
+
+
+def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
+    """Trials planned and what became of them, by activation, width and whatever else varies.
+
+    Columns: the `by` columns, planned, done, diverged, failed, missing.
+    """
+    by = list(by) if by is not None else cell_columns(results)
+    table = results.groupby(by, dropna=False, sort=False)["status"].value_counts().unstack(fill_value=0)
+    table = table.reindex(columns=list(STATUSES), fill_value=0)
+    table.insert(0, "planned", table.sum(axis=1))
+    table.columns.name = None
+    return order(table.reset_index(), by)
+
+
+def cell_columns(results: pd.DataFrame) -> list[str]:
+    """The columns that name a cell: activation, hidden_dim, and every other setting that varies."""
+    return ["activation", "hidden_dim", *varying(results, but=("activation", "hidden_dim"))]
+
+
+def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Mean, sd, n and t interval of every metric, by activation and by activation x width.
+
+    One row a group and metric. Columns: group ("activation" or "activation x width"), activation, hidden_dim (empty
+    where widths are pooled), any other setting that varies, metric, planned (trials), n (trials used), left_out
+    (finished trials with a value that are not used), mean and sd over those n (n - 1 in the denominator), n_seeds,
+    ci_low, ci_high.
+
+    The interval is for the mean over seeds. Where widths are pooled, only seeds that have every width are used (a seed
+    without its wide network would pull the mean), and the interval is taken over the seeds' means across widths: the
+    trials of one seed share their batches, so they are one block, and the differences between widths are part of the
+    design, not of the error. It is missing for n_seeds < 2.
+    """
+    others = varying(results, but=("activation", "hidden_dim"))
+    metrics = [name for name in METRICS if name in results]
+    over_widths, within_widths = ["activation", *others], cell_columns(results)
+    finished = done(results)
+    seed_means = mean_over_width(results)
+    used = finished
+    if len(finished):
+        keys = [*over_widths, "seed"]
+        whole = finished[keys].merge(seed_means, on=keys, how="left")[metrics].notna()
+        used = finished.assign(**{metric: finished[metric].where(whole[metric].to_numpy()) for metric in metrics})
+    table = pd.concat(
+        [
+            _summed_up(results, metrics, over_widths, used, seed_means, confidence).assign(group="activation"),
+            _summed_up(results, metrics, within_widths, finished, finished, confidence).assign(
+                group="activation x width"
+            ),
+        ],
+        ignore_index=True,
+    )
+    front = ["group", "activation", "hidden_dim", *others, "metric", "planned", "n", "left_out"]
+    return table[[*front, "mean", "sd", "n_seeds", "ci_low", "ci_high"]]
+
+
+def _summed_up(
+    results: pd.DataFrame,
+    metrics: Sequence[str],
+    keys: list[str],
+    used: pd.DataFrame,
+    blocks: pd.DataFrame,
+    confidence: float,
+) -> pd.DataFrame:
+    """One grouping of the summary. used: the trials that count, one row each; blocks: one row a seed, for the interval."""
+
+    def grouped(rows: pd.DataFrame) -> Any:
+        return rows.groupby(keys, dropna=False)[list(metrics)]
+
+    trials, seeds, there = grouped(used), grouped(blocks), grouped(done(results)).count()
+    planned = results.groupby(keys, dropna=False).size()
+    low, high = t_interval(seeds.mean(), seeds.std(), seeds.count(), confidence)
+    numbers = {
+        "n": trials.count(),
+        "left_out": there - trials.count(),
+        "mean": trials.mean(),
+        "sd": trials.std(),
+        "n_seeds": seeds.count(),
+        "ci_low": pd.DataFrame(low, index=there.index, columns=there.columns),
+        "ci_high": pd.DataFrame(high, index=there.index, columns=there.columns),
+    }
+    # Groups of which no trial finished stay in the table, with n = 0.
+    table = pd.DataFrame({name: _flat(frame.reindex(planned.index)) for name, frame in numbers.items()})
+    table = table.fillna({"n": 0, "left_out": 0, "n_seeds": 0}).astype({"n": int, "left_out": int, "n_seeds": int})
+    table = table.reset_index().assign(planned=planned.to_numpy().repeat(len(metrics)))
+    if "hidden_dim" not in keys:
+        table["hidden_dim"] = pd.NA
+    table["hidden_dim"] = table["hidden_dim"].astype("Int64")
+    return order(table, keys)
+
+
+def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a seed, activation and other setting: each metric's mean over the widths.
+
+    Missing where any planned width of that seed lacks the value, so that no seed is judged by its easy widths alone.
+    """
+    metrics = [name for name in METRICS if name in results]
+    keys = ["activation", *varying(results, but=("activation", "hidden_dim"))]
+    widths = results.groupby(keys, dropna=False)["hidden_dim"].nunique().rename("widths")
+    groups = done(results).groupby([*keys, "seed"], dropna=False)[metrics]
+    table, n = groups.mean(), groups.count()
+    needed = n.reset_index()[keys].merge(widths.reset_index(), on=keys, how="left")["widths"].to_numpy()
+    table = table.where(n.ge(needed[:, None]))
+    return order(table.reset_index(), [*keys, "seed"])
+
+
+def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The mean over seeds (and over whatever else varies) as a matrix: activations down, widths across."""
+    rows = done(results)
+    table = rows.pivot_table(index="activation", columns="hidden_dim", values=metric, aggfunc="mean", dropna=False)
+    known = [name for name in ACTIVATIONS if name in table.index]
+    return table.reindex([*known, *sorted(set(table.index) - set(known))]).astype(float)
+
+
+def with_untrained(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
+    """Each finished trial twice: as it ended (stage "trained") and as it was at epoch 0 (stage "untrained").
+
+    Empty where the history holds no epoch 0. Trials of no epochs are left out: they are their own epoch 0.
+    """
+    rows = done(results)
+    if "epochs" in rows:
+        rows = rows[rows["epochs"] != 0]
+    metrics = [name for name in REDUNDANCY_METRICS if name in rows and history is not None and name in history]
+    if history is None or not metrics:
+        return rows.iloc[:0].assign(stage="")
+    start = history.loc[history["epoch"] == 0, ["trial_id", *metrics]].drop_duplicates("trial_id")
+    config = [column for column in rows if column not in METRICS]
+    before = rows[config].merge(start, on="trial_id", how="inner")
+    after = rows.loc[rows["trial_id"].isin(before["trial_id"]), [*config, *metrics]]
+    return pd.concat([after.assign(stage="trained"), before.assign(stage="untrained")], ignore_index=True)
+
+
+def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "setting") -> pd.DataFrame:
+    """The table with one more column that names, in words, each row's value of these columns."""
+    differing = [column for column in columns if column in results and results[column].nunique(dropna=False) > 1]
+    if not differing:
+        return results.assign(**{name: "all"})
+    first, *rest = differing
+    # "random" alone says it all; "infomax (lambda_tc=10)" is needed only where infomax was run with several lambdas.
+    alone = results[differing].drop_duplicates()[first].value_counts(dropna=False) == 1
+    labels = []
+    for row in results[differing].to_dict("records"):
+        text = show(row[first])
+        if rest and not alone[row[first]]:
+            text += f" ({', '.join(f'{column}={show(row[column])}' for column in rest)})"
+        labels.append(text)
+    return results.assign(**{name: labels})
+
+
+def as_tuple(key: object) -> tuple:
+    """The key of a group, which pandas gives as a tuple or, for one column by its name, as a single value."""
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _flat(frame: pd.DataFrame) -> pd.Series:
+    """One number a group and metric, metrics in the report's order within each group."""
+    groups = [as_tuple(key) for key in frame.index]
+    places = [(*group, metric) for group in groups for metric in frame.columns]
+    index = pd.MultiIndex.from_tuples(places, names=[*frame.index.names, "metric"])
+    return pd.Series(frame.to_numpy().ravel(), index=index)

@@ -1,0 +1,73 @@
+"""Numbers, names and lists as words: the pieces of every sentence of the report. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands without an exponent; n/a where there is no value."""
+    if value is None or not np.isfinite(value):
+        return "n/a"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def show(value: object) -> str:
+    """A config value as one would write it in a search space: 0.1, 10, relu."""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def words(names: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    *front, last = names or ["none"]
+    return f"{', '.join(front)} and {last}" if front else last
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def counted(n: int, word: str) -> str:
+    """1 seed; 2 seeds."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def share(part: int, total: int, unit: str) -> str:
+    """its only cell; both cells; all 18 cells; 5 of 18 cells. unit: in the plural."""
+    if total == 1:
+        return f"its only {unit.removesuffix('s')}"
+    if part < total:
+        return f"{part} of {total} {unit}"
+    return f"both {unit}" if total == 2 else f"all {total} {unit}"
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words, or that there is none."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "no interval: too few seeds"
+    return f"95% interval {number(low)} to {number(high)}"
+
+
+def format_p(p: float) -> str:
+    """A p-value as the report prints it: three decimals, small ones with two significant digits, never 0."""
+    if math.isnan(p):
+        return "n/a"
+    if p >= 0.9995:
+        return "1"
+    if p >= 0.001:
+        return f"{p:.3f}"
+    return f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
+
+
+def p_words(p: float) -> str:
+    """p = 0.012 after Holm's correction, or that there is no test."""
+    if not np.isfinite(p):
+        return "no test"
+    text = format_p(p)
+    return f"Holm-corrected p {text}" if text.startswith("<") else f"Holm-corrected p = {text}"
