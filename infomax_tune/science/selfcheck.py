@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +16,23 @@ from infomax_tune.science.training import packs_agree
 from infomax_tune.study.config import ACTIVATIONS
 from infomax_tune.study.read_config import Setting, build_config
 
-PACK_SIZES = (2, 3, 5, 10)
-WIDTHS = (16, 64, 5)
-"""The study's narrowest and widest layer, and one that fills no vector register."""
-BATCHES = (128, 100)
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared: every combination of these.
+
+    widths: the study's narrowest and widest layer, and one that fills no vector register.
+    """
+
+    activations: Sequence[str] = ACTIVATIONS
+    heads: Sequence[str] = ("none", "softmax")
+    widths: Sequence[int] = (16, 64, 5)
+    batches: Sequence[int] = (128, 100)
+    optimizers: Sequence[str] = ("adam", "sgd")
+    pack_sizes: Sequence[int] = (2, 3, 5, 10)
+
+
+WHOLE = Grid()
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class SelfCheck:
     seconds: float
 
 
-def check(seed: int = 0) -> SelfCheck:
+def check(grid: Grid = WHOLE, seed: int = 0) -> SelfCheck:
     """Trains an epoch of random images alone and in packs, for every activation, head, width, batch size and optimizer."""
     begun = time.perf_counter()
     torch.set_num_threads(1)
@@ -41,7 +55,7 @@ def check(seed: int = 0) -> SelfCheck:
     dataset = Dataset("random", images, images[:16], labels, labels[:16])
     differences: list[str] = []
     compared = 0
-    choices = itertools.product(ACTIVATIONS, ("none", "softmax"), WIDTHS, BATCHES, ("adam", "sgd"))
+    choices = itertools.product(grid.activations, grid.heads, grid.widths, grid.batches, grid.optimizers)
     for activation, head, width, batch, optimizer in choices:
         settings = {
             "model.activation": activation,
@@ -50,7 +64,7 @@ def check(seed: int = 0) -> SelfCheck:
             "data.batch_size": batch,
             "training.optimizer": optimizer,
         }
-        for size in PACK_SIZES:
+        for size in grid.pack_sizes:
             pack = [
                 build_config({name: Setting(value, "") for name, value in (settings | {"training.seed": seed}).items()})
                 for seed in range(1, size + 1)

@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 from infomax_tune import cli
+from infomax_tune.science.selfcheck import SelfCheck
 from tests.command import COMMAND, call, infomax_tune
 
 COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
@@ -89,6 +90,21 @@ def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:
     done = infomax_tune("sweep", "quickstart", "--quiet", "--verbose", ok=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "infomax-tune: --quiet and --verbose: give one of them.\n"
+
+
+def test_the_selfcheck_finds_no_difference_here() -> None:
+    """Over its whole grid; in a process of its own, where nothing checks the shapes of arrays meanwhile."""
+    done = infomax_tune("selfcheck")
+    assert "Every trial came out bit for bit as if alone." in done.stdout
+
+
+def test_a_selfcheck_that_finds_a_difference_names_it_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = SelfCheck("a CPU", 2, ["tanh, head none, 16 units, batch 100, adam, packs of 10"], 0.1)
+    monkeypatch.setattr("infomax_tune.science.selfcheck.check", lambda: found)
+    done = call("selfcheck", ok=False)
+    assert done.returncode == 1
+    assert "differs: tanh, head none, 16 units, batch 100, adam, packs of 10\n" in done.stdout
+    assert "bit for bit" not in done.stdout
 
 
 def test_a_sweep_needs_neither_stdout_nor_stderr(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 
@@ -110,6 +111,19 @@ def test_every_trial_is_planned_exactly_once(missing: list[TrialConfig], slots: 
         assert all(len(trials) <= pack for trials in planned)
     else:
         assert len(planned) >= min(slots, len(missing))
+    for earlier, later in itertools.combinations(planned, 2):
+        assert not _surely_costs_more(later, earlier)
+
+
+def _surely_costs_more(pack: Pack, other: Pack) -> bool:
+    """Whether it has more of something that costs, and less of nothing."""
+    if pack.config.training.epochs == 0:
+        return False
+    ours, theirs = (
+        (len(one), one.config.training.epochs, one.config.model.hidden_dim, one.config.data.dataset == "mnist")
+        for one in (pack, other)
+    )
+    return ours != theirs and all(mine >= its for mine, its in zip(ours, theirs, strict=True))
 
 
 @given(st.lists(_trial, unique_by=lambda trial: trial.trial_id, min_size=1, max_size=20), st.integers(1, 4))

@@ -1,50 +1,57 @@
-"""Where packs and single trials do not agree, it is said, and the numbers stay those of a trial alone."""
+"""selfcheck.py: every combination is compared, and those whose bits depend on the pack are named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
+import torch
 
-from infomax_tune.packs import pack_training
-from infomax_tune.packs.pack_training import train_pack
-from infomax_tune.science import selfcheck
+from infomax_tune.science import training
 from infomax_tune.science.data import Dataset
-from infomax_tune.store.trial_folder import TrialFolder
-from infomax_tune.study.config import TrialConfig
-from tests.command import infomax_tune
+from infomax_tune.science.selfcheck import Grid, check
+from infomax_tune.science.training import EpochReport, TrialState
+from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+
+CORNER = Grid(activations=("relu", "tanh"), widths=(16, 5), batches=(100,), pack_sizes=(2, 10))
 
 
-def test_the_command_finds_no_difference_here() -> None:
-    done = infomax_tune("selfcheck")
-    assert "Every trial came out bit for bit as if alone." in done.stdout
+def test_a_corner_of_the_grid_has_no_difference() -> None:
+    """The whole of it is tested by the command, `tests/commands/test_cli.py`."""
+    found = check(CORNER)
+    assert found.differences == []
+    assert (
+        found.compared == 2 * 2 * 2 * 2 * 2 * 2
+    )  # activations, heads, widths, optimizers, pack sizes, two trials each
 
 
-def test_what_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        selfcheck, "packs_agree", lambda pack, dataset: pack[0].model.activation != "tanh" or len(pack) < 10
-    )
-    differences = selfcheck.check().differences
-    assert len(differences) == 2 * 3 * 2 * 2  # heads, widths, batches, optimizers
-    assert "tanh, head none, 16 units, batch 128, adam, packs of 10" in differences
+def test_the_whole_grid_has_every_activation_and_the_widths_of_the_study() -> None:
+    assert Grid().activations == ACTIVATIONS
+    assert {16, 64} < set(Grid().widths)
+    assert 10 in Grid().pack_sizes
 
 
-def test_a_pack_that_would_differ_trains_its_trials_one_after_another(
-    tmp_path: Path, make_config: Callable[..., TrialConfig], digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pack = [make_config(dataset="digits", epochs=1, seed=seed) for seed in (1, 2)]
-    said: list[str] = []
-    stacked: list[bool] = []
-    monkeypatch.setattr(pack_training, "packs_agree", lambda pack, dataset: False)
-    real = pack_training.train
+class _OffByOneBit(EpochReport):
+    """A report whose last replica has one weight's last bit wrong."""
 
-    def watched(*arguments: object, **options: object) -> object:
-        stacked.append(bool(options["stacked"]))
-        return real(*arguments, **options)  # pyright: ignore[reportArgumentType]
+    def state(self, trial: int) -> TrialState:
+        state = super().state(trial)
+        if trial == len(self.losses) - 1:
+            weight = state.tensors["weight"]
+            weight[-1, -1] = torch.nextafter(weight[-1, -1], torch.tensor(torch.inf))
+        return state
 
-    monkeypatch.setattr(pack_training, "train", watched)
-    train_pack(pack, [TrialFolder(tmp_path / str(i)) for i in range(2)], digits, warn=said.append)
-    assert stacked == [False]
-    assert "rounds relu-k16-" in said[0]
-    assert "its trials train one after another" in said[0]
+
+def test_one_bit_of_one_weight_is_found_and_its_cell_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = training.train
+
+    def train(pack: Sequence[TrialConfig], dataset: Dataset) -> Iterator[EpochReport]:
+        wrong = pack[0].model.activation == "tanh" and len(pack) == 10
+        for report in real(pack, dataset):
+            yield _OffByOneBit(**vars(report)) if wrong else report
+
+    monkeypatch.setattr(training, "train", train)
+    differences = check(CORNER).differences
+    assert len(differences) == 2 * 2 * 2  # heads, widths, optimizers
+    assert "tanh, head none, 16 units, batch 100, adam, packs of 10" in differences
+    assert all(line.startswith("tanh, ") and line.endswith(", packs of 10") for line in differences)
