@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,10 +53,22 @@ _TORCHVISION_CLASS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist
 
 
 def default_data_dir() -> Path:
-    """Where image sets are looked for and downloaded to: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder."""
+    """Where image sets are looked for and downloaded to: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder.
+
+    Raises DataError if the user has no home.
+    """
     if chosen := os.environ.get(DATA_DIR_VARIABLE):
         return Path(chosen)
-    return user_cache_path("infomax-tune")
+    try:
+        folder = user_cache_path("infomax-tune")
+    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
+        folder = Path("~")
+    if not folder.is_absolute():  # older versions of platformdirs do not raise
+        raise DataError(
+            f"this user has no home folder to look for image sets in; name one with --data-dir (or ${DATA_DIR_VARIABLE}), "
+            "or try a dataset that needs no download: --set dataset=digits (for `run`: dataset=digits)."
+        )
+    return folder
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
@@ -74,7 +89,7 @@ def _digest(*arrays: NDArray[Any]) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape};".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
@@ -116,20 +131,58 @@ def _images(name: str, data_dir: Path) -> Dataset:
 
 def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
     """torchvision's dataset, from the files in `data_dir`, which are downloaded if they are missing."""
-    there = (data_dir / dataset_class.__name__ / "raw").is_dir()
+    raw = data_dir / dataset_class.__name__ / "raw"
+    there = raw.is_dir()
     try:
         return dataset_class(root=str(data_dir), train=train, download=False)
     except _TORCHVISION_ERRORS as error:
         if there and "not found" not in str(error):
-            raise DataError(
-                f"{name}: cannot read the files under {data_dir} ({_first_line(error)}). {_ways_out(name)}"
-            ) from None
+            what, fix = f"cannot read the files under {data_dir}", ""
+            damaged = None if isinstance(error, OSError) else _damaged_file(raw)
+            if damaged:
+                what, fix = f"{damaged} is cut off or damaged", " To have it downloaded anew, remove it."
+            raise DataError(f"{name}: {what} ({_first_line(error)}).{fix} {_ways_out(name)}") from None
     try:
-        return dataset_class(root=str(data_dir), train=train, download=True)
-    except _TORCHVISION_ERRORS as error:
+        _download(dataset_class, data_dir)
+        return dataset_class(root=str(data_dir), train=train, download=False)
+    except (*_TORCHVISION_ERRORS, HTTPException) as error:
         raise DataError(
             f"{name}: not found under {data_dir}, and it could not be downloaded ({_first_line(error)}). {_ways_out(name)}"
         ) from None
+
+
+def _download(dataset_class: Any, data_dir: Path) -> None:
+    """Downloads an image set aside, and gives the files their names once all are whole; a file that is there stays.
+
+    So a download that is interrupted leaves nothing that could be taken for the data.
+    """
+    is_new = not data_dir.exists()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".downloading-", dir=data_dir) as aside:
+            dataset_class(root=aside, train=True, download=True)  # all four files
+            raw = data_dir / dataset_class.__name__ / "raw"
+            raw.mkdir(parents=True, exist_ok=True)
+            for path in (Path(aside) / dataset_class.__name__ / "raw").glob("*-ubyte"):
+                if not (raw / path.name).exists():
+                    path.rename(raw / path.name)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                data_dir.rmdir()
+        raise
+
+
+def _damaged_file(raw: Path) -> Path | None:
+    """The first of these files that does not hold what its header says."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    for path in sorted(raw.glob("*-ubyte")):
+        try:
+            read_sn3_pascalvincent_tensor(str(path), strict=False)
+        except _TORCHVISION_ERRORS:
+            return path
+    return None
 
 
 def _first_line(error: Exception) -> str:

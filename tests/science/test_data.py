@@ -9,7 +9,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.client import BadStatusLine
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import URLError
 
@@ -213,7 +216,13 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 @pytest.fixture
-def folder(fake_raw: Path, tmp_path: Path, no_network: None) -> Path:
+def folder(filled: Path, no_network: None) -> Path:
+    """A data folder with a copy of the fake MNIST that a test may damage; nothing can be downloaded."""
+    return filled
+
+
+@pytest.fixture
+def filled(fake_raw: Path, tmp_path: Path) -> Path:
     """A data folder with a copy of the fake MNIST that a test may damage."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -343,6 +352,153 @@ def test_fewer_labels_than_images_are_told(folder: Path) -> None:
     shutil.copy(folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte", labels)
     with pytest.raises(DataError, match=rf"^mnist: .*{WAY_OUT}"):
         data.load("mnist", folder)
+
+
+# ---- downloads
+
+
+class Mirror:
+    """A server on this machine with MNIST's compressed files. cut: a file of which it sends half, then hangs up."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.cut: str | None = None
+        self.files = files
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.respond(b"")
+
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                content = mirror.files[name]
+                self.respond(content[: len(content) // 2] if name == mirror.cut else content)
+
+            def respond(self, body: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(mirror.files[self.path.rpartition("/")[2]])))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+
+@pytest.fixture(scope="module")
+def compressed(fake_raw: Path) -> dict[str, bytes]:
+    return {f"{path.name}.gz": gzip.compress(path.read_bytes(), 1) for path in fake_raw.iterdir()}
+
+
+@pytest.fixture
+def mirror(compressed: dict[str, bytes], any_mnist: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """The only place that torchvision downloads from."""
+    from torchvision.datasets import MNIST
+
+    made = Mirror(compressed)
+    monkeypatch.setattr(MNIST, "mirrors", [made.url])
+    sums = [(name, hashlib.md5(content).hexdigest()) for name, content in made.files.items()]
+    monkeypatch.setattr(MNIST, "resources", sums)
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+def all_files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("cut", [f"{file}.gz" for file in FILES])
+def test_a_download_that_breaks_off_leaves_nothing_and_the_next_one_is_whole(
+    cut: str, mirror: Mirror, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache"
+    mirror.cut = cut
+    with pytest.raises(DataError, match=rf"^mnist: not found .* could not be downloaded .*{WAY_OUT}"):
+        data.load("mnist", folder)
+    assert not folder.exists()
+    mirror.cut = None
+    assert data.load("mnist", folder).train_labels[:3].tolist() == [0, 1, 2]
+    assert all_files(folder) == sorted(f"MNIST/raw/{file}" for file in FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_download_that_is_killed_while_it_unpacks_is_not_taken_for_the_data(
+    file: str, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file was half unpacked."""
+    from torchvision.datasets import mnist as torchvision_mnist
+
+    whole = torchvision_mnist.download_and_extract_archive
+
+    class Killed(BaseException):
+        pass
+
+    def kill(url: str, download_root: str, filename: str, md5: str) -> None:
+        whole(url, download_root, filename=filename, md5=md5)
+        if filename == f"{file}.gz":
+            path = Path(download_root, file)
+            path.write_bytes(path.read_bytes()[:1000])
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torchvision_mnist, "download_and_extract_archive", kill)
+        with pytest.raises(Killed):
+            data.load("mnist", tmp_path)
+    assert all_files(tmp_path) == []
+    (tmp_path / ".downloading-killed" / "MNIST" / "raw").mkdir(parents=True)
+    assert_is_well_formed(data.load("mnist", tmp_path), classes=10)
+
+
+def test_a_download_completes_a_folder_and_overwrites_no_file_in_it(mirror: Mirror, filled: Path) -> None:
+    raw = filled / "MNIST" / "raw"
+    (raw / FILES[0]).unlink()
+    kept = {file: (raw / file).stat().st_ino for file in FILES[1:]}
+    assert_is_well_formed(data.load("mnist", filled), classes=10)
+    assert {file: (raw / file).stat().st_ino for file in FILES[1:]} == kept
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_cut_file_is_named_and_downloaded_anew_once_it_is_removed(file: str, mirror: Mirror, filled: Path) -> None:
+    path = filled / "MNIST" / "raw" / file
+    damage(filled, file, lambda whole: whole[: len(whole) // 2])
+    message = rf"^mnist: {re.escape(str(path))} is cut off or damaged \(.+\)\. To have it downloaded anew, remove it\. .*{WAY_OUT}"
+    with pytest.raises(DataError, match=message):
+        data.load("mnist", filled)
+    path.unlink()
+    assert_is_well_formed(data.load("mnist", filled), classes=10)
+
+
+def test_a_server_that_speaks_no_http_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import MNIST
+
+    def garbled(self: object) -> None:
+        raise BadStatusLine("\x00\x01")
+
+    monkeypatch.setattr(MNIST, "download", garbled)
+    with pytest.raises(DataError, match=rf"^mnist: not found .*{WAY_OUT}"):
+        data.load("mnist", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user has no entry in /etc/passwd."""
+    for name in (data.DATA_DIR_VARIABLE, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(DataError, match=rf"^this user has no home folder .*{WAY_OUT}"):
+        data.load("mnist")
 
 
 # ---- a torchvision that does not work
