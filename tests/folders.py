@@ -6,10 +6,10 @@ import functools
 from pathlib import Path
 
 from infomax_tune.follow.tensorboard_runs import of_sweep
-from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.packing import pack_trials
-from infomax_tune.process.environment import describe, fingerprint
+from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import load
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
@@ -17,6 +17,7 @@ from infomax_tune.study import yaml_document
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space, parse_space
 from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.trial_status import TrialStatus
 
 
 def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFolder:
@@ -24,23 +25,33 @@ def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFol
     overrides, problems = read_overrides(settings)
     assert not problems, problems
     loaded, _ = load_space(space, overrides=overrides)
-    plan, folder = loaded.plan(), SweepFolder(out)
-    described = describe(device="cpu", threads=1)
+    folder = SweepFolder(out)
+    described = environment_here(device="cpu", threads=1)
+    data = {name: load(name).digest for name in {config.data.dataset for config in loaded.plan()}}
     folder.create()
     folder.write_space(loaded)
-    folder.environments.write_latest(described | {"command": f"infomax-tune sweep {space}"})
+    folder.environments.write_latest(described | {"command": f"infomax-tune sweep {space}", "data": data})
     folder.environments.note_used(described, fingerprint(described))
+    finish_sweep(folder)
+    return folder
+
+
+def finish_sweep(folder: SweepFolder) -> None:
+    """Trains every trial of a sweep that has no record, or a damaged one, and makes its tables."""
+    plan, environment = folder.read_space().plan(), fingerprint(environment_here(device="cpu", threads=1))
     runs = {trial.run.config.trial_id: trial.run for trial in of_sweep(plan, folder)}
+    for trial_id, finding in folder.find(plan).items():
+        if finding.status == TrialStatus.DAMAGED:
+            folder.trial(trial_id).set_aside("record.json")
     for pack in pack_trials(list(plan), slots=1):
         train_pack(
             pack,
             [folder.trial(config.trial_id) for config in pack],
             load(pack.config.data.dataset),
-            Execution(environment=fingerprint(described)),
+            Execution(environment=environment),
             runs=[runs[config.trial_id] for config in pack],
         )
     write_tables(folder, plan)
-    return folder
 
 
 INTERRUPTED = """

@@ -77,7 +77,7 @@ class StatusReader:
         cells: dict[str, Counter[TrialStatus]] = {}
         problems: dict[str, str] = {}
         for trial in self._plan:
-            finding = self._ended.get(trial.trial_id) or self._folder.trial(trial.trial_id).find(trial.trial_id)
+            finding = self._ended.get(trial.trial_id) or self._folder.trial(trial.trial_id).find(trial)
             if finding.record:
                 self._ended[trial.trial_id] = finding
             status = finding.status

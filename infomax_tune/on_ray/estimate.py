@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import ray
 
 from infomax_tune.on_ray.cluster import cluster
-from infomax_tune.on_ray.sweep import load_datasets, refuse_another_base
+from infomax_tune.on_ray.sweep import fit_to_folder, load_datasets
+from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.packs.pilot import Cost, measure, resident_memory
 from infomax_tune.science.data import Dataset
@@ -93,10 +94,11 @@ class Estimate:
 def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
     """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and calculates the rest.
 
-    Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError.
+    Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError, or
+    EnvironmentDriftError if it would mix arithmetics.
     """
     folder.refuse_strangers()
-    refuse_another_base(space, folder)
+    space = fit_to_folder(space, folder, options)
     plan = space.plan()
     missing = [config for config in plan if not folder.trial(config.trial_id).has_record()]
     if not missing:
@@ -104,6 +106,7 @@ def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estim
     begun = time.perf_counter()
     with cluster(options, Path(os.devnull)) as slots:
         datasets = load_datasets(missing, options)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
         at_once = min(slots, options.max_concurrent or slots)
         packs = pack_trials(missing, at_once, options.pack_size)
         at_once = min(at_once, len(packs))

@@ -158,7 +158,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
     """The statuses of those of a pack's trials that have a record."""
-    records = {config.trial_id: folder.trial(config.trial_id).find(config.trial_id).record for config in pack}
+    records = {config.trial_id: folder.trial(config.trial_id).find(config).record for config in pack}
     return {trial_id: record.status for trial_id, record in records.items() if record}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.fit import Job, train_all
+from infomax_tune.on_ray.machines import environments
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.process import environment
 from infomax_tune.process.signals import Interrupt
@@ -42,11 +45,39 @@ class Outcome:
     interrupted: bool
 
 
-def refuse_another_base(space: SearchSpace, folder: SweepFolder) -> None:
-    """Raises ConfigError if the folder holds a sweep with another base config: its records would not fit."""
-    if not folder.has_sweep():
-        return
+def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> SearchSpace:
+    """The space with ids as the sweep in the folder has them, if there is one.
+
+    Raises ConfigError if that has another base config, so that its records would not fit, or, without `narrow`, finished
+    trials that are not in this space.
+    """
+    if not folder.has_sweep():  # a sweep whose sweep file was lost still has its trials
+        return dataclasses.replace(space, id_digits=folder.id_digits() or space.id_digits)
     before = folder.read_space()
+    _refuse_another_base(space, before, folder)
+    space = dataclasses.replace(space, id_digits=before.id_digits)
+    if space.axes != before.axes and not options.narrow:
+        _refuse_to_narrow(space, before, folder)
+    return space
+
+
+def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
+    plan = space.plan()
+    leaving = [
+        config.trial_id
+        for config in before.plan()
+        if config.trial_id not in plan and folder.trial(config.trial_id).has_record()
+    ]
+    if leaving:
+        are = "1 finished trial is" if len(leaving) == 1 else f"{len(leaving)} finished trials are"
+        raise ConfigError(
+            f"{folder.root}: {are} not in this space and would leave the table ({leaving[0]}{', ...' * (len(leaving) > 1)}). "
+            "To extend the sweep, give the values it has beside the new ones; to let them leave, add --narrow (their "
+            "records stay in the folder); or choose another --out."
+        )
+
+
+def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
     free = _FREE_TO_CHANGE | set(space.axes) | set(before.axes)
     old, new = before.base.flat(), space.base.flat()
     changed = [
@@ -67,7 +98,7 @@ def run(
     command: the call that repeats the study, kept with the environment. hard: see `Interrupt`.
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
-    refuse_another_base(space, folder)
+    space = fit_to_folder(space, folder, options)
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     plan = space.plan()
@@ -180,16 +211,18 @@ class _Sweep:
             self._display.warn(f"warning: {problem} TensorBoard will not show it.")
 
     def _job(self, datasets: dict[str, Dataset], interrupt: Interrupt) -> Job:
-        """What all packs have in common. Raises EnvironmentDriftError with `strict_environment`."""
+        """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""
         folder, options, display = self._folder, self._options, self._display
-        described = environment.describe(device=options.device_or_default, threads=options.threads)
-        self._compare_environments(described)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
+        machines, silent = environments(options)
+        self._compare_environments(machines, silent)
         if options.device_or_default != "cpu":
             display.say(
                 f"note: on {options.device_or_default} the last bits of a trial can depend on the pack it is trained in; "
                 "on a CPU they do not."
             )
-        folder.environments.write_latest(described | {"command": self._command})
+        data = {name: dataset.digest for name, dataset in datasets.items()}
+        folder.environments.write_latest({**(machines[0] if machines else {}), "command": self._command, "data": data})
         return Job(
             datasets=datasets,
             folder=folder,
@@ -202,21 +235,31 @@ class _Sweep:
             interrupt=interrupt,
         )
 
-    def _compare_environments(self, described: dict[str, object]) -> None:
-        """Warns of trials that were trained in another environment; with `strict_environment`, raises EnvironmentDriftError."""
-        environments, problems = self._folder.environments.read_used()
+    def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:
+        """Warns if trials were trained in another environment than a machine has now, if the machines differ, or if some
+        (`silent`) could not be asked; with `strict_environment`, raises EnvironmentDriftError."""
+        used, problems = self._folder.environments.read_used()
         for problem in problems:
             self._display.warn(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
-        others = [environment.differences(before, described) for before in environments]
-        drift = "; or ".join("; ".join(differences) for differences in others if differences)
-        if not drift:
-            return
-        message = f"trials of this sweep were trained in another environment: {drift}"
-        if self._options.strict_environment:
-            raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
-        self._display.warn(
-            f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where."
-        )
+        drifts = {
+            "trials of this sweep were trained in another environment": [
+                environment.differences(before, now) for before in used for now in machines
+            ],
+            "the machines of the cluster are not alike": [
+                environment.differences(machines[0], other, words="{name} is {before} and {now}") for other in machines[1:]
+            ],
+            "not every machine of the cluster could be asked": [[f"{silent} gave no answer"]] if silent else [],
+        }
+        for what, differences in drifts.items():
+            found = dict.fromkeys("; ".join(each) for each in differences if each)
+            if not found:
+                continue
+            message = f"{what}: {'; or '.join(found)}"
+            if self._options.strict_environment:
+                raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
+            self._display.warn(
+                f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where."
+            )
 
 
 def load_datasets(trials: Sequence[TrialConfig], options: Options) -> dict[str, Dataset]:

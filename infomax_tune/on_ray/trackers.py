@@ -93,7 +93,7 @@ class Tracker:
         """Hands a trial over, unless it has been already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
-        digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(trial_id).record
+        digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(config).record
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)

@@ -14,9 +14,9 @@ from ray import tune
 
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
-from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.pack_training import train_pack
-from infomax_tune.process.environment import describe, fingerprint
+from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.pack import Pack
@@ -80,4 +80,4 @@ def train_on_ray(
 @functools.cache
 def _described(device: str, threads: int) -> dict[str, Any]:
     """This worker's environment, which need not be the driver's."""
-    return describe(device=device, threads=threads)
+    return environment_here(device=device, threads=threads)

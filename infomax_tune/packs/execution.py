@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from infomax_tune.process.environment import describe
+from infomax_tune.science.arithmetic import ARITHMETIC
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,11 @@ class Execution:
     device: str = "cpu"
     stacked: bool = True
     environment: str = ""
+
+
+def environment_here(*, device: str, threads: int) -> dict[str, Any]:
+    """The environment that this process would train in: see `describe`, and our arithmetic."""
+    return describe(device=device, threads=threads) | {"arithmetic": ARITHMETIC}
 
 
 ON_CPU = Execution()

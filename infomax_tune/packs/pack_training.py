@@ -20,6 +20,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.process import faults
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
@@ -32,12 +33,13 @@ from infomax_tune.study.trial_status import TrialStatus
 
 @dataclass
 class _Trial:
-    """One trial of a pack while it trains."""
+    """One trial of a pack while it trains. data: the digest of its dataset."""
 
     config: TrialConfig
     folder: TrialFolder
     run: Run | None
     warn: Callable[[str], None]
+    data: str
     checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -87,7 +89,7 @@ def train_pack(
     Raises whatever the training raises; trials that have ended keep their records.
     """
     trials = [
-        _begin(config, folder, run, warn)
+        _begin(config, folder, run, warn, dataset.digest)
         for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
     ]
     to_train = [trial for trial in trials if trial.status is None]
@@ -119,14 +121,14 @@ def _epochs_behind(trial: _Trial) -> int:
     return trial.checkpoint.epoch if trial.checkpoint else 0
 
 
-def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None]) -> _Trial:
+def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None], data: str) -> _Trial:
     """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run starts anew from there."""
-    trial = _Trial(config, folder, run, warn)
+    trial = _Trial(config, folder, run, warn, data)
     record = folder.read_record()
     if record:
         trial.status = record.status
         return trial
-    trial.checkpoint = _checkpoint_of(config, folder, warn)
+    trial.checkpoint = _checkpoint_of(config, folder, warn, data)
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
@@ -134,20 +136,38 @@ def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Call
     return trial
 
 
-def _checkpoint_of(config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The checkpoint to go on from; one that is damaged or another trial's is set aside, with a warning."""
+def _checkpoint_of(
+    config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None], data: str
+) -> Checkpoint | None:
+    """The checkpoint to go on from; one that is damaged, another trial's, or of other data or arithmetic is set aside, with
+    a warning."""
     try:
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
             return None
-        if checkpoint.trial_id == config.trial_id and 0 < checkpoint.epoch < config.training.epochs:
+        others = _others(config, checkpoint, data)
+        if not others:
             return checkpoint
-        reason = f"{folder.path}: its checkpoint is of another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})."
+        reason = f"{folder.path}: its checkpoint is of {others}."
     except DamagedFileError as error:
         reason = str(error)
     folder.set_aside("checkpoint.safetensors")
     warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
     return None
+
+
+def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
+    """Whose checkpoint it is, if a trial of this config and data cannot go on from it; else ""."""
+    differences = config.differences(checkpoint.config) if checkpoint.config else []
+    if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
+        return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"
+    if differences:
+        return f"another trial of the same id ({'; '.join(differences)})"
+    if checkpoint.data not in ("", data):
+        return f"other data (its digest was {checkpoint.data}, now it is {data})"
+    if checkpoint.arithmetic != ARITHMETIC:
+        return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {ARITHMETIC})"
+    return ""
 
 
 def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -> Iterator[EpochReport]:
@@ -207,7 +227,16 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
             continue
         with trial.timed("store_s"):
             tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
-            checkpoint = Checkpoint(trial.config.trial_id, report.epoch, tensors, trial.history, trial.timing)
+            checkpoint = Checkpoint(
+                trial.config.trial_id,
+                report.epoch,
+                tensors,
+                trial.history,
+                trial.timing,
+                config=trial.config.nested(),
+                data=trial.data,
+                arithmetic=ARITHMETIC,
+            )
             trial.folder.write_checkpoint(checkpoint)
 
 
@@ -234,7 +263,16 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
         "environment": execution.environment,
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-    record = Record(config.trial_id, trial.status, report.epoch, config.nested(), result, timing)
+    record = Record(
+        config.trial_id,
+        trial.status,
+        report.epoch,
+        config.nested(),
+        result,
+        timing,
+        data=trial.data,
+        arithmetic=ARITHMETIC,
+    )
     trial.folder.write_record(record, trial.history, weights)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
@@ -14,9 +15,9 @@ def pack_trials(trials: Sequence[TrialConfig], slots: int, size: int | None = No
 
     size: the most trials in a pack; None: as many as still give each slot a pack.
     """
-    cells: dict[str, list[TrialConfig]] = {}
+    cells: dict[Any, list[TrialConfig]] = {}
     for config in trials:
-        cells.setdefault(config.cell, []).append(config)
+        cells.setdefault(config.cell_numbers, []).append(config)
     size = size or _largest_size([len(cell) for cell in cells.values()], slots)
     packs = [Pack.of(cell[first : first + size]) for cell in cells.values() for first in range(0, len(cell), size)]
     return sorted(packs, key=_cost, reverse=True)

@@ -10,9 +10,10 @@ import torch
 
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
-from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.execution import Execution, environment_here
+from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.pack_training import train_pack
-from infomax_tune.process.environment import describe, fingerprint
+from infomax_tune.process.environment import fingerprint
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import load
 from infomax_tune.store.record import Record
@@ -39,12 +40,12 @@ def run_trial(
     """
     check_batch_size(config)
     folder.refuse_another(config)
-    done = folder.find(config.trial_id).record
+    done = folder.find(config).record
     if done:
         return done
     dataset = load(config.data.dataset, data_dir)
     with folder.lock(), contextlib.ExitStack() as stack:
-        finding = folder.find(config.trial_id)
+        finding = folder.find(config)
         if finding.record:
             return finding.record
         if finding.status == TrialStatus.DAMAGED:
@@ -52,9 +53,12 @@ def run_trial(
             say(f"warning: {finding.problem} Set aside; the trial is trained again.")
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
-        described = describe(device=device, threads=1)
+        checkpoint = folder.kept()
+        # a checkpoint of another arithmetic is no reason to refuse: the trial then trains from its beginning
+        refuse_to_mix([checkpoint] if checkpoint else [], {dataset.name: dataset}, mix_arithmetic=True)
+        described = environment_here(device=device, threads=1)
         folder.write_config(config)
-        folder.write_environment(described | {"command": command})
+        folder.write_environment(described | {"command": command, "data": {dataset.name: dataset.digest}})
 
         def show(progress: PackProgress) -> None:
             if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:

@@ -11,13 +11,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("infomax-tune", "torch", "torchvision", "ray", "numpy", "pandas", "pyarrow", "scikit-learn", "safetensors")
+PACKAGES = (
+    "infomax-tune",
+    "torch",
+    "torchvision",
+    "ray",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "safetensors",
+)
 
 NUMERIC = (
     "infomax-tune",
+    "arithmetic",
     "python",
     "torch",
     "numpy",
+    "scipy",
     "scikit-learn",
     "machine",
     "cpu",
@@ -26,7 +39,8 @@ NUMERIC = (
     "threads",
     "device",
 )
-"""The entries of `describe` that can change a trial's last bits, infomax-tune's own version among them."""
+"""The entries of an environment that can change a trial's last bits: infomax-tune's own version and arithmetic among them,
+and scipy, whose optimizer fits scikit-learn's probe."""
 
 
 def describe(*, device: str, threads: int) -> dict[str, Any]:
@@ -55,10 +69,10 @@ def fingerprint(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: dict[str, Any], now: dict[str, Any], words: str = "{name} was {before}, is {now}") -> list[str]:
     """The entries of `NUMERIC` that differ, in words; an entry that `before` lacks is not compared."""
     return [
-        f"{name} was {before[name]}, is {now.get(name)}"
+        words.format(name=name, before=before[name], now=now.get(name))
         for name in NUMERIC
         if name in before and before[name] != now.get(name)
     ]

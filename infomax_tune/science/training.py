@@ -97,7 +97,7 @@ def train(
     another. batches: how many batches to train of each epoch, to measure their time; None is all.
     Raises ValueError if the trials are not of one cell or their states not of one epoch.
     """
-    if len({config.cell for config in pack}) != 1:
+    if len({config.cell_numbers for config in pack}) != 1:
         raise ValueError("a pack must hold trials that differ only in seed")
     if start is not None and len({state.epoch for state in start}) != 1:
         raise ValueError("a pack must start at one epoch")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
@@ -204,6 +205,13 @@ class SweepFolder:
         """The folders of all trials that have one, in the plan or not, sorted by name."""
         return sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
 
+    def id_digits(self) -> int | None:
+        """The hex digits of the hash in the ids of the trials that the folder has; None if it has none."""
+        for path in self.trial_folders():
+            if _TRIAL_ID.fullmatch(path.name):
+                return len(path.name.rpartition("-")[2])
+        return None
+
     def find(self, trials: Iterable[TrialConfig]) -> dict[str, Finding]:
         """The finding of each of these trials, by trial id. Raises StoreError, see `TrialFolder.find`."""
         return {config.trial_id: self.trial(config.trial_id).find(config) for config in trials}
@@ -220,6 +228,8 @@ class SweepFolder:
         report, results = self.report, self.results_csv
         return report.exists() and results.exists() and report.stat().st_mtime_ns >= results.stat().st_mtime_ns
 
+
+_TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
 
 _OWN_NAMES = {
     "trials",

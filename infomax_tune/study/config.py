@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
@@ -41,6 +41,9 @@ _IN_EVERY_ID = frozenset(
 Never add to this set: a setting added later is part of an id only where it differs from its default, so that existing
 trials keep their ids and their records.
 """
+
+ID_DIGITS = 16
+"""Hex digits of the hash in the ids of a new sweep. The sweeps of before have 8, and so has a trial that is alone."""
 
 _NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every", "logging.checkpoint_every"})
 """The settings that change none of a trial's numbers."""
@@ -105,7 +108,10 @@ class LoggingConfig(_Section):
 
 
 class TrialConfig(BaseModel):
-    """One trial: a complete config with one seed. Frozen; equal configs have equal ids."""
+    """One trial: a complete config with one seed. Frozen; equal configs have equal ids.
+
+    id_digits: hex digits of the hash in the id, which are the sweep's. No setting, and no part of a config file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -114,6 +120,7 @@ class TrialConfig(BaseModel):
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     logging: LoggingConfig = LoggingConfig()
+    id_digits: int = Field(default=8, exclude=True, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -135,15 +142,21 @@ class TrialConfig(BaseModel):
 
     @property
     def trial_id(self) -> str:
-        """`<activation>-k<width>-s<seed>-<8 hex>`; the hash covers everything that can change the numbers, and nothing else."""
-        return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())}"
+        """`<activation>-k<width>-s<seed>-<hash>`; the hash covers everything that can change the numbers, and nothing else."""
+        return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())[: self.id_digits]}"
 
     @property
     def cell(self) -> str:
-        """The name of the cell: `<activation>-k<width>-<8 hex>`, the same for trials that differ only in seed."""
-        numbers = self.numbers()
-        del numbers["training.seed"]
-        return f"{self._stem}-{_digest(numbers)}"
+        """The name of the cell: `<activation>-k<width>-<8 hex>`, the same for trials that differ only in seed.
+
+        For people: `cell_numbers` decides what is one cell.
+        """
+        return f"{self._stem}-{_digest(dict(self.cell_numbers))[:8]}"
+
+    @property
+    def cell_numbers(self) -> frozenset[tuple[str, Any]]:
+        """The settings that the trials of one cell share: `numbers` without the seed."""
+        return frozenset(item for item in self.numbers().items() if item[0] != "training.seed")
 
     @property
     def _stem(self) -> str:
@@ -162,6 +175,30 @@ class TrialConfig(BaseModel):
             numbers = {name: value for name, value in numbers.items() if name.startswith(kept)}
         return numbers
 
+    def differences(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """The settings in which a trial that was kept is not this one, in words; none if it is.
+
+        kept: its config, as `nested` gave it then. Two trials may have one id, so an id alone is not believed.
+        """
+        try:
+            other = type(self).model_validate(
+                {
+                    name: {key: value for key, value in kept.get(name, {}).items() if key in section.model_fields}
+                    for name, section in SECTIONS.items()
+                }
+            )
+        except ValidationError:
+            return ["its settings are none that this version knows"]
+        old, new = other.numbers(), self.numbers()
+        if old == new:
+            return []
+        before = other.flat()
+        return [
+            f"{name} was {before[name]!r}, is {value!r}"
+            for name, value in self.flat().items()
+            if old.get(name) != new.get(name)
+        ]
+
     @classmethod
     @functools.cache
     def _defaults(cls) -> dict[str, Any]:
@@ -178,7 +215,7 @@ class TrialConfig(BaseModel):
 
 def _digest(numbers: Mapping[str, Any]) -> str:
     text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 SECTIONS: dict[str, type[BaseModel]] = {

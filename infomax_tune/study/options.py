@@ -31,6 +31,8 @@ class Options:
     allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None for no limit.
     device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
     worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
+    mix_arithmetic: go on although the sweep has trials of another arithmetic (see `science/arithmetic.py`). narrow: let
+    finished trials leave the table that are not in the space any more.
     loggers: the trackers, out of `LOGGERS`, that every finished trial is logged to.
     Raises ConfigError listing every mistake, each by the option's name on the command line.
     """
@@ -62,6 +64,13 @@ class Options:
     )
     strict_environment: bool = field(
         default=False, metadata={"help": "Refuse to go on under other versions, CPU or threads."}
+    )
+    mix_arithmetic: bool = field(
+        default=False,
+        metadata={"help": "Go on although this version computes trials otherwise than the one that began the sweep."},
+    )
+    narrow: bool = field(
+        default=False, metadata={"help": "Let finished trials leave the table that are not in the space any more."}
     )
     loggers: Sequence[str] = field(
         default=(), metadata={"help": "Log every trial to mlflow, wandb, csv or json too; repeatable."}

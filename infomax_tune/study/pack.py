@@ -19,7 +19,7 @@ class Pack(Sequence[TrialConfig]):
     trials: tuple[TrialConfig, ...]
 
     def __post_init__(self) -> None:
-        if len({config.cell for config in self.trials}) != 1:
+        if len({config.cell_numbers for config in self.trials}) != 1:
             raise ValueError("a pack must hold trials that differ only in seed")
 
     @classmethod
@@ -51,12 +51,12 @@ class Pack(Sequence[TrialConfig]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for Tune's param space: one config and the seeds."""
-        return {"config": self.config.model_dump(), "seeds": self.seeds}
+        return {"config": self.config.nested(), "id_digits": self.config.id_digits, "seeds": self.seeds}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Pack:
         """The inverse of `to_dict`."""
-        first = TrialConfig.model_validate(content["config"])
+        first = TrialConfig.model_validate(content["config"] | {"id_digits": content["id_digits"]})
         return cls(tuple(first.with_seed(seed) for seed in content["seeds"]))
 
 

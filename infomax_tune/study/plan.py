@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from infomax_tune.errors import ConfigError
 from infomax_tune.study.config import TrialConfig
 
 
@@ -20,9 +21,18 @@ class Plan:
         self.add(trials)
 
     def add(self, trials: Iterable[TrialConfig]) -> None:
-        """Adds trials; one that is already there keeps its place."""
+        """Adds trials; one that is already there keeps its place.
+
+        Raises ConfigError if two that differ have one id: each would be taken for the other.
+        """
         for config in trials:
-            self._trials.setdefault(config.trial_id, config)
+            there = self._trials.setdefault(config.trial_id, config)
+            differences = [] if there is config else config.differences(there.nested())
+            if differences:
+                raise ConfigError(
+                    f"axes: two trials that differ have the same id by chance, {config.trial_id} ({'; '.join(differences)}). "
+                    "Change one of the values a little, or sweep them in two folders."
+                )
 
     def __iter__(self) -> Iterator[TrialConfig]:
         return iter(self._trials.values())

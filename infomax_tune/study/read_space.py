@@ -10,6 +10,7 @@ from typing import Any
 from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import SECTIONS
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import (
     NO_EFFECT,
     Setting,
@@ -210,10 +211,13 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
 
 
 def _refuse_twins(space: SearchSpace, source: str) -> None:
-    """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none."""
-    seen: dict[str, tuple[Any, ...]] = {}
-    for config, point in zip(space.trials(), itertools.product(*space.axes.values()), strict=True):
-        twin = seen.setdefault(config.trial_id, point)
+    """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none, or if two
+    that are not have one id."""
+    seen: dict[Any, tuple[Any, ...]] = {}
+    trials = space.trials()
+    for config, point in zip(trials, itertools.product(*space.axes.values()), strict=True):
+        # by the settings: two trials may have one id by chance, which `Plan` tells
+        twin = seen.setdefault(frozenset(config.numbers().items()), point)
         if twin is not point:
             differ = zip(space.axes, twin, point, strict=True)
             axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
@@ -221,3 +225,4 @@ def _refuse_twins(space: SearchSpace, source: str) -> None:
                 f"axes: two points are one experiment ({config.trial_id}): {axes} changes nothing with objective "
                 f"{config.loss.objective} and epochs {config.training.epochs}; take it out of the axes ({source})"
             )
+    Plan(trials)

@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.errors import ConfigError
-from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.config import ID_DIGITS, TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What all trials of a study share (`base`) and what they differ in (`axes`, by dotted name)."""
+    """What all trials of a study share (`base`) and what they differ in (`axes`, by dotted name).
+
+    id_digits: see `TrialConfig`; a sweep keeps those that it began with.
+    """
 
     name: str
     description: str
     base: TrialConfig
     axes: dict[str, list[Any]]
+    id_digits: int = ID_DIGITS
 
     def trials(self) -> list[TrialConfig]:
         """Every point of the grid, the last axis varying fastest."""
@@ -31,11 +35,11 @@ class SearchSpace:
             for name, value in zip(self.axes, values, strict=True):
                 section, key = name.split(".")
                 point[section][key] = value
-            points.append(TrialConfig.model_validate(point))
+            points.append(TrialConfig.model_validate(point | {"id_digits": self.id_digits}))
         return points
 
     def plan(self) -> Plan:
-        """The plan of a sweep of this space: all its trials at once."""
+        """The plan of a sweep of this space: all its trials at once. Raises ConfigError if two of them have one id."""
         return Plan(self.trials(), self.further_axes())
 
     def further_axes(self) -> list[str]:
@@ -46,13 +50,21 @@ class SearchSpace:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of the sweep file."""
-        return {"name": self.name, "description": self.description, "base": self.base.nested(), "axes": self.axes}
+        return {
+            "name": self.name,
+            "description": self.description,
+            "base": self.base.nested(),
+            "axes": self.axes,
+            "id_digits": self.id_digits,
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
         """The inverse of `as_dict`. Raises ConfigError."""
         try:
-            name, description, base, axes = (content[key] for key in ("name", "description", "base", "axes"))
+            name, description, base, axes, id_digits = (
+                content[key] for key in ("name", "description", "base", "axes", "id_digits")
+            )
         except KeyError as error:
             raise ConfigError(f"{source}: not a sweep file: it has no {error}.") from None
-        return cls(name, description, from_nested(base, source), axes)
+        return cls(name, description, from_nested(base, source), axes, id_digits)

@@ -53,7 +53,7 @@ def test_a_sweep_file_is_believed_only_whole_and_of_a_version_that_is_known(tmp_
     path.write_text(text.replace("- 2", "- 3"), encoding="utf-8")
     with pytest.raises(DamagedFileError, match="damaged or edited"):
         folder.read_space()
-    path.write_text(text.replace("schema: 1", "schema: 2"), encoding="utf-8")
+    path.write_text(text.replace("schema: 2", "schema: 3"), encoding="utf-8")
     with pytest.raises(StoreError, match="written by a newer infomax-tune"):
         folder.read_space()
     path.write_text(text[: len(text) // 2], encoding="utf-8")

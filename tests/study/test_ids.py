@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 
 import pytest
 
@@ -22,8 +24,13 @@ PINNED = {
 
 @pytest.mark.parametrize("name", PINNED)
 def test_the_ids_of_the_bundled_spaces_are_what_they_were(name: str) -> None:
-    ids = [config.trial_id for config in load_space(name)[0].trials()]
+    """In a sweep of before, which stays at 8 digits of the hash; a new one has more of the same."""
+    space = load_space(name)[0]
+    ids = [config.trial_id for config in dataclasses.replace(space, id_digits=8).trials()]
     assert (hashlib.sha256("\n".join(ids).encode()).hexdigest(), ids[0]) == PINNED[name]
+    longer = [config.trial_id for config in space.trials()]
+    assert [trial_id[:-8] for trial_id in longer] == ids
+    assert re.fullmatch("identity-k16-s1-[0-9a-f]{16}", longer[0])
 
 
 def test_every_bundled_space_is_pinned() -> None:

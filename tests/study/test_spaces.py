@@ -239,7 +239,9 @@ def test_values_that_are_equal_are_given_twice(values: str) -> None:
 def test_two_points_that_are_one_experiment_are_refused(text: str, axis: str) -> None:
     """They would share one record; the message names the axis that changes nothing."""
     (line,) = mistakes(text)
-    assert re.match(rf"axes: two points are one experiment \(relu-k16-s1-[0-9a-f]{{8}}\): {axis} changes nothing", line)
+    assert re.match(
+        rf"axes: two points are one experiment \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
+    )
 
 
 def test_a_slip_of_the_keyboard_does_not_make_a_million_trials() -> None:

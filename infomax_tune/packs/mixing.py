@@ -1,0 +1,46 @@
+"""What must not mix in one sweep, because its trials could not be compared: data, and infomax-tune's arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from infomax_tune.errors import DataError, EnvironmentDriftError
+from infomax_tune.science.arithmetic import ARITHMETIC
+from infomax_tune.science.data import Dataset
+from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.record import Record
+
+
+def refuse_to_mix(
+    kept: Iterable[Record | Checkpoint], datasets: Mapping[str, Dataset], *, mix_arithmetic: bool
+) -> None:
+    """Raises DataError if a trial was trained on other data than the dataset of the same name is now.
+
+    Raises EnvironmentDriftError if one was trained with another arithmetic, unless `mix_arithmetic`.
+    kept: what trials have left; what was kept before there were digests is not compared.
+    """
+    data: Counter[tuple[str, str]] = Counter()
+    arithmetic: Counter[int] = Counter()
+    for each in kept:
+        name = each.config.get("data", {}).get("dataset")
+        if each.data and name in datasets and each.data != datasets[name].digest:
+            data[name, each.data] += 1
+        if each.arithmetic != ARITHMETIC:
+            arithmetic[each.arithmetic] += 1
+    for (name, digest), trials in data.items():
+        raise DataError(
+            f"{name}: {_trials(trials)} here on other data of that name (its digest was {digest}, now it is "
+            f"{datasets[name].digest}), which cannot be compared. Go on with that data (--data-dir), or choose another --out."
+        )
+    for number, trials in arithmetic.items():
+        if not mix_arithmetic:
+            raise EnvironmentDriftError(
+                f"{_trials(trials)} here with arithmetic {number} of infomax-tune, and this version computes with "
+                f"{ARITHMETIC}: the same trial may have other numbers. Go on with the version that trained them, choose "
+                "another --out, or mix the two with --mix-arithmetic."
+            )
+
+
+def _trials(count: int) -> str:
+    return "1 trial was trained" if count == 1 else f"{count} trials were trained"
