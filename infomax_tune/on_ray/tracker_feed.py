@@ -70,6 +70,11 @@ class TrackerFeed:
             thread.join(GRACE_S)
             raise
 
+    def hand_over_all(self, should_stop: Callable[[], bool]) -> None:
+        """Hands over every trial that has a record, where none is trained meanwhile."""
+        with self.at_work(should_stop):
+            pass
+
     def offer(self, trials: Iterable[TrialConfig]) -> None:
         """Queues those of the trials that have a record, each only once."""
         for config in trials if self._trackers else ():
@@ -100,8 +105,6 @@ class TrackerFeed:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - a tracker that fails must not fail the sweep
             tracker.failed = True
-            reason = next(iter(str(error).strip().splitlines()), "")
             if not self._abandoned:
-                self._display.warn(
-                    f"warning: --logger {tracker.name} is left out from here on: {type(error).__name__}: {reason}"
-                )
+                reason = f"{type(error).__name__}: {tracker.reason(error)}"
+                self._display.warn(f"warning: --logger {tracker.name} is left out from here on: {reason}")

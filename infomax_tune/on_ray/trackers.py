@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import math
 import os
-import re
 import shutil
 import sys
 import uuid
@@ -26,6 +25,7 @@ import ray
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
 
 from infomax_tune.errors import StoreError
+from infomax_tune.on_ray.addresses import hide_secrets, without_secrets
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tracker_folder import TrackerFolder
@@ -123,6 +123,10 @@ class Tracker:
         """Drops the callback: if it holds objects of Ray's and outlives Ray, it ends this process."""
         self._callback = None
 
+    def reason(self, error: Exception) -> str:
+        """The first line of an error's message, without passwords."""
+        return hide_secrets(next(iter(str(error).strip().splitlines()), ""))
+
     def summary(self, trials: Iterable[TrialConfig]) -> str:
         """One line for people: how many trials were handed over, and how many are left."""
         text = f"{self.name}: {self.given} trials handed over to {self.where}"
@@ -162,7 +166,7 @@ class MlflowTracker(Tracker):
 
     def __init__(self, sweep: SweepFolder, space: str) -> None:
         self._uri, self._space = os.environ.get("MLFLOW_TRACKING_URI"), space
-        shown = re.sub("//[^/@]*@", "//", self._uri or "")  # without a password
+        shown = without_secrets(self._uri or "")
         # each address has a folder of its own
         own = f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if self._uri else "mlflow"
         folder = sweep.tracker(own)
@@ -174,6 +178,10 @@ class MlflowTracker(Tracker):
 
         uri = self._uri or _local_mlflow(self.folder.path.resolve(), self._space)
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=self._space)
+
+    def reason(self, error: Exception) -> str:
+        # MLflow's messages hold the address, which may have a password that is not percent-encoded
+        return super().reason(Exception(str(error).replace(self._uri, self.where)) if self._uri else error)
 
     def remove_unfinished(self, run: str) -> None:
         import mlflow
