@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infomax_tune.errors import StoreError
+from infomax_tune.errors import DataError, StoreError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
@@ -198,6 +200,83 @@ def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[Tria
     run_trial(pack[0], TrialFolder(tmp_path))
     with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}; choose another --out"):
         run_trial(pack[1], TrialFolder(tmp_path))
+
+
+@pytest.fixture
+def namesakes(make_config: MakeConfig) -> list[TrialConfig]:
+    """Two trials that have one id by chance."""
+    pair = [make_config(dataset="digits", epochs=2, checkpoint_every=1, lr=lr) for lr in (0.001064, 0.0052725)]
+    assert pair[0].trial_id == pair[1].trial_id
+    return pair
+
+
+def test_run_alone_refuses_the_folder_of_another_trial_of_the_same_id(
+    tmp_path: Path, namesakes: list[TrialConfig], digits: Dataset
+) -> None:
+    """Finished or not. It took the other's result for its own."""
+    one, other = namesakes
+    finished, under_way = TrialFolder(tmp_path / "finished"), TrialFolder(tmp_path / "under way")
+    run_trial(one, finished)
+    train_pack([one], [under_way], digits, should_stop=Countdown(2))
+    for folder in (finished, under_way):
+        before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+        message = r"holds another trial of the same id \(training.lr was 0.001064, is 0.0052725\); choose another --out"
+        with pytest.raises(StoreError, match=message):
+            run_trial(other, folder)
+        assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+    assert run_trial(one, finished).config == one.nested()
+
+
+def test_a_checkpoint_of_another_trial_of_the_same_id_is_set_aside(
+    tmp_path: Path, namesakes: list[TrialConfig], digits: Dataset
+) -> None:
+    one, other = namesakes
+    train_pack([other], [TrialFolder(tmp_path / "through")], digits)
+    folder = TrialFolder(tmp_path / "torn")
+    train_pack([one], [folder], digits, should_stop=Countdown(2))
+    warnings: list[str] = []
+    train_pack([other], [folder], digits, warn=warnings.append)
+    assert "is of another trial of the same id (training.lr was 0.001064, is 0.0052725). Set aside" in warnings[0]
+    assert numbers(folder) == numbers(TrialFolder(tmp_path / "through"))
+
+
+def test_records_and_checkpoints_say_what_data_and_arithmetic_they_are_of(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    folder = TrialFolder(tmp_path)
+    train_pack(pack[:1], [folder], digits, should_stop=Countdown(3))
+    for _ in range(2):
+        kept = folder.kept()
+        assert kept is not None
+        assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ARITHMETIC)
+        train_pack(pack[:1], [folder], digits)
+
+
+def test_run_alone_goes_on_with_the_same_data_only(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
+    folder = TrialFolder(tmp_path)
+    train_pack(pack[:1], [folder], dataclasses.replace(digits, digest="0123456789abcdef"), should_stop=Countdown(3))
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    message = f"digits: 1 trial was trained here on other data .*was 0123456789abcdef, now it is {digits.digest}"
+    with pytest.raises(DataError, match=message):
+        run_trial(pack[0], folder)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_trial_is_never_of_two_arithmetics(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoint is set aside, and it trains from its beginning."""
+    folder = TrialFolder(tmp_path)
+    train_pack(pack[:1], [folder], digits, should_stop=Countdown(3))
+    monkeypatch.setattr(pack_training, "ARITHMETIC", ARITHMETIC + 1)
+    warnings: list[str] = []
+    seen: list[PackProgress] = []
+    train_pack(pack[:1], [folder], digits, warn=warnings.append, on_epoch=seen.append)
+    assert f"another arithmetic (it was {ARITHMETIC}, now it is {ARITHMETIC + 1}). Set aside" in warnings[0]
+    assert seen[0].epoch == 0
+    record = folder.read_record()
+    assert record is not None
+    assert record.arithmetic == ARITHMETIC + 1
 
 
 def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_the_users_own(

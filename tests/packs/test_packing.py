@@ -52,6 +52,19 @@ def test_a_given_pack_size_is_taken_whatever_the_slots(size: int, packs: int) ->
         assert max(map(len, planned)) == min(size, 10)
 
 
+def test_cells_whose_names_are_the_same_by_chance_are_two(make_config: MakeConfig) -> None:
+    """Else one of them would be trained twice, and the other never."""
+    one, other = (make_config(dataset="digits", epochs=2, lr=lr) for lr in (0.0022624, 0.0030465))
+    assert one.cell == other.cell
+    packs = pack_trials([config.with_seed(seed) for seed in (1, 2) for config in (one, other)], 1)
+    assert sorted([(config.training.lr, config.training.seed) for config in pack] for pack in packs) == [
+        [(0.0022624, 1), (0.0022624, 2)],
+        [(0.0030465, 1), (0.0030465, 2)],
+    ]
+    with pytest.raises(ValueError, match="differ only in seed"):
+        Pack.of([one, other])
+
+
 def test_the_costliest_packs_come_first() -> None:
     """Widest first, and the rests of cells last among their like."""
     planned = pack_trials(study(), 1, 3)

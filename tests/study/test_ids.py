@@ -8,8 +8,12 @@ import re
 
 import pytest
 
+from infomax_tune.errors import ConfigError
+from infomax_tune.study import yaml_document
 from infomax_tune.study.config import LoggingConfig, TrainingConfig, TrialConfig
-from infomax_tune.study.read_space import bundled_spaces, load_space
+from infomax_tune.study.read_space import bundled_spaces, load_space, parse_space
+from infomax_tune.study.space import SearchSpace
+from tests.conftest import MakeConfig
 
 PINNED = {
     "activation_study": (
@@ -72,6 +76,54 @@ def test_at_another_value_it_makes_another_trial() -> None:
     assert changed.trial_id != TrialConfig().trial_id
     assert changed.cell != TrialConfig().cell
     assert LaterConfig(training=LaterTraining(weight_decay=0.2)).trial_id != changed.trial_id
+
+
+NAMESAKES = ({"lr": 0.001064}, {"lr": 0.0052725})
+"""Two learning rates whose trials of `BESIDE` have one id, where it has 8 digits. Found in a second."""
+BESIDE = {"dataset": "digits", "epochs": 2}
+
+
+def test_trials_of_one_id_are_told_apart_by_their_settings(make_config: MakeConfig) -> None:
+    one, other = (make_config(**BESIDE, **settings) for settings in NAMESAKES)
+    assert one.trial_id == other.trial_id == "relu-k16-s1-2fed1708"
+    assert one.differences(other.nested()) == ["training.lr was 0.0052725, is 0.001064"]
+    assert one.differences(one.nested()) == []
+
+
+def test_what_changes_no_number_makes_no_other_trial() -> None:
+    """Nor do settings that are not used, nor one that a later version has kept."""
+    kept = LaterConfig(logging=LaterLogging(save_weights=False)).nested()
+    assert TrialConfig().differences(kept) == []
+    random = TrialConfig.model_validate({"loss": {"objective": "random"}})
+    assert (
+        random.differences(
+            TrialConfig.model_validate({"loss": {"objective": "random"}, "training": {"lr": 0.1}}).nested()
+        )
+        == []
+    )
+
+
+def test_settings_that_this_version_does_not_know_are_another_trials() -> None:
+    assert TrialConfig().differences({"model": {"activation": "gelu"}}) == [
+        "its settings are none that this version knows"
+    ]
+
+
+def test_two_trials_of_one_id_are_no_plan_and_are_told_with_the_true_reason() -> None:
+    space = SearchSpace(
+        "", "", TrialConfig.model_validate({"data": {"dataset": "digits"}, "training": {"epochs": 2}}), {}
+    )
+    space.axes["training.lr"] = [settings["lr"] for settings in NAMESAKES]
+    message = r"same id by chance, relu-k16-s1-2fed1708 \(training.lr was 0.001064, is 0.0052725\)\. Change one"
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(space, id_digits=8).plan()
+    assert len(space.plan()) == 2
+
+
+def test_a_space_of_two_trials_that_had_one_id_is_read() -> None:
+    """It was refused for what is not so: that the learning rate changes nothing."""
+    text = "axes: {lr: [0.001064, 0.0052725]}\nbase: {dataset: digits, epochs: 2}"
+    assert len(parse_space(yaml_document.parse(text, "test"), "test", None, {})[0].plan()) == 2
 
 
 def test_what_changes_no_number_is_in_no_id() -> None:
