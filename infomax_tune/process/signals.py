@@ -51,14 +51,8 @@ class Interrupt:
             numbers = [signal.SIGINT, signal.SIGTERM]
             if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
                 numbers.append(signal.SIGHUP)
-            self._before = {number: signal.getsignal(number) for number in numbers}
-            self.listen()
+            self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
         return self
-
-    def listen(self) -> None:
-        """Installs the handlers, again if another library has replaced them meanwhile."""
-        for number in self._before:
-            signal.signal(number, self._on_signal)
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
@@ -80,6 +74,7 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _work(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
         while (step := self._steps.get()) is not None:
             step()
 

@@ -50,14 +50,6 @@ def test_a_second_signal_raises_in_a_library() -> None:
     assert said == [STOPPING]
 
 
-def test_signals_that_another_library_took_are_taken_again() -> None:
-    with Interrupt(lambda text: None) as interrupt:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        interrupt.listen()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupt.asked
-
-
 def test_a_request_that_cannot_be_left_is_told() -> None:
     def on_ask() -> None:
         raise StoreError("stop: cannot be written (No space left on device).")
