@@ -327,9 +327,14 @@ def tensorboard(
 
 @app.command(epilog=_examples("verify results/activation_study"))
 def verify(out: Folder) -> None:
-    """Check every file in a sweep's folder; exit code 1 if any is damaged or the tables are not what the records say."""
+    """Check every file in a sweep's folder; exit code 1 if any is damaged. Each line ends with the command that clears it."""
+    from infomax_tune.follow import tensorboard_runs as runs  # imports TensorBoard
+
     folder = SweepFolder(out)
-    report = check_files(folder, folder.read_space().plan())
+    plan = folder.read_space().plan()
+    report = check_files(folder, plan)
+    broken = runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
+    report.notes += [f"{problem} Make it anew with: {folder.command('resume')}" for problem in broken]
     for line in report.notes:
         typer.echo(f"note: {line}")
     for line in report.damage:

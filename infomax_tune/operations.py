@@ -125,7 +125,12 @@ def analyze(out: Path, output_dir: Path | None = None) -> Analysis:
     _require_own_analysis()
     import analysis  # imports pandas, scipy and matplotlib
 
-    return analysis.analyze(out, output_dir)
+    folder = SweepFolder(out)
+    sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
+    made = analysis.analyze(out, output_dir)
+    if output_dir is None:
+        folder.note_report(sources)
+    return made
 
 
 def _require_own_analysis() -> None:

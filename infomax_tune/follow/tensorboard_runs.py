@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import math
 import os
 import re
@@ -27,12 +26,12 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
+from infomax_tune.follow import event_file
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
-from infomax_tune.store.files import locked, write_atomically
+from infomax_tune.store.files import locked, read_bytes, write_atomically
 from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder
@@ -72,7 +71,7 @@ class Run:
         epoch_s: the seconds of each epoch from 1 on.
         """
         self._clear()
-        data = _encode(self._opening(history, epoch_s, time.time()))
+        data = event_file.encode(self._opening(history, epoch_s, time.time()))
         try:
             self._path.write_bytes(data)
         except OSError as error:
@@ -116,7 +115,7 @@ class Run:
         events = self._opening(history, folder.epoch_seconds(record), finished)
         events += self._ending(record.status, record.epoch, record.result, weights)
         self._clear()
-        write_atomically(self._path, _encode(events))
+        write_atomically(self._path, event_file.encode(events))
 
     def _opening(self, history: Iterable[Mapping[Any, float]], epoch_s: Sequence[float], now: float) -> list[Event]:
         """The settings, for the HParams page, and the epochs so far. now: the time at which the last of them ended."""
@@ -150,8 +149,7 @@ class Run:
             image = last.summary.value.add(tag="weights").image
             image.encoded_image_string = picture.png
             image.height, image.width, image.colorspace = picture.height, picture.width, _RGB
-        outcome = STATUS_SUCCESS if status == TrialStatus.DONE else STATUS_FAILURE
-        info = SessionEndInfo(status=outcome, end_time_secs=self._clock)
+        info = SessionEndInfo(status=_outcome(status), end_time_secs=self._clock)
         return [last, self._about_session(metadata.SESSION_END_INFO_TAG, session_end_info=info)]
 
     def _about_session(self, tag: str, **content: Any) -> Event:
@@ -172,7 +170,7 @@ class Run:
         faults.point("tensorboard:removed")
 
     def _append(self, events: Iterable[Event], *, durably: bool = False) -> None:
-        data = _encode(events)
+        data = event_file.encode(events)
         try:
             with self._path.open("r+b") as handle:  # "ab" would create a file, with only a part of the run
                 handle.seek(0, os.SEEK_END)
@@ -215,32 +213,77 @@ def of_run(folder: TrialFolder) -> list[TrialRun]:
 
 
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """Makes the runs under `root` exactly those of these trials: removes misplaced ones and makes missing ones.
+    """Makes the runs under `root` exactly those of these trials: removes misplaced ones, makes missing and broken ones.
 
-    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be written or removed. The
+    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or removed. The
     caller holds the lock of the folder that the trials are in.
     """
-    place = {trial.run.config.trial_id: trial.run.folder for trial in trials}
-    standing: set[str] = set()
+    standing, misplaced = _find_runs(root, trials)
     problems: list[str] = []
-    for trial_id, path in sorted(_own_files(root.rglob(f"{_PREFIX}*")), reverse=True):
-        if place.get(trial_id) == path.parent and trial_id not in standing:
-            standing.add(trial_id)
-            continue
+    for path in misplaced:
         try:
             path.unlink(missing_ok=True)
             _remove_empty(path.parent, root)
         except OSError as error:
             problems.append(f"{path}: cannot be removed ({error.strerror or error}).")
     for trial in trials:
-        if trial.run.config.trial_id not in standing:
-            try:
+        path = standing.get(trial.run.config.trial_id)
+        try:
+            if path is None or _is_broken(path, trial.folder):
                 trial.run.make(trial.folder)
-            except DamagedFileError:
-                continue  # reported when the trials themselves are read
-            except StoreError as error:
-                problems.append(str(error))
+        except DamagedFileError:
+            continue  # reported when the trials themselves are read
+        except StoreError as error:
+            problems.append(str(error))
     return problems
+
+
+def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
+    """What `mend` would put right in the runs of trials that have a record, each in a sentence. Raises StoreError."""
+    standing, _ = _find_runs(root, trials)
+    problems: list[str] = []
+    for trial in trials:
+        path = standing.get(trial.run.config.trial_id)
+        with contextlib.suppress(DamagedFileError):  # of the record, which is reported by itself
+            if path is None and trial.folder.read_record():
+                problems.append(f"{trial.run.folder}: TensorBoard's run is missing.")
+            elif path is not None and _is_broken(path, trial.folder):
+                problems.append(f"{path}: TensorBoard's run is not whole.")
+    return problems
+
+
+def _find_runs(root: Path, trials: Sequence[TrialRun]) -> tuple[dict[str, Path], list[Path]]:
+    """The event files under `root` that are in their place, by trial id, and those that are misplaced."""
+    place = {trial.run.config.trial_id: trial.run.folder for trial in trials}
+    standing: dict[str, Path] = {}
+    misplaced: list[Path] = []
+    for trial_id, path in sorted(_own_files(root.rglob(f"{_PREFIX}*")), reverse=True):
+        if place.get(trial_id) == path.parent and trial_id not in standing:
+            standing[trial_id] = path
+        else:
+            misplaced.append(path)
+    return standing, misplaced
+
+
+def _is_broken(path: Path, folder: TrialFolder) -> bool:
+    """Whether the event file of a trial that has its record is not a whole run: cut, changed, or without its ending.
+
+    One of a trial without a record need not be whole: it is begun anew when the trial goes on. Raises DamagedFileError if
+    the record is damaged, StoreError if a file cannot be read.
+    """
+    record = folder.read_record()
+    if record is None:
+        return False
+    last = event_file.last_event(read_bytes(path))
+    if last is None or [value.tag for value in last.summary.value] != [metadata.SESSION_END_INFO_TAG]:
+        return True
+    ending = HParamsPluginData.FromString(last.summary.value[0].metadata.plugin_data.content)
+    return ending.session_end_info.status != _outcome(record.status)
+
+
+def _outcome(status: TrialStatus) -> int:
+    """What TensorBoard's HParams page calls the status of a trial that has ended."""
+    return STATUS_SUCCESS if status == TrialStatus.DONE else STATUS_FAILURE
 
 
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
@@ -265,14 +308,6 @@ def _remove_empty(folder: Path, root: Path) -> None:
     while folder != root and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
-
-
-def _encode(events: Iterable[Event]) -> bytes:
-    buffer = io.BytesIO()
-    writer = RecordWriter(buffer)
-    for event in events:
-        writer.write(event.SerializeToString())
-    return buffer.getvalue()
 
 
 def _add_scalars(event: Event, values: Mapping[Any, float], names: Iterable[str]) -> None:

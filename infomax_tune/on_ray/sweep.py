@@ -25,6 +25,7 @@ from infomax_tune.packs.packing import pack_trials
 from infomax_tune.process import environment
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import Dataset, load
+from infomax_tune.store.mending import mend_folder
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
@@ -102,7 +103,8 @@ def run(
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     plan = space.plan()
-    folder.tidy()
+    for problem in mend_folder(folder, plan):
+        display.warn(f"warning: {problem}")
     folder.driver.clear_stop()  # a sweep that was killed may have left it
     ended = _find_ended(plan, folder, display)
     tally = Tally(plan, ended)
@@ -191,6 +193,7 @@ class _Sweep:
     def assemble(self) -> pd.DataFrame:
         """Writes the tables of a sweep that has nothing to train, and returns the results."""
         self._extend_folder()
+        self._restore_environment()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray():
@@ -198,6 +201,18 @@ class _Sweep:
             with self._feed.at_work():
                 pass  # on leaving, it hands over every trial that has a record
         return results
+
+    def _restore_environment(self) -> None:
+        """Writes environment.json anew if it is lost: what the trial that finished last was trained in."""
+        environments = self._folder.environments
+        if environments.has_latest():
+            return
+        timings = [finding.record.timing for finding in self._folder.find(self._plan).values() if finding.record]
+        last = max(timings, key=lambda timing: timing.get("finished", ""), default={})
+        described = environments.read_used().get(last.get("environment", "")) or environment.describe(
+            device=self._options.device_or_default, threads=self._options.threads
+        )
+        environments.write_latest(described | {"command": self._command})
 
     def _enter(self, phase: str) -> None:
         self._tally.phase = phase
@@ -238,9 +253,7 @@ class _Sweep:
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:
         """Warns if trials were trained in another environment than a machine has now, if the machines differ, or if some
         (`silent`) could not be asked; with `strict_environment`, raises EnvironmentDriftError."""
-        used, problems = self._folder.environments.read_used()
-        for problem in problems:
-            self._display.warn(f"warning: {problem} Set aside; whether its trials were trained elsewhere is not known.")
+        used = self._folder.environments.read_used().values()
         drifts = {
             "trials of this sweep were trained in another environment": [
                 environment.differences(before, now) for before in used for now in machines

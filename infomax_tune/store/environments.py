@@ -50,24 +50,22 @@ class Environments:
             make_folder(path.parent)
             write_json(path, ENVIRONMENT, environment)
 
-    def read_used(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Every environment that trials of this sweep were trained in, and the problems: damaged files, which are set aside."""
-        found: list[dict[str, Any]] = []
-        problems: list[str] = []
-        for path in sorted((self._root / USED).glob("*.json")):
-            try:
-                found.append(read_json(path, ENVIRONMENT) or {})
-            except DamagedFileError as error:
-                path.rename(path.with_name(f"{path.name}.damaged"))
-                problems.append(str(error))
-        return found, problems
+    def has_latest(self) -> bool:
+        return (self._root / LATEST).exists()
 
-    def damage(self) -> list[str]:
-        """The problems of all these files: what is damaged."""
-        problems: list[str] = []
-        for path in (self._root / LATEST, *sorted((self._root / USED).glob("*.json"))):
+    def read_used(self) -> dict[str, dict[str, Any]]:
+        """Every environment that trials of this sweep were trained in, by fingerprint. Raises DamagedFileError."""
+        return {path.stem: read_json(path, ENVIRONMENT) or {} for path in self._used()}
+
+    def damage(self) -> dict[Path, str]:
+        """The damaged ones among these files, each with what is wrong with it."""
+        problems: dict[Path, str] = {}
+        for path in (self._root / LATEST, *self._used()):
             try:
                 read_json(path, ENVIRONMENT)
             except DamagedFileError as error:
-                problems.append(str(error))
+                problems[path] = str(error)
         return problems
+
+    def _used(self) -> list[Path]:
+        return sorted((self._root / USED).glob("*.json"))

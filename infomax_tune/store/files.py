@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import socket
@@ -90,6 +91,23 @@ def read_bytes(path: Path) -> bytes:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."
         ) from None
+
+
+def file_digest(path: Path) -> str | None:
+    """The sha256 of a file; None if there is none. Raises StoreError if it cannot be read."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def set_aside(path: Path) -> None:
+    """Renames a damaged file to <its name>.damaged-<number>, so that it is neither read again nor lost."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        if not aside.exists():
+            path.rename(aside)
+            return
 
 
 def read_json(path: Path, kind: Format) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import contextlib
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,16 @@ from infomax_tune.store import driver_notes, environments, formats
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.environments import Environments
-from infomax_tune.store.files import TEMPORARY, digest, locked, make_folder, write_atomically
+from infomax_tune.store.files import (
+    TEMPORARY,
+    digest,
+    file_digest,
+    locked,
+    make_folder,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
@@ -29,6 +38,8 @@ from infomax_tune.study.space import SearchSpace
 SWEEP_FILE = "sweep.yaml"
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 HISTORY_PARQUET, TIMINGS_CSV = "history.parquet", "timings.csv"
+TABLES = (RESULTS_CSV, RESULTS_PARQUET, HISTORY_PARQUET, TIMINGS_CSV)
+TABLES_NOTE = "tables.json"
 
 
 class SweepFolder:
@@ -166,12 +177,15 @@ class SweepFolder:
         """The folder of a tracker, with what it was given."""
         return TrackerFolder(self.root / "trackers" / name)
 
+    def leftovers(self) -> list[Path]:
+        """The temporary files that a crash left."""
+        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/", "analysis/")
+        return sorted(path for folder in folders for path in self.root.glob(f"{folder}.*{TEMPORARY}*"))
+
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
-        folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/", "analysis/")
-        for pattern in (f"{folder}.*{TEMPORARY}*" for folder in folders):
-            for leftover in self.root.glob(pattern):
-                leftover.unlink(missing_ok=True)
+        for leftover in self.leftovers():
+            leftover.unlink(missing_ok=True)
 
     def room_problem(self) -> str | None:
         """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can."""
@@ -189,7 +203,7 @@ class SweepFolder:
         """Raises StoreError, which says how to go on, if the disk is full. See `room_problem`."""
         problem = self.room_problem()
         if problem:
-            again = shlex.join(["infomax-tune", "resume", str(self.root)])
+            again = self.command("resume")
             raise StoreError(f"{problem}. What was trained is kept: make room there, then go on with: {again}")
 
     @contextlib.contextmanager
@@ -223,10 +237,31 @@ class SweepFolder:
             if kept is not None:
                 yield kept
 
+    def report_sources(self) -> dict[str, str | None]:
+        """The sha256 of each file that a report is made of, by name; None for one that is not there."""
+        names = (RESULTS_CSV, HISTORY_PARQUET, SWEEP_FILE, environments.LATEST)
+        return {name: file_digest(self.root / name) for name in names}
+
+    def note_report(self, sources: Mapping[str, str | None]) -> None:
+        """Notes what the report was made of: the `report_sources` from before it was made."""
+        content = {"made_of": dict(sources), "report": file_digest(self.report)}
+        write_json(self._report_note, formats.REPORT_NOTE, content)
+
     def report_is_current(self) -> bool:
-        """Whether there is a report, made after the results table last changed."""
-        report, results = self.report, self.results_csv
-        return report.exists() and results.exists() and report.stat().st_mtime_ns >= results.stat().st_mtime_ns
+        """Whether there is a report, as it was made, of what is in the folder now."""
+        with contextlib.suppress(StoreError):
+            now = {"made_of": self.report_sources(), "report": file_digest(self.report)}
+            noted = read_json(self._report_note, formats.REPORT_NOTE)
+            return noted is not None and all(noted[name] == value for name, value in now.items())
+        return False
+
+    @property
+    def _report_note(self) -> Path:
+        return self.report.parent / "made_of.json"
+
+    def command(self, name: str, *options: str) -> str:
+        """A command on this folder, as it can be typed."""
+        return shlex.join(["infomax-tune", name, str(self.root), *options])
 
 
 _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
@@ -243,10 +278,8 @@ _OWN_NAMES = {
     "analysis",
     RUNS,
     "trackers",
-    RESULTS_CSV,
-    RESULTS_PARQUET,
-    HISTORY_PARQUET,
-    TIMINGS_CSV,
+    *TABLES,
+    TABLES_NOTE,
 }
 
 _HOW_TO_MEND_SWEEP = (

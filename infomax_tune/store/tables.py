@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,26 @@ from typing import Any
 import pandas as pd
 
 from infomax_tune.errors import DamagedFileError, StoreError
-from infomax_tune.store.files import read_text_table, write_atomically
+from infomax_tune.store import formats
+from infomax_tune.store.files import (
+    digest,
+    file_digest,
+    read_bytes,
+    read_json,
+    read_text_table,
+    write_atomically,
+    write_json,
+)
 from infomax_tune.store.record import Finding
-from infomax_tune.store.sweep_folder import HISTORY_PARQUET, RESULTS_CSV, RESULTS_PARQUET, TIMINGS_CSV, SweepFolder
+from infomax_tune.store.sweep_folder import (
+    HISTORY_PARQUET,
+    RESULTS_CSV,
+    RESULTS_PARQUET,
+    TABLES,
+    TABLES_NOTE,
+    TIMINGS_CSV,
+    SweepFolder,
+)
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
@@ -32,10 +51,22 @@ _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fr
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a sweep. results: one row per trial of the plan; files: the bytes of each table, by file name."""
+    """The tables of a sweep. results: one row per trial of the plan; files: the bytes of each table, by file name.
+
+    records: see `digest_of_records`.
+    """
 
     results: pd.DataFrame
     files: dict[str, bytes]
+    records: str
+
+
+@dataclass(frozen=True)
+class TablesNote:
+    """What tables.json notes. files: the sha256 of each table, by file name; records: see `digest_of_records`."""
+
+    files: dict[str, str]
+    records: str
 
 
 def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
@@ -45,11 +76,62 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     columns are stable: the same records give the same bytes, whatever was killed, packed, reordered or extended.
     """
     tables = make_tables(folder, plan)
-    for name, data in tables.files.items():
-        path = folder.root / name
-        if not path.exists() or path.read_bytes() != data:
-            write_atomically(path, data)
+    noted = None
+    with contextlib.suppress(DamagedFileError):
+        noted = read_note(folder)
+    files = noted.files if noted else {}
+    changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, files.get(name))]
+    if changed:
+        # a crash between two tables must not look like damage; what cannot be removed is told by the first write
+        with contextlib.suppress(OSError):
+            (folder.root / TABLES_NOTE).unlink(missing_ok=True)
+        noted = None
+    for name in changed:
+        write_atomically(folder.root / name, tables.files[name])
+    note = TablesNote({name: file_digest(folder.root / name) or "" for name in TABLES}, tables.records)
+    if note != noted:
+        write_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE, {"files": note.files, "records": note.records})
     return tables.results
+
+
+def read_note(folder: SweepFolder) -> TablesNote | None:
+    """tables.json; None if there is none. Raises DamagedFileError."""
+    content = read_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE)
+    return None if content is None else TablesNote(content["files"], content["records"])
+
+
+def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> str:
+    """One sha256 of all that tables are made of: the trials of the plan, their statuses, their records."""
+    made_of = {
+        trial_id: [_status(finding).value, folder.trial(trial_id).record_digest() if finding.record else None]
+        for trial_id, finding in findings.items()
+    }
+    return digest(made_of)
+
+
+def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
+    """Whether a table's file holds what these bytes hold. noted: the sha256 that it was written with.
+
+    The bytes of a parquet file also depend on the versions of its writers, so that its rows are compared.
+    """
+    try:
+        there = read_bytes(path)
+    except FileNotFoundError:
+        return False
+    if there == data:
+        return True
+    if path.suffix != ".parquet" or noted not in (None, hashlib.sha256(there).hexdigest()):
+        return False
+    return _same_rows(there, data)
+
+
+def _same_rows(one: bytes, other: bytes) -> bool:
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(io.BytesIO(one)).equals(pd.read_parquet(io.BytesIO(other)))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is no whole parquet file
+        return False
 
 
 def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
@@ -70,7 +152,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
         HISTORY_PARQUET: _parquet(_stack(histories)),
         TIMINGS_CSV: _csv(timings),
     }
-    return Tables(results, files)
+    return Tables(results, files, digest_of_records(folder, findings))
 
 
 def read_results(folder: SweepFolder) -> pd.DataFrame:
@@ -79,12 +161,10 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
     try:
         return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
     except FileNotFoundError:
-        raise StoreError(
-            f"{folder.root}: has no results.csv; make it with: infomax-tune results {folder.root}"
-        ) from None
+        raise StoreError(f"{folder.root}: has no results.csv; make it with: {folder.command('results')}") from None
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(
-            f"{path}: cannot be read ({error}); make it anew with: infomax-tune results {folder.root}"
+            f"{path}: cannot be read ({error}); make it anew with: {folder.command('results')}"
         ) from None
 
 
@@ -171,12 +251,17 @@ def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
     flat = config.flat()
     row: dict[str, Any] = {"trial_id": config.trial_id}
     row |= {column: flat[name] for column, name in columns.SETTINGS.items()}
+    row["status"] = _status(finding).value
     record = finding.record
     if record is None:
-        status = TrialStatus.MISSING if finding.status == TrialStatus.DAMAGED else finding.status
-        return row | {"status": status.value, "diverged_epoch": None}
+        return row | {"diverged_epoch": None}
     diverged = record.status == TrialStatus.DIVERGED
-    return row | record.result | {"status": record.status.value, "diverged_epoch": record.epoch if diverged else None}
+    return row | record.result | {"diverged_epoch": record.epoch if diverged else None}
+
+
+def _status(finding: Finding) -> TrialStatus:
+    """The status that a table shows."""
+    return TrialStatus.MISSING if finding.status == TrialStatus.DAMAGED else finding.status
 
 
 def _stack(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,16 @@ from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.files import locked, make_folder, read_bytes, read_json, write_atomically, write_json
+from infomax_tune.store.files import (
+    file_digest,
+    locked,
+    make_folder,
+    read_bytes,
+    read_json,
+    set_aside,
+    write_atomically,
+    write_json,
+)
 from infomax_tune.store.record import (
     EPOCH_S,
     Finding,
@@ -51,10 +59,7 @@ class TrialFolder:
 
     def record_digest(self) -> str | None:
         """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
-        try:
-            return hashlib.sha256(read_bytes(self.path / "record.json")).hexdigest()
-        except FileNotFoundError:
-            return None
+        return file_digest(self.path / "record.json")
 
     def has_config(self) -> bool:
         """Whether there is a config.yaml, which only trials that are not part of a sweep have."""
@@ -143,15 +148,32 @@ class TrialFolder:
             return Finding(TrialStatus.FAILED, problem=str(failure["error"]).strip().splitlines()[-1])
         return Finding(TrialStatus.MISSING)
 
-    def damage(self) -> list[str]:
-        """What is damaged in the folder, which must be that of a sweep's trial: its record, its files, its checkpoint."""
+    def damage(self) -> dict[str, str]:
+        """The damaged files of a sweep's trial by name, each with what is wrong with it.
+
+        A record is damaged too if a file is that it vouches for. Beside an intact one nothing else counts: see `leftovers`.
+        """
         finding = self.find(self.path.name)
-        problems = [finding.problem] if finding.status == TrialStatus.DAMAGED else []
+        if finding.record:
+            return {}
+        problems = {"record.json": finding.problem} if finding.status == TrialStatus.DAMAGED else {}
         try:
-            self.read_checkpoint()
+            checkpoint = self.read_checkpoint()
+            if checkpoint and checkpoint.trial_id != self.path.name:
+                path = self.path / "checkpoint.safetensors"
+                problems[path.name] = f"{path}: is of another trial ({checkpoint.trial_id})."
         except DamagedFileError as error:
-            problems.append(str(error))
+            problems["checkpoint.safetensors"] = str(error)
+        try:
+            read_json(self.path / "failure.json", formats.FAILURE)
+        except DamagedFileError as error:
+            problems["failure.json"] = str(error)
         return problems
+
+    def leftovers(self) -> list[Path]:
+        """What a crash just after the record was written has left beside it. The folder must be that of a sweep's trial."""
+        left = [self.path / name for name in _UNTIL_THE_RECORD if (self.path / name).exists()]
+        return left if left and self.find(self.path.name).record else []
 
     def _check(self, name: str, sha256: str) -> None:
         try:
@@ -179,7 +201,7 @@ class TrialFolder:
             write_atomically(self.path / name, data)
         vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
-        for leftover in ("checkpoint.safetensors", "failure.json"):
+        for leftover in _UNTIL_THE_RECORD:
             (self.path / leftover).unlink(missing_ok=True)
 
     def write_config(self, config: TrialConfig) -> None:
@@ -224,11 +246,7 @@ class TrialFolder:
 
     def set_aside(self, name: str) -> None:
         """Renames a damaged file, so that it is neither read again nor lost."""
-        for number in itertools.count(1):
-            aside = self.path / f"{name}.damaged-{number}"
-            if not aside.exists():
-                (self.path / name).rename(aside)
-                return
+        set_aside(self.path / name)
 
     def write_failure(self, error: str, epoch: int) -> None:
         """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep tries it again.
@@ -270,6 +288,9 @@ def run_path(config: TrialConfig, axes: Iterable[str] = ()) -> Path:
     more = [f"{name.split('.')[1]}={str(flat[name]).removesuffix('.0')}" for name in axes]
     return Path(config.model.activation, f"k{config.model.hidden_dim}", *more, f"seed{config.training.seed}")
 
+
+_UNTIL_THE_RECORD = ("checkpoint.safetensors", "failure.json")
+"""What a trial has while it has no record. A crash just after the record was written leaves it."""
 
 _TRIAL_NAMES = (
     "record.json",

@@ -1,20 +1,24 @@
-"""Checks every file of a sweep: what is damaged, and what is merely left over."""
+"""Checks every file of a sweep: what is damaged, and what is merely outdated or left over."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import TEMPORARY, read_json
+from infomax_tune.store.files import file_digest, read_json
 from infomax_tune.store.formats import TRACKER_NOTE
-from infomax_tune.store.sweep_folder import SweepFolder
-from infomax_tune.store.tables import make_tables
+from infomax_tune.store.sweep_folder import TABLES, SweepFolder
+from infomax_tune.store.tables import digest_of_records, holds, make_tables, read_note
 from infomax_tune.study.plan import Plan
 
 
 @dataclass
 class Verification:
-    """The findings. checked: number of trial folders; damage: what is damaged; notes: what is outdated or left over."""
+    """The findings. checked: number of trial folders; damage: what is damaged; notes: what is outdated or left over.
+
+    Each line of both ends with the command that clears it.
+    """
 
     checked: int
     damage: list[str]
@@ -25,34 +29,54 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
     """Checks records with the files they name, checkpoints, environments, notes on trackers, and tables against records."""
     trials = folder.trial_folders()
     found = Verification(len(trials), [], [])
+    resume = folder.command("resume")
     for path in trials:
-        found.damage += folder.trial(path.name).damage()
-    others = sum(path.name not in plan for path in trials)
+        trial = folder.trial(path.name)
+        found.damage += [f"{problem} Mend it with: {resume}" for problem in trial.damage().values()]
+        found.notes += [
+            f"{left}: left over by a crash, harmless; remove it with: {resume}" for left in trial.leftovers()
+        ]
+    found.damage += [f"{problem} Mend it with: {resume}" for problem in folder.environments.damage().values()]
+    others = [str(path) for path in trials if path.name not in plan]
     if others:
-        found.notes.append(f"{others} trial folders are of other axes than the sweep has now; they are kept")
-    root = folder.root
-    found.notes += [f"{path}: left over by a crash, harmless" for path in sorted(root.glob(f"**/.*{TEMPORARY}"))]
-    found.notes += [f"{path}: was damaged, and set aside" for path in sorted(root.glob("trials/*/*.damaged-*"))]
-    for path in sorted(root.glob("trackers/*/given/*.json")):
+        found.notes.append(
+            f"{len(others)} trial folders are of other axes than the sweep has now; they are kept, for when it has them again; "
+            f"remove them with: {shlex.join(['rm', '-r', *others])}"
+        )
+    found.notes += [f"{path}: left over by a crash, harmless; remove it with: {resume}" for path in folder.leftovers()]
+    found.notes += [
+        f"{path}: was damaged, and set aside; remove it with: {shlex.join(['rm', str(path)])}"
+        for pattern in ("trials/*/*.damaged-*", "environment.json.damaged-*", "environments/*.damaged*")
+        for path in sorted(folder.root.glob(pattern))
+    ]
+    for path in sorted(folder.root.glob("trackers/*/given/*.json")):
         try:
             read_json(path, TRACKER_NOTE)
         except DamagedFileError as error:
-            found.notes.append(f"{error} The trial is handed over again by the next run with that --logger.")
-    found.damage += folder.environments.damage()
-    _compare_tables(folder, plan, found)
+            again = folder.command("resume", "--logger", path.parents[1].name)
+            found.notes.append(f"{error} Hand the trial over again with: {again}")
+    _check_tables(folder, plan, found)
     return found
 
 
-def _compare_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
-    records = folder.root.glob("trials/*/record.json")
-    newest = max((path.stat().st_mtime_ns for path in records), default=0)
-    for name, data in make_tables(folder, plan).files.items():
+def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
+    anew = f"make it anew with: {folder.command('results')}"
+    noted = None
+    try:
+        noted = read_note(folder)
+    except DamagedFileError as error:
+        found.damage.append(f"{error} To {anew}")
+    made = {} if noted else make_tables(folder, plan).files  # nothing is noted by versions before 0.2.0
+    for name in TABLES:
         path = folder.root / name
-        if not path.exists():
-            found.notes.append(f"{path}: not there yet; make it with: infomax-tune results {folder.root}")
-        elif path.read_bytes() != data:
-            again = f"make it anew with: infomax-tune results {folder.root}"
-            if path.stat().st_mtime_ns <= newest:  # a stopped sweep has records that are not in its tables yet
-                found.notes.append(f"{path}: older than the records; {again}")
-            else:
-                found.damage.append(f"{path}: not what the records say; {again}")
+        sha256 = file_digest(path)
+        if sha256 is None:
+            found.notes.append(f"{path}: not there yet; {anew}")
+        elif noted and sha256 != noted.files[name]:
+            found.damage.append(f"{path}: damaged (its checksum is wrong); {anew}")
+        elif not noted and not holds(path, made[name]):
+            found.notes.append(f"{path}: not what the records say; {anew}")
+    if noted and noted.records != digest_of_records(folder, folder.find(plan)):
+        found.notes.append(
+            f"{folder.root}: its tables are older than its records; make them anew with: {folder.command('results')}"
+        )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,8 +18,9 @@ import pytest
 import safetensors.numpy
 
 from infomax_tune.store.checkpoint import Checkpoint
-from infomax_tune.store.files import digest
-from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.files import digest, write_json
+from infomax_tune.store.formats import ENVIRONMENT
+from infomax_tune.store.sweep_folder import TABLES, SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
 from tests.command import call, infomax_tune, tables
 from tests.folders import make_sweep
@@ -113,24 +117,139 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     (out / "results.csv").write_text("nonsense")
     (out / "trials" / trial(out).name / ".0123.tmp").write_text("left over")
     (out / "tensorboard/tanh/k16/seed1/.4567.tmp").write_text("left over")
+    (trial(out) / "checkpoint.safetensors").write_text("nonsense")
+    cut(out / "environment.json")
     _note_another_environment(out, "00000000")
     _note_another_environment(out, "11111111")
     cut(out / "environments" / "11111111.json")
     assert call("status", out).stdout.count("damaged: ") == len(DAMAGES)
+    named = ways_out(call("verify", out, ok=False).stdout)
+    assert named == {("infomax-tune", "resume", str(out)), ("infomax-tune", "results", str(out))}
     done = infomax_tune("resume", out)
     for line in done.stderr.splitlines():
         assert line.startswith("warning: ")
     assert done.stderr.count("is trained again.") == len(DAMAGES)
+    assert "trains from its beginning" in done.stderr
     assert "warning: trials of this sweep were trained in another environment: torch was 2.6.0" in done.stderr
-    assert "whether its trials were trained elsewhere is not known" in done.stderr
-    assert done.stderr.count("warning: ") == len(DAMAGES) + 2
+    assert done.stderr.count("whether its trials were trained elsewhere is not known") == 2
+    assert done.stderr.count("warning: ") == len(DAMAGES) + 4
     assert f"{len(DAMAGES)} of {len(SEEDS)} trials to train" in done.stdout
     assert f"{len(SEEDS)} trials: {len(SEEDS)} done" in done.stdout
     assert tables(out) == tables(finished)
     verified = call("verify", out)
-    assert verified.stdout.count("was damaged, and set aside") == len(DAMAGES)
+    assert verified.stdout.count("was damaged, and set aside") == len(DAMAGES) + 3
     assert not list(out.glob("**/*.tmp"))
     assert {path.stem for path in (out / "environments").iterdir()} > {"00000000"}
+    take(ways_out(verified.stdout))
+    assert call("verify", out).stdout == f"{len(SEEDS)} trial folders checked: no damage\n"
+
+
+def ways_out(verified: str) -> set[tuple[str, ...]]:
+    """The commands that verify's lines end with: each of its lines does, except for the last."""
+    lines = verified.splitlines()[:-1]
+    found = [re.search(r"with: ((infomax-tune|rm) .*)", line) for line in lines]
+    assert all(found), verified
+    return {tuple(shlex.split(command[1])) for command in found if command}
+
+
+def take(commands: set[tuple[str, ...]]) -> None:
+    for words in sorted(commands):
+        if words[0] == "rm":
+            subprocess.run(words, check=True)
+        else:
+            call(*words[1:], *(["--no-report"] if words[1] == "resume" else []))
+
+
+def a_trial_that_is_not_in_the_sweep(out: Path) -> Path:
+    return Path(shutil.copytree(trial(out), out / "trials" / "tanh-k16-s99-00000000"))
+
+
+def run_of(out: Path) -> Path:
+    return next(out.glob("tensorboard/tanh/k16/seed1/*tfevents*"))
+
+
+CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
+    "a damaged environment": (lambda out: flip(out / "environment.json"), "environment.json: ", 1),
+    "the environment of a trial": (lambda out: cut(next(out.glob("environments/*"))), "environments/", 1),
+    "a checkpoint beside a record": (
+        lambda out: (trial(out) / "checkpoint.safetensors").write_text("nonsense"),
+        "checkpoint.safetensors: left over by a crash, harmless",
+        0,
+    ),
+    "a failure beside a record": (
+        lambda out: (trial(out) / "failure.json").write_text("nonsense"),
+        "failure.json: left over by a crash, harmless",
+        0,
+    ),
+    "a leftover": (lambda out: (trial(out) / ".0123.tmp").touch(), ".0123.tmp: left over by a crash, harmless", 0),
+    "an analysis that was killed": (
+        lambda out: ((out / "analysis").mkdir(), (out / "analysis/.0123.tmp").touch()),
+        "analysis/.0123.tmp: left over by a crash, harmless",
+        0,
+    ),
+    "a trial that is not in the sweep": (
+        lambda out: cut(a_trial_that_is_not_in_the_sweep(out) / "record.json"),
+        "s99-00000000/record.json: cannot be read",
+        1,
+    ),
+    "its checkpoint": (
+        lambda out: [
+            (a_trial_that_is_not_in_the_sweep(out) / "record.json").rename(
+                out / "trials/tanh-k16-s99-00000000/checkpoint.safetensors"
+            )
+        ],
+        "s99-00000000/checkpoint.safetensors: cannot be believed",
+        1,
+    ),
+    "a note on a tracker": (
+        lambda out: (
+            (out / "trackers/csv/given").mkdir(parents=True),
+            (out / "trackers/csv/given" / f"{trial(out).name}.json").touch(),
+        ),
+        "Hand the trial over again with: ",
+        0,
+    ),
+    **{
+        f"a flipped {name}": (lambda out, name=name: flip(out / name), f"{name}: damaged (its checksum is wrong)", 1)
+        for name in TABLES
+    },
+    **{
+        f"a lost {name}": (lambda out, name=name: (out / name).unlink(), f"{name}: not there yet", 0) for name in TABLES
+    },
+    "a cut note on the tables": (lambda out: cut(out / "tables.json"), "tables.json: cannot be read", 1),
+    "a flipped run": (lambda out: flip(run_of(out)), "TensorBoard's run is not whole", 0),
+    "an emptied run": (lambda out: run_of(out).write_bytes(b""), "TensorBoard's run is not whole", 0),
+    "a lost run": (lambda out: run_of(out).unlink(), "TensorBoard's run is missing", 0),
+}
+"""What happened, what verify says of it, and verify's exit code. Nothing of it takes training."""
+
+
+@pytest.mark.parametrize("name", CLEARED)
+def test_what_verify_finds_is_cleared_by_the_commands_that_it_names(name: str, out: Path, finished: Path) -> None:
+    """Some need two: a damaged file that was set aside is the user's to remove."""
+    harm, message, code = CLEARED[name]
+    harm(out)
+    done = call("verify", out, ok=False)
+    assert message in done.stdout
+    assert done.returncode == code
+    take(ways_out(done.stdout))
+    done = call("verify", out)
+    take(ways_out(done.stdout))
+    assert call("verify", out).stdout == f"{len(SEEDS)} trial folders checked: no damage\n"
+    assert tables(out) == tables(finished)
+
+
+def test_an_environment_that_was_lost_is_what_the_last_trial_was_trained_in(out: Path, finished: Path) -> None:
+    """And not that of the machine that happens to mend it."""
+    (path,) = (out / "environments").iterdir()
+    content = json.loads(path.read_bytes()) | {"host": "elsewhere"}
+    del content["schema"], content["sha256"]
+    write_json(path, ENVIRONMENT, content)
+    flip(out / "environment.json")
+    damaged = (out / "environment.json").read_bytes()
+    assert "environment.json" in call("resume", out, "--no-report").stderr
+    assert json.loads((out / "environment.json").read_bytes())["host"] == "elsewhere"
+    assert (out / "environment.json.damaged-1").read_bytes() == damaged
 
 
 def test_a_record_of_a_newer_version_is_no_damage_and_stays_as_it_is(out: Path) -> None:
@@ -139,7 +258,7 @@ def test_a_record_of_a_newer_version_is_no_damage_and_stays_as_it_is(out: Path) 
     for command in ("verify", "status", "results", "resume"):
         done = call(command, out, ok=False)
         assert done.returncode == 2
-        assert "written by a newer infomax-tune (record version 99, this one knows 1); upgrade to go on" in done.stderr
+        assert "written by a newer infomax-tune (record version 99, this one knows 2); upgrade to go on" in done.stderr
     assert (trial(out) / "record.json").read_bytes() == before
 
 
@@ -148,7 +267,7 @@ def test_tables_that_are_not_what_the_records_say_are_found(out: Path) -> None:
     (out / "timings.csv").unlink()
     done = call("verify", out, ok=False)
     assert done.returncode == 1
-    assert "results.csv: not what the records say; make it anew with: infomax-tune results" in done.stdout
+    assert "results.csv: damaged (its checksum is wrong); make it anew with: infomax-tune results" in done.stdout
     assert "timings.csv: not there yet" in done.stdout
     call("results", out)
     call("verify", out)
@@ -171,7 +290,7 @@ def test_a_damaged_sweep_file_is_told_with_the_way_out(harm: Callable[[Path], No
 
 
 def _note_another_environment(out: Path, fingerprint: str) -> None:
-    ((environment, *_), _) = SweepFolder(out).environments.read_used()
+    environment, *_ = SweepFolder(out).environments.read_used().values()
     other = environment | {"torch": "2.6.0", "cpu": "Another CPU"}
     SweepFolder(out).environments.note_used(other, fingerprint)
 

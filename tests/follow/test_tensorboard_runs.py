@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from infomax_tune.follow import event_file
 from infomax_tune.follow.progress import PackProgress
-from infomax_tune.follow.tensorboard_runs import Run, TrialRun, mend, mend_unless_busy, of_run, of_sweep
+from infomax_tune.follow.tensorboard_runs import Run, TrialRun, find_broken, mend, mend_unless_busy, of_run, of_sweep
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
@@ -192,6 +196,64 @@ def test_mending_leaves_alone_what_is_right_and_what_is_not_ours(
     before = {path: path.stat().st_mtime_ns for path in event_files(tmp_path)}
     assert mend(tmp_path / "tensorboard", trials) == []
     assert {path: path.stat().st_mtime_ns for path in event_files(tmp_path)} == before
+
+
+def with_another_outcome(data: bytes) -> bytes:
+    """The run of a trial that is done, ended once more as one that failed."""
+    last = event_file.last_event(data)
+    assert last is not None
+    about = last.summary.value[0].metadata.plugin_data
+    ending = HParamsPluginData.FromString(about.content)
+    ending.session_end_info.status = STATUS_FAILURE
+    about.content = ending.SerializeToString()
+    return data + event_file.encode([last])
+
+
+BREAK: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda data: b"",
+    "cut": lambda data: data[:-9],
+    "cut between two events": lambda data: event_file.encode([Event(step=1)] * 3),
+    "flipped": lambda data: data[:500] + bytes([data[500] ^ 4]) + data[501:],
+    "flipped in a length": lambda data: data[:4] + bytes([data[4] ^ 4]) + data[5:],
+    "flipped at its end": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "of another outcome": with_another_outcome,
+}
+
+
+@pytest.mark.parametrize("name", BREAK)
+def test_a_run_that_is_not_whole_is_found_and_made_anew(
+    name: str, tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    trials = placed(tmp_path, pack)
+    root = tmp_path / "tensorboard"
+    train(trials, digits)
+    assert find_broken(root, trials) == []
+    (path,) = event_files(trials[1].run.folder)
+    whole = path.read_bytes()
+    path.write_bytes(BREAK[name](whole))
+    assert path.read_bytes() != whole
+    assert find_broken(root, trials) == [f"{path}: TensorBoard's run is not whole."]
+    others = {path: path.stat().st_mtime_ns for trial in trials[::2] for path in event_files(trial.run.folder)}
+    assert mend(root, trials) == []
+    assert find_broken(root, trials) == []
+    assert curves(trials[1].run.folder) == told(trials[1].folder)
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def test_a_run_that_is_gone_is_found_and_one_of_a_trial_under_way_need_not_be_whole(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    trials = placed(tmp_path, pack)
+    root = tmp_path / "tensorboard"
+    train(trials[:2], digits)
+    train(trials[2:], digits, should_stop=Countdown(4))
+    shutil.rmtree(trials[0].run.folder)
+    (torn,) = event_files(trials[2].run.folder)
+    torn.write_bytes(torn.read_bytes()[:-9])
+    assert find_broken(root, trials) == [f"{trials[0].run.folder}: TensorBoard's run is missing."]
+    assert mend(root, trials) == []
+    assert event_files(trials[2].run.folder) == [torn]
+    assert curves(trials[0].run.folder) == told(trials[0].folder)
 
 
 def test_an_activation_whose_name_holds_a_digit_has_runs_that_are_known_as_ours(

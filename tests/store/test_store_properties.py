@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from infomax_tune.process import faults
 from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.mending import mend_folder
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
-from infomax_tune.store.verify import verify
+from infomax_tune.store.verify import Verification, verify
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
@@ -27,7 +28,14 @@ from infomax_tune.study.trial_status import TrialStatus
 EPOCHS = 4
 POINTS = [
     f"{name}:{moment}"
-    for name in ("record.json", "history.csv", "weights.safetensors", "checkpoint.safetensors", "results.csv")
+    for name in (
+        "record.json",
+        "history.csv",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "results.csv",
+        "tables.json",
+    )
     for moment in ("half", "written", "renamed")
 ]
 
@@ -67,7 +75,7 @@ def train(config: TrialConfig, folder: TrialFolder, epochs: int) -> None:
 def finished_tables(store: SweepFolder, plan: list[TrialConfig]) -> dict[str, bytes]:
     for config in plan:
         train(config, store.trial(config.trial_id), EPOCHS)
-    store.tidy()
+    mend_folder(store, Plan(plan))
     write_tables(store, Plan(plan))
     return {name: (store.root / name).read_bytes() for name in ("results.csv", "results.parquet", "history.parquet")}
 
@@ -109,5 +117,5 @@ def test_any_interleaving_of_writes_crashes_and_resumes_ends_in_the_same_tables(
         undisturbed = SweepFolder(Path(folder, "undisturbed"))
         undisturbed.create()
         assert finished_tables(store, plan) == finished_tables(undisturbed, plan)
-        assert verify(store, Plan(plan)).damage == []
+        assert verify(store, Plan(plan)) == Verification(len(plan), [], [])
         assert not list(store.root.glob("**/*.tmp"))

@@ -66,3 +66,27 @@ def test_a_stranger_folder_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"not a sweep, and not empty \(it holds thesis.tex\)"):
         SweepFolder(tmp_path).create()
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_report_is_current_if_it_was_made_of_what_is_there_whatever_the_clock_says(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    folder.report.parent.mkdir()
+    folder.report.write_text("report")
+    folder.results_csv.write_text("a table")
+    assert not folder.report_is_current()
+    folder.note_report(folder.report_sources())
+    os.utime(folder.report, (1, 1))
+    assert folder.report_is_current()
+    folder.results_csv.write_text("another table")
+    os.utime(folder.results_csv, (0, 0))  # the clock was set back
+    assert not folder.report_is_current()
+    folder.note_report(folder.report_sources())
+    assert folder.report_is_current()
+    (tmp_path / "history.parquet").write_text("it reads this too")
+    assert not folder.report_is_current()
+    folder.note_report(folder.report_sources())
+    folder.report.write_text("")
+    assert not folder.report_is_current()
+    folder.note_report(folder.report_sources())
+    (folder.report.parent / "made_of.json").write_text("nonsense")
+    assert not folder.report_is_current()
