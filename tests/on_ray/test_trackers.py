@@ -1,0 +1,140 @@
+"""trackers.py and tracker_feed.py: finished trials are handed to callbacks of Ray's, and what goes wrong stays theirs."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.logger import LoggerCallback
+
+from infomax_tune.follow.display import Display, Lines
+from infomax_tune.on_ray import tracker_feed, trackers
+from infomax_tune.on_ray.tracker_feed import TrackerFeed
+from infomax_tune.store.record import HistoryRow, Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.plan import Plan
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
+from infomax_tune.study.trial_status import TrialStatus
+from tests.command import wait_until
+from tests.read_trackers import forget_the_user
+
+pytestmark = pytest.mark.filterwarnings(
+    # MLflow's own use of SQLAlchemy, when a test reads its database
+    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
+)
+
+
+@pytest.fixture(autouse=True)
+def _of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_the_user(monkeypatch)
+
+
+class Recorder(LoggerCallback):
+    """Remembers what it is told; raises at one trial."""
+
+    def __init__(self, bad: str = "") -> None:
+        self.told: list[str] = []
+        self.bad = bad
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        if str(trial) == self.bad:
+            raise RuntimeError("it has had enough\nand more lines")
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        self.told.append(str(trial))
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> tuple[SweepFolder, Plan]:
+    """A sweep's folder with three finished trials, made without training."""
+    space, _ = load_space("quickstart", overrides=read_overrides(["activation=[tanh]", "seed=[1, 2, 3]"])[0])
+    plan, folder = space.plan(), SweepFolder(tmp_path / "few")
+    folder.create()
+    row: HistoryRow = {"epoch": 0}
+    for config in plan:
+        record = Record(config.trial_id, TrialStatus.DONE, 0, config.nested(), {}, {})
+        folder.trial(config.trial_id).write_record(record, [row], None)
+    return folder, plan
+
+
+def test_a_tracker_that_raises_midway_is_left_out_and_the_others_go_on(
+    few: tuple[SweepFolder, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, plan = few
+    first, second, third = [config.trial_id for config in plan]
+    tired, patient, lines = Recorder(bad=second), Recorder(), io.StringIO()
+    monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: tired)
+    monkeypatch.setattr(trackers, "JsonLoggerCallback", lambda: patient)
+    with TrackerFeed("few", plan, folder, ["csv", "json"], Lines(lines, lines)).at_work():
+        pass
+    assert tired.told == [first]
+    assert patient.told == [first, second, third]
+    assert lines.getvalue().splitlines()[-3:] == [
+        "warning: --logger csv is left out from here on: RuntimeError: it has had enough",
+        f"csv: 1 trials handed over to {folder.root}/trackers/csv; 2 are left for the next run with --logger csv",
+        f"json: 3 trials handed over to {folder.root}/trackers/json",
+    ]
+    tired.bad = ""
+    with TrackerFeed("few", plan, folder, ["csv", "json"], Lines(lines, lines)).at_work():
+        pass
+    assert tired.told == patient.told == [first, second, third]
+
+
+def test_a_sweep_that_fails_does_not_wait_long_for_its_trackers(
+    few: tuple[SweepFolder, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, plan = few
+    recorder, lines, begun, answer = Recorder(), io.StringIO(), threading.Event(), threading.Event()
+    monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: recorder)
+    monkeypatch.setattr(recorder, "log_trial_start", lambda trial: begun.set() or answer.wait(60))
+    monkeypatch.setattr(tracker_feed, "GRACE_S", 0.1)
+
+    def sweep() -> None:
+        with TrackerFeed("few", plan, folder, ["csv"], Lines(lines, lines)).at_work():
+            begun.wait(60)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sweep()
+    assert recorder.told == []
+    answer.set()
+    wait_until(lambda: all(thread.name != "trackers" for thread in threading.enumerate()))
+    assert recorder.told == [next(iter(plan)).trial_id]  # the one under way
+    assert not lines.getvalue()
+
+
+def test_in_a_notebook_mlflow_is_left_as_it_was(few: tuple[SweepFolder, Plan]) -> None:
+    """What is logged next must not land in the sweep's database, nor the next sweep in one that was deleted."""
+    import mlflow
+
+    folder, plan = few
+    for _ in range(2):
+        shutil.rmtree(folder.root / "trackers", ignore_errors=True)
+        with TrackerFeed("quickstart", plan, folder, ["mlflow"], Display(io.StringIO())).at_work():
+            pass
+        assert "MLFLOW_TRACKING_URI" not in os.environ
+        with sqlite3.connect(folder.root / "trackers/mlflow/mlflow.db") as database:
+            names = database.execute("SELECT name FROM runs").fetchall()
+        assert sorted(names) == [(config.trial_id,) for config in plan]
+    mlflow.set_tracking_uri("sqlite:///elsewhere.db")
+    with TrackerFeed("quickstart", plan, folder, ["mlflow"], Display(io.StringIO())).at_work():
+        pass
+    assert mlflow.get_tracking_uri() == "sqlite:///elsewhere.db"
+    assert len(mlflow.search_runs(experiment_names=["quickstart"], output_format="list")) == 3
+    mlflow.set_tracking_uri(None)  # pyright: ignore[reportArgumentType] - None is none
+
+
+def test_wandb_without_a_key_is_told_and_left_out(few: tuple[SweepFolder, Plan]) -> None:
+    folder, plan = few
+    lines = io.StringIO()
+    with TrackerFeed("few", plan, folder, ["wandb"], Lines(lines, lines)).at_work():
+        pass
+    assert "warning: --logger wandb is left out from here on: ValueError: No WandB API key found" in lines.getvalue()
+    assert "wandb: 0 trials handed over to its project few; 3 are left for the next run" in lines.getvalue()
