@@ -143,7 +143,7 @@ def test_run_gives_the_record_and_says_how_it_goes() -> None:
     record = run({"model": {"activation": "tanh"}, "dataset": "digits"}, settings={"epochs": 3}, say=said.append)
     assert (record.status, record.epoch, record.config["model"]["activation"]) == ("done", 3, "tanh")
     assert any("epoch 3/3" in line for line in said)
-    assert re.fullmatch("tanh-k16-s1-[0-9a-f]{8}", record.trial_id)
+    assert re.fullmatch("tanh-k16-s1-[0-9a-f]{8,}", record.trial_id)
     assert [path.name for path in Path("results").iterdir()] == [record.trial_id]
     assert (Path("results") / record.trial_id / "record.json").exists()
     Path("config.yaml").write_text("dataset: digits\nactivation: tanh\n")
