@@ -17,12 +17,11 @@ from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.fit import Job, train_all
-from infomax_tune.on_ray.machines import environments
+from infomax_tune.on_ray.machines import drift, environments
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
-from infomax_tune.packs.execution import Execution
+from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
-from infomax_tune.process import environment
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.mending import mend_folder
@@ -209,7 +208,7 @@ class _Sweep:
             return
         timings = [finding.record.timing for finding in self._folder.find(self._plan).values() if finding.record]
         last = max(timings, key=lambda timing: timing.get("finished", ""), default={})
-        described = environments.read_used().get(last.get("environment", "")) or environment.describe(
+        described = environments.read_used().get(last.get("environment", "")) or environment_here(
             device=self._options.device_or_default, threads=self._options.threads
         )
         environments.write_latest(described | {"command": self._command})
@@ -251,23 +250,9 @@ class _Sweep:
         )
 
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:
-        """Warns if trials were trained in another environment than a machine has now, if the machines differ, or if some
-        (`silent`) could not be asked; with `strict_environment`, raises EnvironmentDriftError."""
+        """Warns of what `drift` finds; with `strict_environment`, raises EnvironmentDriftError."""
         used = self._folder.environments.read_used().values()
-        drifts = {
-            "trials of this sweep were trained in another environment": [
-                environment.differences(before, now) for before in used for now in machines
-            ],
-            "the machines of the cluster are not alike": [
-                environment.differences(machines[0], other, words="{name} is {before} and {now}") for other in machines[1:]
-            ],
-            "not every machine of the cluster could be asked": [[f"{silent} gave no answer"]] if silent else [],
-        }
-        for what, differences in drifts.items():
-            found = dict.fromkeys("; ".join(each) for each in differences if each)
-            if not found:
-                continue
-            message = f"{what}: {'; or '.join(found)}"
+        for message in drift(used, machines, silent):
             if self._options.strict_environment:
                 raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
             self._display.warn(

@@ -117,7 +117,7 @@ def test_more_seeds_train_the_new_trials_only_and_fewer_make_a_smaller_table(und
     assert "21 of 30 trials to train" in more.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tables(out) == tables(undisturbed)
-    call("sweep", *SMALL, "--set", "seed=[2]", "--out", out, "--no-report")
+    call("sweep", *SMALL, "--set", "seed=[2]", "--out", out, "--no-report", "--narrow")
     assert pd.read_csv(out / "results.csv")["seed"].tolist() == [2, 2, 2]
     assert len(list(out.glob("trials/*/record.json"))) == 30
 
