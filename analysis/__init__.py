@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from analysis.dynamics import convergence_speed, equal_spread, loss_spread
     from analysis.intervals import bca_interval, cell_statistics, t_interval
     from analysis.load import AnalysisError, Study, check_results, load_study
-    from analysis.plots import before_and_after, metric_against, metric_box, redundancy_vs_dead, training_curves
+    from analysis.plots import metric_against, metric_box, redundancy_vs_dead
     from analysis.plots_overview import critical_difference, heatmaps, trade_off_matrix
+    from analysis.plots_training import before_and_after, training_curves
     from analysis.plots_weights import weight_gallery, weight_lines
     from analysis.power import Power, detectable_effect, power_of, seeds_needed, smallest_p
     from analysis.reshape import (
@@ -41,6 +42,7 @@ _MODULES = (
     "power",
     "plots",
     "plots_overview",
+    "plots_training",
     "plots_weights",
 )
 """Where the public names are. None of these imports matplotlib before it draws."""

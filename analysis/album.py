@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis import plots, plots_overview, plots_weights
+from analysis import plots, plots_overview, plots_training, plots_weights
 from analysis.evidence import Evidence, level_means
 from analysis.load import Weights
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, label
@@ -64,7 +64,7 @@ def _before_and_after(e: Evidence) -> Iterator[Drawing]:
             "Before and after training",
             f"Mean {_labels(shown)} before training (open marker) and after (filled), by activation.",
             f"The line joins an activation's mean at epoch 0 to its mean at the end. {ARROWS}",
-            lambda: plots.before_and_after(e.stages, shown),
+            lambda: plots_training.before_and_after(e.stages, shown),
         )
 
 
@@ -245,7 +245,7 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
             f"Training curves: {name}",
             f"Loss, entropy and tc over the epochs for {name}, seeds as thin lines, their median bold.{ends}",
             "Thin: one finished trial; bold: their median. Over 60 seeds in a panel, the band holds the middle 90% instead.",
-            lambda name=name: plots.training_curves(trained, history, name),
+            lambda name=name: plots_training.training_curves(trained, history, name),
             folded=True,
         )
 

@@ -1,4 +1,7 @@
-"""Intervals over seeds: Student's t for means, BCa bootstrap for mean, median and interquartile mean."""
+"""Intervals over seeds: Student's t for means, BCa bootstrap for mean, median and interquartile mean.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,21 @@
-"""How a figure splits a table: what stands side by side, what gets a panel of its own, which ticks have room."""
+"""How a figure splits a table into panels, and how each panel's axes are labelled and scaled. Imports names and style."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.metrics import METRICS, label, sign
 from analysis.reshape import as_tuple, varying
 from analysis.schema import BASELINE_COLUMNS
+from analysis.style import log_ticks, round_ticks, wide_range
 from analysis.wording import show
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_PANELS = 12
 
@@ -60,3 +65,29 @@ def ticks_apart(places: Sequence[float], values: Sequence[Any], log: bool) -> li
 def _title(columns: Sequence[str], key: Any) -> str:
     names = ["K" if column == "hidden_dim" else column for column in columns]
     return ", ".join(f"{name} = {show(value)}" for name, value in zip(names, as_tuple(key), strict=True))
+
+
+def axis_label(metric: str) -> str:
+    better = METRICS[metric].better if metric in METRICS else None
+    return label(metric) + (f" ({better} is better)" if better else "")
+
+
+def arrow(metric: str) -> str:
+    """An arrow to the better side, for titles too short for words; the captions say what it means."""
+    return {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
+
+
+def scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = False) -> None:
+    """Logarithmic where the metric asks for it and its values allow it; few, round tick labels."""
+    which = axes.xaxis if axis == "x" else axes.yaxis
+    known = METRICS.get(metric)
+    if (log or (known and known.log)) and wide_range(values):
+        axes.set(**{f"{axis}scale": "log"})
+        log_ticks(which, values)
+    else:
+        round_ticks(which, 5, integer=bool(known and known.integer))
+
+
+def hide_rest(grid: np.ndarray, used: int) -> None:
+    for axes in list(grid.flat)[used:]:
+        axes.set_visible(False)

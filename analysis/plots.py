@@ -1,4 +1,4 @@
-"""Figures of one metric: spread over seeds, against width or another setting, before and after training, curves.
+"""Figures of trials as they ended: a metric over seeds, against width or another setting, two metrics together.
 
 Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import t_interval
-from analysis.metrics import METRICS, label, sign
-from analysis.panels import main_factor, panels_of, ticks_apart
+from analysis.metrics import label
+from analysis.panels import arrow, axis_label, hide_rest, main_factor, panels_of, scale, ticks_apart
 from analysis.reshape import done
-from analysis.schema import LOSS_TERMS, activation_order
+from analysis.schema import activation_order
 from analysis.stats import levels_of
 from analysis.style import (
     INK,
@@ -26,12 +26,9 @@ from analysis.style import (
     colour,
     empty_figure,
     legend_of,
-    log_ticks,
     marker,
     new_figure,
-    round_ticks,
     styled,
-    wide_range,
 )
 from analysis.wording import show
 
@@ -39,10 +36,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_LINES = 60
-"""More seeds than this in one panel are drawn as a band: lines would be one blot, and the file large."""
+MANY_SEEDS = 60
+"""More points than this lie behind their box, small and pale, or they would hide it."""
 
 MAX_POINTS = 400
+"""More points than this in one panel are drawn as pixels, or the file would be large."""
 
 
 @styled
@@ -70,9 +68,9 @@ def metric_box(results: pd.DataFrame, metric: str = "effective_rank", factor: st
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
-        _scale(axes, "x", metric, rows[metric])
-    _hide_rest(grid, len(panels))
-    figure.supxlabel(_axis_label(metric), fontsize=9)
+        scale(axes, "x", metric, rows[metric])
+    hide_rest(grid, len(panels))
+    figure.supxlabel(axis_label(metric), fontsize=9)
     return figure
 
 
@@ -108,12 +106,12 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
                 rasterized=len(panel) > MAX_POINTS,
             )
         axes.set_title(fill(title, 30))
-        axes.set_xlabel(_axis_label("dead_units"))
+        axes.set_xlabel(axis_label("dead_units"))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlim(-0.5, max(1.0, float(panel["dead_units"].max())) + 0.5)
     for row in grid:
-        row[0].set_ylabel(_axis_label("weight_redundancy"))
-    _hide_rest(grid, len(panels))
+        row[0].set_ylabel(axis_label("weight_redundancy"))
+    hide_rest(grid, len(panels))
     legend_of(figure, grid.flat[0])
     return figure
 
@@ -150,74 +148,11 @@ def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidd
             axes.set_xscale("log", base=2 if x == "hidden_dim" else 10)
         axes.minorticks_off()
         axes.set_xticks([places[value] for value in ticks], [show(value) for value in ticks])
-        axes.set_title(label(metric) + _arrow(metric))
+        axes.set_title(label(metric) + arrow(metric))
         axes.set_xlabel("units (K)" if x == "hidden_dim" else x)
-        _scale(axes, "y", metric, rows[metric])
-    _hide_rest(grid, len(metrics))
+        scale(axes, "y", metric, rows[metric])
+    hide_rest(grid, len(metrics))
     legend_of(figure, grid.flat[0])
-    return figure
-
-
-@styled
-def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels a width.
-
-    stages: from reshape.with_untrained.
-    """
-    every = panels_of(stages, "activation", but=("stage",))
-    panels = every[:4]
-    levels = activation_order(stages["activation"])[::-1]
-    figure = new_figure(9.5, len(panels) * (0.6 + 0.27 * len(levels)) + 0.7)
-    grid = figure.subplots(len(panels), len(metrics), sharey=True, squeeze=False)
-    for (title, panel), row in zip(panels, grid, strict=True):
-        means = panel.groupby(["activation", "stage"])[list(metrics)].mean()
-        for axes, metric in zip(row, metrics, strict=True):
-            for y, name in enumerate(levels):
-                if (name, "trained") not in means.index:
-                    continue
-                start, end = means.loc[(name, "untrained"), metric], means.loc[(name, "trained"), metric]
-                axes.plot([start, end], [y, y], color=colour(name), lw=1.6)
-                axes.plot(start, y, marker(name), mfc=PAPER, mec=colour(name), mew=1.4, ms=6)
-                axes.plot(end, y, marker(name), color=colour(name), ms=6)
-            axes.set_yticks(range(len(levels)), levels)
-            axes.set_ylim(-0.6, len(levels) - 0.4)
-            axes.grid(axis="y", visible=False)
-            _scale(axes, "x", metric, stages[metric])
-        row[0].set_ylabel(title.replace(", ", "\n"))
-    for axes, metric in zip(grid[0], metrics, strict=True):
-        axes.set_title(label(metric) + _arrow(metric))
-    shown = f"; the first {len(panels)} of {len(every)} settings" if len(panels) < len(every) else ""
-    figure.supxlabel(
-        f"open marker: before training (epoch 0); filled marker: after training; mean over seeds{shown}", fontsize=8.5
-    )
-    return figure
-
-
-@styled
-def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: str) -> Figure:
-    """Loss, entropy and tc over the epochs for one activation: seeds as thin lines, their median bold.
-
-    One row of panels a width (and other setting). The activation is matched whole: "relu" never takes "leaky_relu".
-    """
-    rows = results[results["activation"] == activation]
-    terms = [term for term in LOSS_TERMS[:3] if term in history]
-    panels = panels_of(rows, "activation")
-    panels = [(title, panel) for title, panel in panels if history["trial_id"].isin(panel["trial_id"]).any()]
-    if not panels or not terms:
-        return empty_figure(f"the history holds no training of {activation}")
-    figure = new_figure(9.5, 1.75 * len(panels) + 0.5)
-    grid = figure.subplots(len(panels), len(terms), sharex=True, squeeze=False)
-    for (title, panel), row in zip(panels, grid, strict=True):
-        part = history[history["trial_id"].isin(panel["trial_id"]) & (history["epoch"] > 0)]
-        for axes, term in zip(row, terms, strict=True):
-            _curves(axes, part.pivot(index="epoch", columns="trial_id", values=term), colour(activation))
-            if term == "tc":
-                _scale(axes, "y", "tc", part[term], log=True)
-        row[0].set_ylabel(title.replace(", ", "\n"))
-    for axes, term in zip(grid[0], terms, strict=True):
-        axes.set_title(label(term))
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch")
     return figure
 
 
@@ -241,8 +176,7 @@ def _box(axes: Axes, values: np.ndarray, y: float, tint: str, mark: str) -> None
     )
     # Spread in a fixed zigzag, not at random: the same table gives the same picture.
     jitter = 0.2 * np.sin(2.4 * np.arange(len(values)))
-    # Many points lie behind the box, or they would hide it.
-    many = len(values) > MAX_LINES
+    many = len(values) > MANY_SEEDS
     axes.scatter(
         values,
         y + jitter,
@@ -255,47 +189,3 @@ def _box(axes: Axes, values: np.ndarray, y: float, tint: str, mark: str) -> None
         alpha=0.35 if many else 1,
         rasterized=len(values) > MAX_POINTS,
     )
-
-
-def _curves(axes: Axes, curves: pd.DataFrame, tint: str) -> None:
-    from matplotlib.collections import LineCollection
-
-    # More points than a panel has pixels only make the file large; the last epoch always stays.
-    keep = np.unique(np.r_[0 : len(curves) : max(1, len(curves) // 200), len(curves) - 1])
-    curves = curves.iloc[keep]
-    epochs, values = curves.index.to_numpy(float), curves.to_numpy(float)
-    if values.shape[1] > MAX_LINES:
-        low, high = np.nanquantile(values, [0.05, 0.95], axis=1)
-        axes.fill_between(epochs, low, high, color=tint, alpha=0.25, linewidth=0)
-    else:
-        lines = [np.column_stack([epochs, column]) for column in values.T]
-        axes.add_collection(LineCollection(lines, colors=tint, linewidths=0.6, alpha=0.5))
-    axes.plot(epochs, curves.median(axis=1), color=tint, linewidth=2.2)
-    axes.autoscale()
-    axes.margins(x=0.02)
-
-
-def _scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = False) -> None:
-    """Logarithmic where the metric asks for it and its values allow it; few, round tick labels."""
-    which = axes.xaxis if axis == "x" else axes.yaxis
-    known = METRICS.get(metric)
-    if (log or (known and known.log)) and wide_range(values):
-        axes.set(**{f"{axis}scale": "log"})
-        log_ticks(which, values)
-    else:
-        round_ticks(which, 5, integer=bool(known and known.integer))
-
-
-def _axis_label(metric: str) -> str:
-    better = METRICS[metric].better if metric in METRICS else None
-    return label(metric) + (f" ({better} is better)" if better else "")
-
-
-def _arrow(metric: str) -> str:
-    """An arrow to the better side, for titles too short for words; the captions say what it means."""
-    return {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
-
-
-def _hide_rest(grid: np.ndarray, used: int) -> None:
-    for axes in list(grid.flat)[used:]:
-        axes.set_visible(False)

@@ -1,4 +1,7 @@
-"""Figures that set metrics or activations against each other: heatmaps, trade-offs, the critical-difference diagram."""
+"""Figures that set metrics or activations against each other: heatmaps, trade-offs, the critical-difference diagram.
+
+Each function takes tables or weights and returns a matplotlib Figure; none reads a file or touches pyplot.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Figures of learned weights: image tiles for square inputs, lines over the clusters for inputs of two numbers."""
+"""Figures of learned weights: image tiles for square inputs, lines over the clusters for inputs of two numbers.
+
+Each function takes tables or weights and returns a matplotlib Figure; none reads a file or touches pyplot.
+"""
 
 from __future__ import annotations
 

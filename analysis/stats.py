@@ -1,4 +1,7 @@
-"""Paired comparisons between settings, over seeds: DataFrame in, DataFrame out. Tests are SciPy's and statsmodels'."""
+"""Comparisons between settings, paired by seed: pairs, rank tests, average ranks. Tests are SciPy's and statsmodels'.
+
+DataFrame in, DataFrame out. Imports intervals and names, nothing that draws or writes.
+"""
 
 from __future__ import annotations
 

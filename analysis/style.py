@@ -1,4 +1,7 @@
-"""How every figure looks, and how it becomes bytes. One colour and marker an activation; no global matplotlib state."""
+"""How every figure looks, and how it becomes bytes. One colour and marker an activation; no global matplotlib state.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import synthetic
 from analysis import reshape
 from analysis.metrics import METRICS
 from analysis.schema import activation_order
+from infomax_tune.study import columns
 
 
 def test_activations_come_in_the_order_of_the_study_and_unknown_ones_last():
@@ -17,7 +18,7 @@ def test_activations_come_in_the_order_of_the_study_and_unknown_ones_last():
 
 def test_every_metric_column_of_the_contract_is_known():
     """A column without a label or direction would be missing from the report."""
-    assert set(METRICS) == set(synthetic.METRIC_COLUMNS)
+    assert set(METRICS) == set(columns.FINAL)
 
 
 def test_summary_of_a_whole_study_is_pandas_groupby(results):
