@@ -18,6 +18,7 @@ from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.follow.folder_status import StatusReader, watch
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import open_missing_streams, write_line
+from infomax_tune.store.files import Work
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
@@ -111,6 +112,7 @@ def main() -> None:
     """The command infomax-tune. A user's mistake is one message on stderr and exit code 2, never a traceback."""
     open_missing_streams()
     try:
+        operations.require_utf8(*sys.argv[1:])
         app()
     except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder without write permission
         typer.echo(f"infomax-tune: {error}", err=True)
@@ -247,7 +249,9 @@ def resume(
 def results(out: Folder) -> None:
     """Assemble results.csv, results.parquet, history.parquet and timings.csv from the records there are."""
     folder = SweepFolder(out)
-    table = write_tables(folder, folder.read_space().plan())
+    plan = folder.read_space().plan()
+    with folder.lock(Work.TABLES):
+        table = write_tables(folder, plan)
     _print_counts(Counter(table["status"]))
     typer.echo(f"results: {folder.results_csv}")
 
@@ -290,9 +294,10 @@ def status(
 def analyze(
     out: Folder,
     output_dir: Annotated[Path | None, typer.Option(help="Where to write. [default: OUT/analysis]")] = None,
+    with_host: Annotated[bool, typer.Option("--with-host", help="Name the machine in the report.")] = False,
 ) -> None:
     """Statistics, figures and the study report, from the tables of a sweep."""
-    written = operations.analyze(out, output_dir)
+    written = operations.analyze(out, output_dir, host=with_host)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
 
@@ -414,8 +419,8 @@ def _say(text: str) -> None:
 
 
 def _command() -> str:
-    """The command that was typed."""
-    return shlex.join(sys.argv)
+    """The command that was typed, without the place where infomax-tune is installed."""
+    return shlex.join(["infomax-tune", *sys.argv[1:]])
 
 
 def _is_file(argument: str) -> bool:

@@ -11,13 +11,14 @@ import os
 import shlex
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infomax_tune.errors import ConfigError, DataError, ResourceError
+from infomax_tune.errors import ConfigError, ResourceError
 from infomax_tune.follow import display
+from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -66,6 +67,7 @@ def run_trial(
     say: Callable[[str], None],
 ) -> Record:
     """Trains one trial in a folder of its own. command: the call that repeats it. See `api.run`."""
+    require_utf8(*filter(None, (out, data_dir)))
     problems = device_problems(device)
     if problems:
         raise ConfigError(problems[0])
@@ -96,15 +98,20 @@ def run_sweep(
     hard: bool = False,
 ) -> Sweep:
     """Sweeps a space into a folder. command: the call that repeats it. hard: see `Interrupt`. See `api.sweep`."""
-    _check(space, options)
-    with _alone(), _held(folder), diverted(folder.ray_log) as (out, err):
-        from infomax_tune.on_ray import sweep  # imports Ray
-
+    _check(space, folder, options)
+    with _alone(), _held(folder) as begin, diverted(folder.ray_log) as (out, err):
         shown = display.choose(out, err, quiet=quiet, verbose=verbose)
-        with shown:
+        folder.driver.clear_stop()  # a sweep that was killed may have left it
+        with (
+            shown,
+            Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard) as interrupt,
+        ):
+            from infomax_tune.on_ray import sweep  # imports Ray
+
             for note in notes:
                 shown.say(note)
-            outcome = sweep.run(space, folder, options, shown, command=command, hard=hard)
+            outcome = sweep.run(space, folder, options, shown, interrupt, command=command, on_begin=begin)
+        folder.driver.clear_stop()
         wanted = report and not outcome.interrupted and outcome.counts[TrialStatus.DONE]
         page = _report(folder, shown) if wanted else None
     return Sweep(folder.root, outcome.counts, outcome.interrupted, page)
@@ -112,14 +119,14 @@ def run_sweep(
 
 def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
     """What a sweep would take, estimated from a few batches of its packs. Leaves nothing in the folder."""
-    _check(space, options)
+    _check(space, folder, options)
     with _alone(), diverted(Path(os.devnull)):
         from infomax_tune.on_ray.estimate import estimate  # imports Ray
 
         return estimate(space, folder, options)
 
 
-def analyze(out: Path, output_dir: Path | None = None) -> Analysis:
+def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) -> Analysis:
     """Statistics, figures and the report from a sweep's tables. Raises AnalysisError, or ResourceError if another module
     hides our package `analysis`."""
     _require_own_analysis()
@@ -127,7 +134,7 @@ def analyze(out: Path, output_dir: Path | None = None) -> Analysis:
 
     folder = SweepFolder(out)
     sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
-    made = analysis.analyze(out, output_dir)
+    made = analysis.analyze(out, output_dir, host=host)
     if output_dir is None:
         folder.note_report(sources)
     return made
@@ -172,20 +179,42 @@ def _alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held(folder: SweepFolder) -> Iterator[None]:
-    """Creates and locks the sweep's folder; removes it again if it is new and the sweep cannot begin."""
-    is_new, had_no_folder = not folder.has_sweep(), not folder.root.exists()
+def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
+    """Creates and locks the sweep's folder. Yields what is to be called once the sweep has begun: if it is a new one and
+    ends before, whatever was made for it is removed."""
+    made, begun = folder.yet_to_make(), threading.Event()
     folder.create()
     with folder.lock():
+        if folder.has_sweep():
+            begun.set()
         try:
-            yield
-        except (ConfigError, DataError, ResourceError):
-            if is_new:
-                folder.remove_unused(root=had_no_folder)
+            yield begun.set
+        except Exception:
+            if not begun.is_set():
+                _remove(made)
             raise
 
 
-def _check(space: SearchSpace, options: Options) -> None:
+def _remove(paths: Iterable[Path]) -> None:
+    """Removes files, and folders that are empty."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def require_utf8(*paths: str | Path) -> None:
+    """Raises ConfigError if one of these holds bytes that are not UTF-8: neither Ray nor the files that name it could."""
+    for path in map(str, paths):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{path!a} is not UTF-8 text, as a path has to be here; rename it, or choose another."
+            ) from None
+
+
+def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
+    require_utf8(folder.root.absolute(), Path.cwd(), *filter(None, [options.data_dir]))  # Ray is given all of these
     for config in space.trials():
         check_batch_size(config)
     if options.address is None:

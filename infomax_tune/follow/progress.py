@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -12,6 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import psutil
 
 from infomax_tune.study.trial_status import TrialStatus
 
@@ -73,7 +76,8 @@ class PackState:
 class SweepState:
     """Where a sweep stands. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
 
-    share: of all epochs, from 0 to 1. host, pid: the driver's; updated: Unix seconds. eta_s is None until there is a measurement.
+    share: of all epochs, from 0 to 1. host, pid, started: of the driver's
+    process; updated: when it last wrote this. Both in Unix seconds. eta_s is None until there is a measurement.
     """
 
     phase: str
@@ -85,6 +89,7 @@ class SweepState:
     packs: list[PackState]
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=lambda: psutil.Process().create_time())
     updated: float = field(default_factory=time.time)
 
     @property
@@ -106,15 +111,9 @@ class SweepState:
         return cls(**known)
 
     def is_alive(self) -> bool:
-        """Whether its driver is still at work: on this host by its pid, on another by the time of its last report."""
-        if abs(time.time() - self.updated) > STALE_S:
-            return False
+        """Whether its driver is still at work: on this host by its process, on another by the time of its last report."""
         if self.host != socket.gethostname():
-            return True
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:  # another user's
-            return True
-        return True
+            return abs(time.time() - self.updated) <= STALE_S
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).create_time() == self.started
+        return False

@@ -31,7 +31,7 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow import event_file
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
-from infomax_tune.store.files import locked, read_bytes, write_atomically
+from infomax_tune.store.files import Work, locked, read_bytes, write_atomically
 from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder
@@ -289,7 +289,7 @@ def _outcome(status: TrialStatus) -> int:
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """`mend`, unless another process holds the folder: it has mended the runs when it began."""
     try:
-        with locked(root):
+        with locked(root, Work.RUNS):
             return mend(root / RUNS, trials) if trials else []
     except LockedError:
         return []

@@ -6,15 +6,21 @@ import contextlib
 import gc
 import logging
 import os
-import signal
+import secrets
 import socket
-import threading
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import ray
+from ray import _raylet
+from ray.exceptions import RayError
 
 from infomax_tune.errors import ResourceError
+from infomax_tune.on_ray.ray_processes import kept_from_signals, shut_down
 from infomax_tune.study.options import Options
 
 _SETTINGS = {
@@ -24,55 +30,106 @@ _SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: Tune's own state is never read again
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # a slow write of it is not worth a warning
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output prints even when it is told not to
+    # on a busy machine Ray says late why a worker is gone; after a second it would only say that it is, and a worker that
+    # was ended for want of memory, or an innocent one beside it, would count as one that died by itself
+    "RAY_timeout_ms_task_wait_for_death_info": "60000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default, which it warns about
 }
 _LOCAL_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
+_SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
+"""A socket of Ray's below its folder, at its longest."""
+_LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
+"""Bytes that the system allows for the path of a socket."""
 
 
 @contextlib.contextmanager
-def cluster(options: Options, log: Path) -> Iterator[int]:
+def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[int]:
     """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
-    log: the file for Ray's own messages, one of which says where its workers' output is.
+    log: the file for Ray's own messages, one of which says where its workers' output is. say: told if Ray's files are
+    elsewhere than usual.
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
+    if ray.is_initialized():
+        raise ResourceError(
+            "Ray is at work in this process already; call ray.shutdown() first, or start another process."
+        )
     if options.address:
         _check_reachable(options.address)
-    with _process_as_it_was():
-        yield from _joined(options, log)
+    with _process_as_it_was(), contextlib.ExitStack() as stack:
+        folder = None
+        if not options.address:
+            _give_token()
+            folder = _short_folder(stack, say)
+        yield from _joined(options, log, folder)
 
 
 @contextlib.contextmanager
 def _process_as_it_was() -> Iterator[None]:
-    """Undoes what Ray changes in this process: signal handler, environment variables, logger."""
+    """Undoes what Ray changes in this process: environment variables, logger."""
     environment, logger = dict(os.environ), logging.getLogger("ray")
     level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
-    main = threading.current_thread() is threading.main_thread()
-    on_term = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
         for name in set(os.environ) - set(environment):
             if name.startswith(("RAY_", "TUNE_", "PYTHONBREAKPOINT")):
                 del os.environ[name]
+        _read_token_again()
         logger.level, logger.propagate, logger.handlers = level, propagate, handlers
-        if main:
-            signal.signal(signal.SIGTERM, on_term)
 
 
-def _joined(options: Options, log: Path) -> Iterator[int]:
+def _give_token() -> None:
+    """Gives a cluster of our own a token in the environment, unless the user has set one.
+
+    From 2.59 on, Ray's ports ask for a token. It would keep one in a file in the user's home, which may not be writable.
+    """
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        _read_token_again()
+
+
+def _read_token_again() -> None:
+    """Makes Ray look at RAY_AUTH_TOKEN and RAY_AUTH_MODE again, which it reads once in a process."""
+    raylet: Any = _raylet
+    if hasattr(raylet, "AuthenticationTokenLoader"):  # Ray 2.52 and newer
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> str | None:
+    """A folder for Ray's files, removed with the stack, if the paths of its sockets would be too long where it puts them
+    by itself; else None."""
+    variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
+    usual = next((os.environ[name] for name in variables if name in os.environ), "/tmp")  # noqa: S108 - as Ray does
+    if len(os.fsencode(f"{usual}/ray/{_SOCKET}")) <= _LONGEST_SOCKET:
+        return None
+    try:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
+    except OSError as error:
+        raise ResourceError(
+            f"cannot start Ray here: the paths of its sockets would be too long under {usual}, and /tmp cannot be "
+            f"written ({error.strerror}); set RAY_TMPDIR to a folder with a short path."
+        ) from None
+    say(f"note: Ray's files are in {folder} while it runs: the paths of its sockets would be too long under {usual}")
+    return folder
+
+
+def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     try:
-        context = ray.init(
-            address=options.address or "local",  # not a cluster that happens to run on this machine
-            include_dashboard=None if options.address else False,
-            log_to_driver=False,  # what workers print stays in Ray's own log files
-            logging_level=logging.CRITICAL,  # we report failures ourselves, once
-        )
-    except (AssertionError, ConnectionError, ValueError, RuntimeError) as error:
+        with kept_from_signals() as started:
+            context = ray.init(
+                address=options.address or "local",  # not a cluster that happens to run on this machine
+                include_dashboard=None if options.address else False,
+                log_to_driver=False,  # what workers print stays in Ray's own log files
+                logging_level=logging.CRITICAL,  # we report failures ourselves, once
+                _temp_dir=folder,
+            )
+    except (AssertionError, OSError, ValueError, RuntimeError, RayError) as error:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
@@ -82,12 +139,12 @@ def _joined(options: Options, log: Path) -> Iterator[int]:
     try:
         yield _slots(options)
     finally:
-        _end(messages)
+        _end(messages, started)
 
 
-def _end(messages: logging.Handler) -> None:
+def _end(messages: logging.Handler, started: list[psutil.Process]) -> None:
     gc.collect()  # Ray would end this process if a reference to one of its objects were dropped after shutdown
-    ray.shutdown()
+    shut_down(started)
     with contextlib.suppress(OSError):  # a full disk
         messages.close()
 

@@ -26,7 +26,7 @@ from infomax_tune.study.trial_status import TrialStatus
 
 @dataclass(frozen=True)
 class Job:
-    """What all packs of a sweep have in common. axes: see `SweepFolder.run_folder`."""
+    """What all packs of a sweep have in common. axes: see `SweepFolder.run_folder`; driver: see `DriverNotes.take_over`."""
 
     datasets: dict[str, Dataset]
     folder: SweepFolder
@@ -37,6 +37,7 @@ class Job:
     tally: Tally
     feed: TrackerFeed
     interrupt: Interrupt
+    driver: int
 
 
 @dataclass
@@ -109,6 +110,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         axes=job.axes,
         execution=job.execution,
         threads=options.threads,
+        driver=job.driver,
     )
     follow = FollowPacks(
         job.tally,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pandas as pd
 
-from infomax_tune.errors import ConfigError, EnvironmentDriftError
+from infomax_tune.errors import ConfigError, EnvironmentDriftError, StoreError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
@@ -90,12 +90,20 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
 
 
 def run(
-    space: SearchSpace, folder: SweepFolder, options: Options, display: Display, *, command: str, hard: bool = True
+    space: SearchSpace,
+    folder: SweepFolder,
+    options: Options,
+    display: Display,
+    interrupt: Interrupt,
+    *,
+    command: str,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
     record, and writes the tables. The caller holds the folder's lock.
 
-    command: the call that repeats the study, kept with the environment. hard: see `Interrupt`.
+    interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
+    called once the sweep is sure to begin: its data is there, and Ray.
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
     space = fit_to_folder(space, folder, options)
@@ -104,21 +112,20 @@ def run(
     plan = space.plan()
     for problem in mend_folder(folder, plan):
         display.warn(f"warning: {problem}")
-    folder.driver.clear_stop()  # a sweep that was killed may have left it
     ended = _find_ended(plan, folder, display)
     tally = Tally(plan, ended)
-    sweep = _Sweep(space, plan, folder, options=options, display=display, command=command, tally=tally)
-    interrupt = Interrupt(display.say, on_ask=folder.driver.ask_to_stop, on_leave=display.close, hard=hard)
+    sweep = _Sweep(
+        space, plan, folder, options=options, display=display, command=command, tally=tally, on_begin=on_begin
+    )
     try:
-        with interrupt:
-            if len(ended) < len(plan):
+        with folder.driver.beating():
+            if len(ended) < len(plan) and not interrupt.asked:
                 results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
             else:
-                results = sweep.assemble()
+                results = sweep.assemble(interrupt)
     finally:
         display.close()
         folder.driver.clear_progress()
-        folder.driver.clear_stop()
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
@@ -147,6 +154,7 @@ class _Sweep:
         display: Display,
         command: str,
         tally: Tally,
+        on_begin: Callable[[], None],
     ) -> None:
         self._space = space
         self._plan = plan
@@ -155,6 +163,7 @@ class _Sweep:
         self._display = display
         self._command = command
         self._tally = tally
+        self._on_begin = on_begin
         self._feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
 
     def train(self, missing: Sequence[TrialConfig], interrupt: Interrupt) -> pd.DataFrame:
@@ -164,8 +173,7 @@ class _Sweep:
         with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
             # Ray takes seconds to start; torch and the data are loaded meanwhile
             datasets = beside.submit(load_datasets, missing, options)
-            slots = stack.enter_context(cluster(options, folder.ray_log))
-            interrupt.listen()  # Ray has installed its own handler
+            slots = stack.enter_context(cluster(options, folder.ray_log, display.say))
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
             self._tally.slots = at_once = min(at_once, len(packs))
@@ -184,21 +192,22 @@ class _Sweep:
                     folder.require_room()  # a full disk is the likelier reason
                     raise
                 self._enter("writing the tables")
+                if not folder.driver.is_driven_by(job.driver):
+                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one ends.")
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 if options.loggers:
                     self._enter("handing trials over")
         return results
 
-    def assemble(self) -> pd.DataFrame:
+    def assemble(self, interrupt: Interrupt) -> pd.DataFrame:
         """Writes the tables of a sweep that has nothing to train, and returns the results."""
         self._extend_folder()
         self._restore_environment()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
-            if self._feed.needs_ray():
-                stack.enter_context(cluster(self._options, self._folder.ray_log))
-            with self._feed.at_work():
-                pass  # on leaving, it hands over every trial that has a record
+            if self._feed.needs_ray() and not interrupt.asked:
+                stack.enter_context(cluster(self._options, self._folder.ray_log, self._display.say))
+            self._feed.hand_over_all(lambda: interrupt.asked)
         return results
 
     def _restore_environment(self) -> None:
@@ -221,6 +230,7 @@ class _Sweep:
     def _extend_folder(self) -> None:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
         self._folder.write_space(self._space)
+        self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem} TensorBoard will not show it.")
 
@@ -247,6 +257,7 @@ class _Sweep:
             tally=self._tally,
             feed=self._feed,
             interrupt=interrupt,
+            driver=folder.driver.take_over(),
         )
 
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:

@@ -30,10 +30,12 @@ def train_on_ray(
     axes: Sequence[str],
     execution: Execution,
     threads: int,
+    driver: int,
 ) -> None:
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports every epoch.
 
-    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. If training raises, each
+    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the number of the
+    driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
     torch.set_num_threads(threads)
@@ -62,6 +64,7 @@ def train_on_ray(
                 execution,
                 on_epoch=report,
                 should_stop=folder.driver.stop_asked,
+                may_write=lambda: folder.driver.is_driven_by(driver),
                 warn=warnings.append,
                 runs=[Run(folder.run_folder(trial, axes), trial) for trial in pack],
             )

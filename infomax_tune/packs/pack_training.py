@@ -78,6 +78,7 @@ def train_pack(
     execution: Execution = ON_CPU,
     on_epoch: Callable[[PackProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    may_write: Callable[[], bool] = lambda: True,
     warn: Callable[[str], None] = lambda message: None,
     runs: Sequence[Run] | None = None,
 ) -> None:
@@ -86,6 +87,7 @@ def train_pack(
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
     runs: the TensorBoard run of each; None for no runs.
     should_stop: asked after each epoch; if True, the trials leave checkpoints and training ends for now.
+    may_write: asked after each epoch, before anything of it is written; if False, training ends and writes nothing more.
     Raises whatever the training raises; trials that have ended keep their records.
     """
     trials = [
@@ -103,6 +105,8 @@ def train_pack(
     for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
         members = list(group)
         for report, seconds in _timed(_reports(members, dataset, execution)):
+            if not may_write():
+                return
             _take(members, report, seconds / len(members), execution)
             on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
             if all(trial.status for trial in members):

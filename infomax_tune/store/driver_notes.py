@@ -1,40 +1,96 @@
-"""What a sweep's driver tells other processes through its folder: progress for `status`, a stop request for its workers."""
+"""What a sweep's driver tells other processes through its folder: who drives, progress for `status`, a request to stop."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infomax_tune.errors import StoreError
+from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.store.files import read_json, write_atomically, write_json
+from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
 from infomax_tune.store.formats import PROGRESS as PROGRESS_FORMAT
 
+DRIVER = "driver.json"
 PROGRESS = "progress.json"
 STOP = "stop"
+
+BEAT_S = 5.0
+"""Seconds between two notes of a driver that has nothing new to tell."""
 
 
 class DriverNotes:
     """The notes of the driver that works in a folder."""
 
     def __init__(self, root: Path) -> None:
+        self._driver = root / DRIVER
         self._progress = root / PROGRESS
         self._stop = root / STOP
+        self._writing = threading.Lock()
+        self._latest: Mapping[str, Any] | None = None
+
+    def take_over(self) -> int:
+        """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
+
+        Each driver has a higher number than all before it. A lock may not hold everywhere: on some network file systems
+        it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
+        workers of a driver that was taken for dead notice that another has taken over.
+        """
+        number = 0
+        with contextlib.suppress(DamagedFileError):
+            number = (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", 0)
+        write_json(self._driver, DRIVER_FORMAT, {"number": number + 1})
+        return number + 1
+
+    def is_driven_by(self, number: int) -> bool:
+        """Whether no other driver has taken over since the one of that number."""
+        with contextlib.suppress(StoreError):
+            return (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", number) == number
+        return True  # what cannot be read says nothing
 
     def write_progress(self, content: Mapping[str, Any]) -> None:
         """Writes progress.json for `status` in another terminal. Does nothing if it cannot be written."""
-        with contextlib.suppress(StoreError):
-            write_json(self._progress, PROGRESS_FORMAT, content, durably=False)
+        with self._writing:
+            self._latest = content
+            self._write_latest()
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """While entered, the last progress is written again every few seconds: a driver that waits is at work too."""
+        is_over = threading.Event()
+
+        def beat() -> None:
+            while not is_over.wait(BEAT_S):
+                with self._writing:
+                    self._write_latest()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _write_latest(self) -> None:
+        if self._latest is not None:
+            with contextlib.suppress(StoreError):
+                write_json(self._progress, PROGRESS_FORMAT, {**self._latest, "updated": time.time()}, durably=False)
 
     def read_progress(self) -> dict[str, Any] | None:
-        """The progress that the driver last wrote; None if there is none, or it cannot be read."""
+        """The progress that the driver last wrote, and when (`updated`, Unix seconds); None if there is none, or it
+        cannot be read."""
         with contextlib.suppress(StoreError):
             return read_json(self._progress, PROGRESS_FORMAT)
         return None
 
     def clear_progress(self) -> None:
-        self._progress.unlink(missing_ok=True)
+        with self._writing:
+            self._latest = None
+            self._progress.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""

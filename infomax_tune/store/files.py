@@ -10,16 +10,21 @@ import itertools
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.process import faults
 from infomax_tune.store.formats import Format
+
+_PATIENCE_S = 60.0
+"""How long a process waits for the brief work of another in a folder."""
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is being written."""
@@ -146,11 +151,26 @@ def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str])
     return table.reindex(columns=list(types)).astype(dict(types))
 
 
+class Work(str, Enum):
+    """What a process does while it holds a folder's lock."""
+
+    SWEEP = "another sweep is at work here"
+    TRIAL = "the trial is being trained"
+    RUNS = "TensorBoard's runs are being made"
+    TABLES = "the tables are being assembled"
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it is worth waiting for."""
+        return self in (Work.RUNS, Work.TABLES)
+
+
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, work: Work) -> Iterator[None]:
     """Holds the operating system's lock on FOLDER/lock, and makes the folder if necessary.
 
-    Raises LockedError if another process holds it, StoreError if the folder cannot be written or locked.
+    Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and pid, if another
+    process holds it, StoreError if the folder cannot be written or locked.
     """
     try:
         make_folder(folder)
@@ -158,22 +178,38 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written ({error.strerror}); choose another --out.") from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise LockedError(
-                f"{folder}: another sweep is at work here ({holder}); wait for it, or stop it first."
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
-            ) from None
+        _take_lock(handle, folder)
         handle.truncate(0)
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
-            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n".encode())
+            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
             yield
         finally:
             handle.truncate(0)
+
+
+def _take_lock(handle: TextIO, folder: Path) -> None:
+    waited_until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder, work = _read_holder(handle)
+            if time.monotonic() >= waited_until or not (work is None or work.is_brief):
+                what = work.value if work else "another process is at work here"
+                raise LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.") from None
+            time.sleep(0.1)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+            ) from None
+
+
+def _read_holder(handle: TextIO) -> tuple[str, Work | None]:
+    """The holder's host and pid, and its work; None where it has not written that yet."""
+    handle.seek(0)
+    lines = handle.read().split("\n")
+    if len(lines) == 2 and lines[0]:  # version 0.1.0 left out the work
+        return lines[0], Work.SWEEP
+    return lines[0] or "unknown", Work.__members__.get(lines[1]) if len(lines) > 2 else None

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.environments import Environments
 from infomax_tune.store.files import (
     TEMPORARY,
+    Work,
     digest,
     file_digest,
     locked,
@@ -96,6 +97,7 @@ class SweepFolder:
             return
         try:
             strangers = sorted(path.name for path in self.root.iterdir() if not _is_own(path.name))
+            strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
         if strangers:
@@ -103,15 +105,19 @@ class SweepFolder:
                 f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
             )
 
-    def remove_unused(self, *, root: bool) -> None:
-        """Removes what a sweep that could not begin has left. root: whether to remove the folder itself too."""
-        with contextlib.suppress(OSError):  # something that must stay is in it: a trial, a file of the user's
-            (self.root / "trials").rmdir()
-            shutil.rmtree(self.root / environments.USED, ignore_errors=True)
-            for name in (SWEEP_FILE, environments.LATEST, driver_notes.PROGRESS, "ray.log", driver_notes.STOP, "lock"):
-                (self.root / name).unlink(missing_ok=True)
-            if root:
-                self.root.rmdir()
+    def yet_to_make(self) -> list[Path]:
+        """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first."""
+        files = (
+            SWEEP_FILE,
+            environments.LATEST,
+            driver_notes.DRIVER,
+            driver_notes.PROGRESS,
+            "ray.log",
+            driver_notes.STOP,
+            "lock",
+        )
+        folders = (self.root / "trials", self.root, *self.root.parents)
+        return [path for path in (*(self.root / name for name in files), *folders) if not os.path.lexists(path)]
 
     def read_space(self) -> SearchSpace:
         """The search space of the sweep in the folder. Raises StoreError if there is no sweep, or one of a newer version."""
@@ -207,12 +213,12 @@ class SweepFolder:
             raise StoreError(f"{problem}. What was trained is kept: make room there, then go on with: {again}")
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one driver. The system releases the lock when its holder ends, however it ends.
+    def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
+        """Holds the folder for one process. The system releases the lock when its holder ends, however it ends.
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
-        with locked(self.root):
+        with locked(self.root, work):
             yield
 
     def trial_folders(self) -> list[Path]:
@@ -269,6 +275,7 @@ _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
 _OWN_NAMES = {
     "trials",
     "lock",
+    driver_notes.DRIVER,
     driver_notes.STOP,
     driver_notes.PROGRESS,
     "ray",

@@ -20,6 +20,7 @@ from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import (
+    Work,
     file_digest,
     locked,
     make_folder,
@@ -121,7 +122,7 @@ class TrialFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the folder for one process, like `SweepFolder.lock`."""
-        with locked(self.path):
+        with locked(self.path, Work.TRIAL):
             yield
 
     def find(self, trial: TrialConfig | str | None = None) -> Finding:

@@ -173,10 +173,11 @@ def test_a_driver_is_alive_by_its_pid_here_and_by_its_word_elsewhere(cell: list[
     ended.wait()
     for changes, alive in (
         ({"pid": ended.pid}, False),
+        ({"started": 1.0}, False),
         ({"pid": ended.pid, "host": "elsewhere"}, True),
         ({"updated": time.time() - STALE_S - 1, "host": "elsewhere"}, False),
-        ({"updated": time.time() - STALE_S - 1}, False),
-        ({"pid": 1}, True),
+        ({"updated": time.time() - STALE_S - 1}, True),  # it waits, or was suspended
+        ({"pid": 1}, False),  # a process that has its number now
     ):
         assert SweepState.from_dict(state.as_dict() | changes).is_alive() == alive, changes
     assert (state.host, state.pid) == (socket.gethostname(), os.getpid())

@@ -1,0 +1,107 @@
+"""A folder in which a sweep is at work: signals to all of its processes, other commands beside it, another driver."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from infomax_tune.store.sweep_folder import SweepFolder
+from tests.command import call, infomax_tune, start, tables, wait_until
+from tests.folders import make_sweep
+
+EPOCHS = 400
+SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=100", "activation=[relu, tanh]", "seed=[1, 2]"]
+LONG = [*("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))), "--no-report"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", *SETTINGS).root
+
+
+def phase(out: Path) -> str:
+    return (SweepFolder(out).driver.read_progress() or {}).get("phase", "")
+
+
+def trains(out: Path) -> bool:
+    """Whether TensorBoard shows an epoch of every trial, and none has ended."""
+    return len(list(out.glob("tensorboard/*/*/*/*"))) == 4 and not list(out.glob("trials/*/record.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_of_its_processes_loses_no_epoch(
+    number: signal.Signals, undisturbed: Path, tmp_path: Path
+) -> None:
+    """As a service manager, a batch system, or a terminal that closes sends it: Ray's processes get it too."""
+    out = tmp_path / "sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: trains(out))
+    driver = psutil.Process(sweep.pid)
+    for process in [*driver.children(recursive=True), driver]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    _, stderr = sweep.communicate(timeout=300)
+    assert sweep.returncode == 130
+    assert f"stopped; to go on: infomax-tune resume {out} --no-report" in stderr
+    assert (out / "results.csv").exists()
+    assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
+    infomax_tune("resume", out)
+    assert tables(out) == tables(undisturbed)
+    assert pd.read_csv(out / "timings.csv")["epochs_trained"].tolist() == [EPOCHS] * 4
+
+
+def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: phase(out) == "starting Ray")
+    sweep.send_signal(signal.SIGTERM)
+    stdout, stderr = sweep.communicate(timeout=300)
+    assert sweep.returncode == 130
+    assert "4 trials: 4 missing" in stdout
+    assert "stopped; to go on: " in stderr
+    assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
+
+
+def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: trains(out))
+    refused = call("results", out, ok=False)
+    assert refused.returncode == 2
+    assert f"another sweep is at work here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
+    # another machine, to which this one's lock is not known, takes the driver for dead
+    SweepFolder(out).driver.take_over()
+    _, stderr = sweep.communicate(timeout=300)
+    assert sweep.returncode == 2
+    assert "another driver has taken over this sweep; this one ends." in stderr
+    assert not list(out.glob("trials/*/record.json"))
+    infomax_tune("resume", out)
+    assert tables(out) == tables(undisturbed)
+
+
+def test_a_driver_that_waits_is_seen(tmp_path: Path) -> None:
+    """Suspended, it tells nothing for as long as it takes; its process is there."""
+    out = tmp_path / "sweep"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: phase(out) == "training")
+    sweep.send_signal(signal.SIGSTOP)
+    progress = SweepFolder(out).driver.read_progress()
+    assert progress is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: progress["updated"] - 3600)  # as if it had told that long ago
+        SweepFolder(out).driver.write_progress(progress)
+    found = json.loads(call("status", out, "--json").stdout)
+    assert found["driver"]["pid"] == sweep.pid
+    sweep.kill()
+    sweep.communicate(timeout=300)
+    assert json.loads(call("status", out, "--json").stdout)["driver"] is None
