@@ -61,7 +61,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
 
     reader = threading.Thread(target=read)
     reader.start()
-    wait_until((out / "progress.json").exists)
+    wait_until(lambda: (out / "progress.json").exists() or sweep.poll() is not None)
     watch = start("status", out, "--watch", "--json", "--every", "0.3")
     looks = []
     while sweep.poll() is None:
@@ -108,7 +108,7 @@ def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
     assert re.search(r"relu-k16-[0-9a-f]{8} +1-10 +\d+/150 +-?[\d.]+ +[\d.]+", plain)
     assert re.search(r"[\d.e+]+ epochs/s  [\d:]+\d\d elapsed  about [\d:]+\d\d left", plain)
     assert re.search(r"\d+ done +\d+ running +\d+ left", re.sub(r"\s+", " ", plain))
-    assert "\x1b[36m" in followed.shown  # in colours
+    assert "\x1b[36m" in followed.shown  # in colors
     assert followed.shown.rindex("\x1b[?25h") > followed.shown.rindex("\x1b[?25l")
     assert "30 trials: 30 done" in plain.splitlines()[-2]
 
@@ -116,7 +116,9 @@ def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
 def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) and look(out)["counts"]["running"] > 0)
+    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
+    wait_until(lambda: look(out)["counts"]["running"] > 0 or sweep.poll() is not None)
+    assert sweep.poll() is None, sweep.communicate()
     text = call("status", out).stdout
     assert f"pid {sweep.pid})" in text.splitlines()[-1]
     os.killpg(sweep.pid, signal.SIGKILL)

@@ -82,7 +82,8 @@ def test_a_sweep_that_is_killed_resumed_extended_and_stripped_shows_the_same_cur
     out = tmp_path / "sweep"
     # one trial after another, so that the kill finds one under way
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
-    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")))
+    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
+    assert sweep.poll() is None, sweep.communicate()
     family = psutil.Process(sweep.pid).children(recursive=True)
     sweep.kill()
     sweep.communicate(timeout=60)

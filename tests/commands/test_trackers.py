@@ -159,7 +159,8 @@ def test_the_command_that_goes_on_after_ctrl_c_has_the_trackers(tmp_path: Path) 
     out = tmp_path / "sweep"
     one_by_one = ["--set", "epochs=60", "--pack", "1", "--max-concurrent", "1"]
     sweep = start("sweep", *SMALL, *one_by_one, "--logger", "json", "--logger", "csv", "--out", out, "--no-report")
-    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")))
+    wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
+    assert sweep.poll() is None, sweep.communicate()
     sweep.send_signal(signal.SIGINT)
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
