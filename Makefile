@@ -14,13 +14,10 @@ BIN := $(VENV)/bin
 sweep: $(VENV)/.installed
 	$(BIN)/infomax-tune sweep quickstart
 
-# these run sweeps, each of which takes every core; the others run side by side
-SWEEPS := $(patsubst %,tests/test_%.py,api cli damage docs estimate failures kills notebook selfcheck status study sweep \
-	tensorboard trackers wheel)
-
+# A file a process. Each sweep starts a Ray of its own, so that two do not meet; more than four at a time would ask for
+# more memory than machines with many cores have.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto --dist loadfile $(SWEEPS:%=--ignore=%) $(PYTEST_ARGS)
-	$(BIN)/python -m pytest $(SWEEPS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 10 $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Shared fixtures. Array shapes in the annotations of the training modules are checked in every test."""
+"""Shared fixtures. Array shapes in the annotations of what is computed are checked in every test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# before the modules are imported
-_checked = ["activations", "losses", "metrics", "model", "optimizers", "training"]
-install_import_hook([f"infomax_tune.science.{name}" for name in _checked], "beartype.beartype")
+# before the modules are imported; a new module of the room is checked too
+install_import_hook("infomax_tune.science", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -19,6 +18,11 @@ from infomax_tune.study.config import TrialConfig  # noqa: E402
 from infomax_tune.study.read_config import build_config, read_overrides  # noqa: E402
 
 MakeConfig = Callable[..., TrialConfig]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs whole commands takes longest: it comes first, so that no process begins a long file when the others end."""
+    items.sort(key=lambda item: item.path.parent.name != "commands")
 
 
 @pytest.fixture(scope="session", autouse=True)
