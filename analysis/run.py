@@ -38,18 +38,21 @@ def analyze(
     *,
     seed: int = 0,
     command: str | None = None,
+    host: bool = False,
 ) -> Analysis:
-    """Analyse a sweep's output folder: summary.csv, tables of all statistics, figures as PNG, and report.html.
+    """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures as PNG, and report.html.
 
     out: the folder a sweep wrote; only its results.csv is needed. output_dir: where to write, by default
     `<out>/analysis`. seed: of the bootstrap, the only random draw; the same tables and seed give the same bytes.
     command: what the report gives as the command that repeats the study, by default the one that
-    environment.json names.
+    environment.json names. host: whether the report names the machine, as environment.json does.
 
     Raises AnalysisError where the folder holds no results, the table is torn or lacks a column, or the output folder
     cannot be written. Needs neither Ray nor torch.
     """
     study = load_study(out)
+    if not host:
+        study.environment.pop("host", None)
     target = Output(SweepFolder(Path(out)).report.parent if output_dir is None else output_dir)
     return analyze_study(study, target, seed=seed, command=command)
 

@@ -21,17 +21,17 @@ def study_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def analysed(study_folder):
-    """That study, analysed."""
+def analyzed(study_folder):
+    """That study, analyzed."""
     return analysis.analyze(study_folder)
 
 
 @pytest.fixture(scope="session")
-def small_analysed(tmp_path_factory):
+def small_analyzed(tmp_path_factory):
     """Every kind of section in few rows, of a study whose name, description and environment are markup."""
     axes = {"activation": ["relu", "tanh"], "lambda_tc": [0.1, 1.0], "optimizer": ["adam", "sgd"]}
     table = synthetic.spoil(synthetic.make_results(axes, seeds=2, epochs=5), failed=[0])
     folder = synthetic.write_study(tmp_path_factory.mktemp("small") / "out", table, weights=2, dim=64)
     (folder / "sweep.yaml").write_text("name: '<script>alert(1)</script>'\ndescription: '\"><img src=x>'\n")
-    (folder / "environment.json").write_text('{"host": "<b>&\\"", "nested": {"list": [1, "<i>"]}}')
+    (folder / "environment.json").write_text('{"system": "<b>&\\"", "nested": {"list": [1, "<i>"]}}')
     return analysis.analyze(folder)

@@ -1,0 +1,179 @@
+"""cluster.py: where Ray starts and where it does not, and that the process is afterwards as it was before."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import AuthenticationError
+
+from infomax_tune.errors import ResourceError
+from infomax_tune.on_ray import cluster as module
+from infomax_tune.on_ray.cluster import cluster
+from infomax_tune.study.options import Options
+
+LOG = Path(os.devnull)
+VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "RAY_TMPDIR", "TMPDIR")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Ray is not started. Gives what it would have been started with: `ray.init`'s arguments, and the variables."""
+    starts: list[dict[str, Any]] = []
+    monkeypatch.setattr(ray, "init", lambda **given: starts.append(given | dict(os.environ)))
+    monkeypatch.setattr(module, "_slots", lambda options: 2)
+    monkeypatch.setattr(module, "shut_down", lambda processes: None)
+    return starts
+
+
+def start(address: str | None = None) -> list[str]:
+    """Starts and ends a cluster; what it had to say."""
+    said: list[str] = []
+    with cluster(Options(address=address), LOG, said.append):
+        pass
+    return said
+
+
+# ---- the token
+
+
+def test_a_cluster_of_our_own_has_a_token_of_its_own(started: list[dict[str, Any]]) -> None:
+    """In the environment, which needs no file, and gone from there when it ends."""
+    start()
+    start()
+    tokens = [given["RAY_AUTH_TOKEN"] for given in started]
+    assert all(len(token) == 64 for token in tokens)
+    assert tokens[0] != tokens[1]
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_a_token_of_the_users_own_is_used(
+    name: str, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "mine")
+    start()
+    given = {variable: started[0].get(variable) for variable in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")}
+    assert given == dict.fromkeys(given) | {name: "mine"}
+    assert os.environ[name] == "mine"
+
+
+def test_a_cluster_that_is_joined_is_given_no_token(started: list[dict[str, Any]]) -> None:
+    """It has one already, or needs none."""
+    start("auto")
+    assert "RAY_AUTH_TOKEN" not in started[0]
+
+
+# ---- the folder
+
+
+def test_ray_chooses_its_folder_where_its_sockets_fit(started: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert start() == []
+    assert started[0]["_temp_dir"] is None
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_ray_is_given_a_short_folder_where_its_sockets_would_not_fit(
+    variable: str, started: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private one; which is said, and which is gone afterwards."""
+    long = tmp_path / ("x" * 60)
+    monkeypatch.setenv(variable, str(long))
+    said: list[str] = []
+    with cluster(Options(), LOG, said.append):
+        folder = Path(started[0]["_temp_dir"])
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert said == [
+        f"note: Ray's files are in {folder} while it runs: the paths of its sockets would be too long under {long}"
+    ]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("length", "fits"), [(39, True), (40, False)])
+def test_a_folder_fits_if_the_longest_path_of_a_socket_does(
+    length: int, fits: bool, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """107 bytes less /ray/, /sockets/plasma_store, and a session's name with a process id of 7 digits; UTF-8 counts."""
+    monkeypatch.setattr(module, "_LONGEST_SOCKET", 107)
+    monkeypatch.setenv("RAY_TMPDIR", "/é" + "x" * (length - 3))
+    assert (start() == []) is fits
+
+
+def test_where_there_is_no_short_folder_either_the_user_is_asked_for_one(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", "/tmp")
+
+    monkeypatch.setattr(module.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "x" * 60)
+    with pytest.raises(ResourceError, match=r"cannot start Ray here: .*Permission denied.*set RAY_TMPDIR to a folder"):
+        start()
+
+
+# ---- what goes wrong
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "/.ray"),
+        OSError("AF_UNIX path length cannot exceed 107 bytes"),
+        AuthenticationError("Token authentication is enabled but no authentication token was found"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(
+    ("address", "says"), [(None, "cannot start Ray here"), ("auto", "cannot join the Ray cluster")]
+)
+def test_a_start_that_fails_is_told_with_its_reason(
+    address: str | None, says: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ResourceError, match=says) as caught:
+        start(address)
+    assert str(error).splitlines()[0] in str(caught.value)
+
+
+def test_a_ray_of_the_users_own_in_this_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    with pytest.raises(ResourceError, match=r"call ray\.shutdown\(\) first"):
+        start()
+
+
+# ---- the real one
+
+
+def test_two_clusters_in_one_process_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker has its cluster's token, and nothing is written to a home that takes nothing."""
+    home = tmp_path / "home"
+    home.write_text("a file, so that nobody can write below it")
+    monkeypatch.setenv("HOME", str(home))
+    before = dict(os.environ)
+
+    def token() -> str | None:
+        return os.environ.get("RAY_AUTH_TOKEN")
+
+    seen = []
+    for _ in range(2):
+        with cluster(Options(), LOG):
+            ask: Callable[..., Any] = ray.remote(token).remote
+            seen.append(ray.get(ask()))
+            assert seen[-1] == token()
+    assert len(set(seen)) == 2
+    assert None not in seen
+    assert dict(os.environ) == before
