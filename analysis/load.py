@@ -1,4 +1,4 @@
-"""Loads a study from a sweep's folder, and checks that its results table can be analysed.
+"""Loads a study from a sweep's folder, and checks that its results table can be analyzed.
 
 Files are opened by the store's readers alone; here it is decided what is an error and what makes a smaller report.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ REBUILD = "Run the sweep again: it keeps finished trials and rewrites the table.
 
 
 class AnalysisError(InfomaxTuneError):
-    """A study cannot be analysed as it stands; the message says what is wrong with it and what to do next."""
+    """A study cannot be analyzed as it stands; the message says what is wrong with it and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
     unknown = sorted(set(table["status"].map(str)) - set(STATUSES))
     if unknown:
         raise AnalysisError(f"{source}: status {unknown[0]!r} is unknown; one of {', '.join(STATUSES)}.")
+    _require_plain_names(table, source)
     numeric = [c for c in (*CONFIG_COLUMNS, *METRICS, "seed", "diverged_epoch") if c not in TEXT_COLUMNS]
     for column in table.columns.intersection(numeric):
         table[column] = _to_numbers(table[column], column, source)
@@ -96,6 +98,18 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
     return table
+
+
+def _require_plain_names(table: pd.DataFrame, source: str) -> None:
+    """A name from a table of somebody else's becomes the name of a file and part of a page: it must be no more than that."""
+    for column in table.columns.intersection(list(TEXT_COLUMNS)):
+        odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", name)))
+        if odd.any():
+            line = int(np.flatnonzero(odd)[0]) + 2
+            raise AnalysisError(
+                f"{source}, line {line}: {column} is {table[column][odd].iloc[0]!r}; a name holds only letters, digits and "
+                "_ . + -. Only analyze tables whose origin you know."
+            )
 
 
 def _require_columns(results: pd.DataFrame, source: str) -> None:

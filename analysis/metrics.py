@@ -109,7 +109,7 @@ _METRICS = (
         "loss",
         "loss",
         "lower",
-        "What training minimises: entropy + lambda_tc x tc + lambda_wr x wr. Not comparable between widths or lambdas.",
+        "What training minimizes: entropy + lambda_tc x tc + lambda_wr x wr. Not comparable between widths or lambdas.",
     ),
     Metric(
         "entropy",
@@ -121,7 +121,7 @@ _METRICS = (
         "tc",
         "decorrelation term (tc)",
         "lower",
-        "The loss's second term: squared distance of the regularised correlation matrix from the identity on a batch. A "
+        "The loss's second term: squared distance of the regularized correlation matrix from the identity on a batch. A "
         "decorrelation surrogate for total correlation, not total correlation itself.",
     ),
     Metric("wr", "weight term (wr)", "lower", "The loss's third term: weight redundancy during training."),

@@ -23,7 +23,7 @@ from analysis.style import (
     INK,
     MUTED,
     PAPER,
-    colour,
+    color,
     empty_figure,
     legend_of,
     marker,
@@ -63,7 +63,7 @@ def metric_box(results: pd.DataFrame, metric: str = "effective_rank", factor: st
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
         for y, level in enumerate(levels):
             values = panel.loc[panel[factor] == level, metric].to_numpy(float)
-            _box(axes, values, y, colour(level), marker(level))
+            _box(axes, values, y, color(level), marker(level))
         axes.set_yticks(range(len(levels)), [show(level) for level in levels])
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
@@ -98,7 +98,7 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
                 points["dead_units"] + offset[level],
                 points["weight_redundancy"],
                 s=26,
-                color=colour(level),
+                color=color(level),
                 marker=marker(level),
                 edgecolors=PAPER,
                 linewidths=0.5,
@@ -142,8 +142,8 @@ def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidd
             n, mean, sd = seeds.count(), seeds.mean(), seeds.std()
             low, high = t_interval(mean, sd, n)
             at = [places[value] for value in seeds.columns]
-            axes.plot(at, mean, color=colour(name), marker=marker(name), ms=4.5, mec=PAPER, mew=0.5, label=name)
-            axes.fill_between(at, low, high, color=colour(name), alpha=0.22, linewidth=0)
+            axes.plot(at, mean, color=color(name), marker=marker(name), ms=4.5, mec=PAPER, mew=0.5, label=name)
+            axes.fill_between(at, low, high, color=color(name), alpha=0.22, linewidth=0)
         if log:
             axes.set_xscale("log", base=2 if x == "hidden_dim" else 10)
         axes.minorticks_off()

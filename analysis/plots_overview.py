@@ -20,7 +20,7 @@ from analysis.style import (
     INK,
     MUTED,
     PAPER,
-    colour,
+    color,
     empty_figure,
     legend_of,
     log_ticks,
@@ -120,7 +120,7 @@ def _name(axes: Axes, metric: str) -> None:
 
 
 def _correlation(axes: Axes, pair: pd.DataFrame) -> None:
-    """The correlation of two columns of ranks, as a number on a tile of its colour."""
+    """The correlation of two columns of ranks, as a number on a tile of its color."""
     from matplotlib import colormaps
 
     _blank(axes)
@@ -140,7 +140,7 @@ def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapp
             part[across],
             part[below],
             s=part["hidden_dim"].map(sizes),
-            color=colour(name),
+            color=color(name),
             marker=marker(name),
             edgecolors=PAPER,
             linewidths=0.4,
@@ -176,7 +176,7 @@ def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: 
     figure = new_figure(8.5, 0.22 * len(ranks) + 1.7)
     axes = figure.subplots()
     axes.grid(visible=False)
-    palette = {name: colour(name) for name in ranks.index}
+    palette = {name: color(name) for name in ranks.index}
     drawn = scikit_posthocs.critical_difference_diagram(
         ranks,
         p,

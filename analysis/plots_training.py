@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.metrics import label
 from analysis.panels import arrow, panels_of, scale
 from analysis.schema import LOSS_TERMS, activation_order
-from analysis.style import PAPER, colour, empty_figure, marker, new_figure, styled
+from analysis.style import PAPER, color, empty_figure, marker, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,9 +42,9 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
                 if (name, "trained") not in means.index:
                     continue
                 start, end = means.loc[(name, "untrained"), metric], means.loc[(name, "trained"), metric]
-                axes.plot([start, end], [y, y], color=colour(name), lw=1.6)
-                axes.plot(start, y, marker(name), mfc=PAPER, mec=colour(name), mew=1.4, ms=6)
-                axes.plot(end, y, marker(name), color=colour(name), ms=6)
+                axes.plot([start, end], [y, y], color=color(name), lw=1.6)
+                axes.plot(start, y, marker(name), mfc=PAPER, mec=color(name), mew=1.4, ms=6)
+                axes.plot(end, y, marker(name), color=color(name), ms=6)
             axes.set_yticks(range(len(levels)), levels)
             axes.set_ylim(-0.6, len(levels) - 0.4)
             axes.grid(axis="y", visible=False)
@@ -76,7 +76,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: st
     for (title, panel), row in zip(panels, grid, strict=True):
         part = history[history["trial_id"].isin(panel["trial_id"]) & (history["epoch"] > 0)]
         for axes, term in zip(row, terms, strict=True):
-            _curves(axes, part.pivot(index="epoch", columns="trial_id", values=term), colour(activation))
+            _curves(axes, part.pivot(index="epoch", columns="trial_id", values=term), color(activation))
             if term == "tc":
                 scale(axes, "y", "tc", part[term], log=True)
         row[0].set_ylabel(title.replace(", ", "\n"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.schema import activation_order
-from analysis.style import INK, MUTED, colour, empty_figure, new_figure, styled
+from analysis.style import INK, MUTED, color, empty_figure, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,9 +76,9 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     angles = 2 * np.pi * np.arange(CLUSTERS) / CLUSTERS
     for axes, name in zip(grid.flat, names, strict=False):
-        for centre in RADIUS * np.column_stack([np.cos(angles), np.sin(angles)]):
+        for center in RADIUS * np.column_stack([np.cos(angles), np.sin(angles)]):
             for times in (1, 2):
-                axes.add_patch(Circle(tuple(centre), times * CLUSTER_SD, facecolor=MUTED, alpha=0.16, edgecolor="none"))
+                axes.add_patch(Circle(tuple(center), times * CLUSTER_SD, facecolor=MUTED, alpha=0.16, edgecolor="none"))
         weight, bias = weights[name]
         for w, b in zip(weight, bias, strict=True):
             length = float(np.hypot(*w))
@@ -87,7 +87,7 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
             normal = np.asarray(w, float) / length
             foot, along = -float(b) / length * normal, np.array([-normal[1], normal[0]])
             ends = np.stack([foot - 10 * along, foot + 10 * along])
-            axes.plot(*ends.T, color=colour(name), linewidth=1.1, alpha=0.85)
+            axes.plot(*ends.T, color=color(name), linewidth=1.1, alpha=0.85)
             # Near the rim, where lines are apart; nearly all of them pass close to the middle.
             tail = foot + math.sqrt(max(0.0, 2.75**2 - float(foot @ foot))) * along
             axes.annotate(
@@ -95,7 +95,7 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
                 xy=tail + 0.45 * normal,
                 xytext=tail,
                 annotation_clip=True,
-                arrowprops={"arrowstyle": "-|>", "color": colour(name), "linewidth": 1.1},
+                arrowprops={"arrowstyle": "-|>", "color": color(name), "linewidth": 1.1},
             )
         axes.set(xlim=(-3.2, 3.2), ylim=(-3.2, 3.2), aspect="equal", title=name)
         axes.title.set_color(INK)

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes bytes. One colour and marker an activation; no global matplotlib state.
+"""How every figure looks, and how it becomes bytes. One color and marker an activation; no global matplotlib state.
 
 Imports nothing of ours.
 """
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 # Found by a search: at least 3:1 against white, 2.9:1 against the report's dark page, and as far apart as can be for
 # normal, deuteranope, protanope and tritanope eyes at once (the tests measure it). The marker says the same again.
-COLOURS = {
+COLORS = {
     "identity": "#606173",
     "relu": "#b82a24",
     "leaky_relu": "#e37800",
@@ -30,7 +30,7 @@ COLOURS = {
 }
 MARKERS = {"identity": "o", "relu": "s", "leaky_relu": "D", "softmax": "^", "tanh": "v", "softplus": "P"}
 
-# Roles: the report replaces these by colours of the page's theme, so no data may use them.
+# Roles: the report replaces these by colors of the page's theme, so no data may use them.
 INK, MUTED, GRID, PAPER, ACCENT = "#1a1d21", "#59606b", "#dde0e5", "#fffffe", "#31708f"
 
 STYLE: dict[str, Any] = {
@@ -69,9 +69,9 @@ STYLE: dict[str, Any] = {
 }
 
 
-def colour(name: object) -> str:
-    """An activation's colour; the accent for anything else, so that no other factor borrows an activation's colour."""
-    return COLOURS.get(str(name), ACCENT)
+def color(name: object) -> str:
+    """An activation's color; the accent for anything else, so that no other factor borrows an activation's color."""
+    return COLORS.get(str(name), ACCENT)
 
 
 def marker(name: object) -> str:

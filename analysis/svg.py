@@ -1,4 +1,4 @@
-"""Makes matplotlib's SVG part of a page: colours of the page's theme, ids of its own, alt text. Imports nothing of ours."""
+"""Makes matplotlib's SVG part of a page: colors of the page's theme, ids of its own, alt text. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ THEME = {"#1a1d21": "currentColor", "#59606b": "var(--muted)", "#dde0e5": "var(-
 def inline(svg: str, name: str, alt: str) -> str:
     """An `<svg>` element for an HTML page.
 
-    Ids get the figure's name in front, for all figures share one page; role colours become the page's; coordinates are
+    Ids get the figure's name in front, for all figures share one page; role colors become the page's; coordinates are
     cut to hundredths of a point, which no screen shows and which halves the file.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(
         r"<metadata>.*?</metadata>|<!--.*?-->|<style type=\"text/css\">.*?</style>", "", body, flags=re.DOTALL
     )
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
-    # An image's id is a hash of its content, so two equal colour bars share it; nothing refers to it.
+    own = re.sub(r"[^\w-]", "_", name)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", body)
+    # An image's id is a hash of its content, so two equal color bars share it; nothing refers to it.
     body = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\1", body)
     for role, css in THEME.items():
         body = body.replace(role, css)

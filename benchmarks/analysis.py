@@ -49,7 +49,7 @@ def measure(trials: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'analysis'}", "PATH": "/usr/bin:/bin"}
         found = ""
-        for what in ("write", "analyse"):
+        for what in ("write", "analyze"):
             command = [sys.executable, "-c", CHILD, str(trials), f"{folder}/out", what]
             found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
         return json.loads(found)

@@ -325,7 +325,7 @@ def tensorboard(
         typer.echo(f"warning: {problem} TensorBoard will not show it.", err=True)
     port = free_port(host, port)
     typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
-    typer.echo(f"all curves, one colour an activation: http://{host}:{port}/{VIEW}")
+    typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")
     sys.stdout.flush()
     serve(folder.runs_folder, host, port)
 

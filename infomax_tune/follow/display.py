@@ -23,7 +23,7 @@ from infomax_tune.follow.progress import SweepState
 from infomax_tune.process.streams import write_line
 from infomax_tune.study.pack import spans
 
-_COLOURS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "cyan", "left": "default"}
+_COLORS = {"done": "green", "diverged": "yellow", "failed": "red", "running": "cyan", "left": "default"}
 
 
 class Display:
@@ -172,7 +172,7 @@ def headline(state: SweepState) -> str:
 def table(state: SweepState, height: int = 50) -> Group:
     """Where a sweep stands, with a row for each pack under way, as many as fit into `height` lines."""
     counts = Text("  ").join(
-        Text(f"{count} {name}", style=_COLOURS[name])
+        Text(f"{count} {name}", style=_COLORS[name])
         for name, count in state.counts.items()
         if count or name in ("done", "running", "left")
     )

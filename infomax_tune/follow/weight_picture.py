@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 _MOST_TILES = 256
 """The most units to draw: TensorBoard's checksum is slow, and nobody looks at more."""
-_GREY = 255
+_GRAY = 255
 _BLUE_TO_RED = bytes.fromhex("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f")
 """ColorBrewer's RdBu, which the report also uses for weights."""
 
@@ -42,13 +42,13 @@ def tiles(weight: NDArray[np.float32]) -> Picture | None:
     down = math.ceil(drawn / across)
     shown = weight[:drawn].astype(np.float64)
     shade = shown / (np.abs(shown).max() or 1.0)
-    page = np.full((down * across, side + 1, side + 1), _GREY, np.uint8)  # a line below each tile and to its right
-    page[:drawn, :side, :side] = np.rint((1 + shade) * (_GREY // 2)).reshape(drawn, side, side)
+    page = np.full((down * across, side + 1, side + 1), _GRAY, np.uint8)  # a line below each tile and to its right
+    page[:drawn, :side, :side] = np.rint((1 + shade) * (_GRAY // 2)).reshape(drawn, side, side)
     rows = page.reshape(down, across, side + 1, side + 1).transpose(0, 2, 1, 3)
     pixels = rows.reshape(down * (side + 1), across * (side + 1))[:-1, :-1]
 
     anchors = np.frombuffer(_BLUE_TO_RED, np.uint8).reshape(-1, 3)
-    places = np.linspace(0, len(anchors) - 1, _GREY)
+    places = np.linspace(0, len(anchors) - 1, _GRAY)
     colors = np.stack([np.interp(places, range(len(anchors)), channel) for channel in anchors.T], axis=1)
     picture = Image.fromarray(pixels)
     picture.putpalette([*np.rint(colors).astype(np.uint8).tobytes(), 128, 128, 128])

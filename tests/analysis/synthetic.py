@@ -190,9 +190,9 @@ def make_weights(rng: np.random.Generator, k: int, d: int) -> dict[str, np.ndarr
     if side * side != d or d == 4:
         return {"weight": rng.normal(size=(k, d)).astype(np.float32), "bias": rng.normal(size=k).astype(np.float32)}
     y, x = np.mgrid[:side, :side] / side
-    centre, width = rng.uniform(0.2, 0.8, size=(k, 2, 1, 1)), rng.uniform(0.05, 0.3, size=(k, 1, 1))
+    center, width = rng.uniform(0.2, 0.8, size=(k, 2, 1, 1)), rng.uniform(0.05, 0.3, size=(k, 1, 1))
     blob = (
-        np.exp(-((x - centre[:, 0]) ** 2 + (y - centre[:, 1]) ** 2) / width**2)
+        np.exp(-((x - center[:, 0]) ** 2 + (y - center[:, 1]) ** 2) / width**2)
         - 0.3
         + 0.05 * rng.normal(size=(k, side, side))
     )

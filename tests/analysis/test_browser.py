@@ -35,7 +35,7 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium, analysed):
+def page(chromium, analyzed):
     """The report, with everything that the browser complains about or asks for."""
     # The page forbids scripts that are not its own, and axe-core is one.
     page = chromium.new_page(bypass_csp=True)
@@ -43,7 +43,7 @@ def page(chromium, analysed):
     page.on("console", lambda message: page.complaints.append(message.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("request", lambda request: page.requests.append(request.url))
-    page.goto(analysed.report.as_uri())
+    page.goto(analyzed.report.as_uri())
     yield page
     page.close()
 
@@ -53,17 +53,17 @@ def column(page, table, index):
     return page.locator(f"#{table} tbody tr td:nth-child({index})").all_text_contents()
 
 
-def test_no_complaint_and_no_request_but_the_page_itself(page, analysed):
+def test_no_complaint_and_no_request_but_the_page_itself(page, analyzed):
     """Pictures inside the page are data: addresses."""
     page.wait_for_load_state("networkidle")
     assert page.complaints == []
-    assert [url for url in page.requests if not url.startswith("data:")] == [analysed.report.as_uri()]
+    assert [url for url in page.requests if not url.startswith("data:")] == [analyzed.report.as_uri()]
 
 
-def test_the_page_forbids_itself_the_network(chromium, analysed):
+def test_the_page_forbids_itself_the_network(chromium, analyzed):
     """Its own policy refuses a request, even one that a script asks for."""
     page = chromium.new_page(bypass_csp=False)
-    page.goto(analysed.report.as_uri())
+    page.goto(analyzed.report.as_uri())
     assert page.evaluate("fetch('data:text/plain,x').then(() => 'sent', () => 'refused')") == "refused"
     page.close()
 
@@ -122,18 +122,18 @@ def test_the_page_never_scrolls_sideways(page, width):
 def test_the_theme_follows_the_system_and_the_button_turns_it(page):
     """Ink and paper change places, in figures too."""
 
-    def colours():
+    def colors():
         return page.evaluate(
             "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('figure svg')).color]"
         )
 
     page.emulate_media(color_scheme="light")
-    light = colours()
+    light = colors()
     page.emulate_media(color_scheme="dark")
-    dark = colours()
+    dark = colors()
     assert light != dark
     page.locator("#theme").click()
-    assert colours() == light
+    assert colors() == light
 
 
 def test_paper_gets_everything_on_white(page):
@@ -149,9 +149,9 @@ def test_paper_gets_everything_on_white(page):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation(page, small_analysed, scheme, width):
+def test_axe_finds_no_violation(page, small_analyzed, scheme, width):
     """Contrast, names, structure and keyboard, with every folded part open."""
-    page.goto(small_analysed.report.as_uri())
+    page.goto(small_analyzed.report.as_uri())
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")

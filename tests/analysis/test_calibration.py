@@ -84,6 +84,6 @@ def test_bootstrap_intervals_of_the_mean_cover_95_percent_of_normal_means_at_30_
 
 
 def test_a_real_difference_is_found():
-    """Two standard deviations between neighbours: the same machinery that keeps quiet above speaks here."""
+    """Two standard deviations between neighbors: the same machinery that keeps quiet above speaks here."""
     found = compare(mean_over_width(synthetic.make_results(effect=3.0)), "effective_rank")
     assert found["significant"].mean() > 0.8

@@ -17,7 +17,7 @@ def test_t_interval_uses_the_tabled_quantile():
 
 
 def test_t_interval_of_one_seed_is_missing():
-    """One value has no spread; the neighbour keeps its interval."""
+    """One value has no spread; the neighbor keeps its interval."""
     low, high = t_interval([1.0, 1.0], [np.nan, 0.0], [1, 2])
     assert np.isnan([low[0], high[0]]).all()
     assert (low[1], high[1]) == (1, 1)
@@ -107,8 +107,8 @@ def test_loss_spread_has_an_interval_around_the_sd(results):
 def test_brown_forsythe_sees_a_spread_ten_times_as_wide():
     """And nothing where the spreads are equal."""
     table = synthetic.make_results({"activation": ["relu", "tanh"]})
-    centred = table["loss"] - table.groupby("activation")["loss"].transform("mean")
-    same = table.assign(loss=np.tile(centred[:10], 2))
+    centered = table["loss"] - table.groupby("activation")["loss"].transform("mean")
+    same = table.assign(loss=np.tile(centered[:10], 2))
     wide = same.assign(loss=same["loss"] * np.where(same["activation"] == "tanh", 10, 1))
     assert equal_spread(same)["p"].iloc[0] == pytest.approx(1)
     assert equal_spread(wide)["p"].iloc[0] < 0.05

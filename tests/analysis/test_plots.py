@@ -1,4 +1,4 @@
-"""Figures: what they draw, that nothing is clipped or overlaps, that colours are safe and bytes the same."""
+"""Figures: what they draw, that nothing is clipped or overlaps, that colors are safe and bytes the same."""
 
 import itertools
 
@@ -106,7 +106,7 @@ def test_no_text_is_clipped_by_the_edge(figures):
             assert inside, f"{name}: {text.get_text()!r} at {box.extents} leaves {edge.extents}"
 
 
-def test_no_tick_label_or_title_overlaps_its_neighbour(figures):
+def test_no_tick_label_or_title_overlaps_its_neighbor(figures):
     """Labels of one axis keep apart, and titles of panels too."""
     for name, (figure, texts) in figures.items():
         boxes = dict(texts)
@@ -131,9 +131,9 @@ def test_row_labels_of_many_settings_do_not_run_into_each_other(figures):
             assert not boxes[one].overlaps(boxes[other]), f"{name}: {one.get_text()} on {other.get_text()}"
 
 
-def linear(colour):
+def linear(color):
     """sRGB hex to linear light."""
-    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    value = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
@@ -157,39 +157,39 @@ def lab(rgb):
 
 
 @pytest.mark.parametrize("eye", EYES)
-def test_colours_are_told_apart_by_every_eye(eye):
+def test_colors_are_told_apart_by_every_eye(eye):
     """At least 20 in L*a*b* between any two activations (2.3 is just noticeable)."""
-    seen = {name: lab(np.array(EYES[eye]) @ linear(colour)) for name, colour in style.COLOURS.items()}
+    seen = {name: lab(np.array(EYES[eye]) @ linear(color)) for name, color in style.COLORS.items()}
     for (one, a), (other, b) in itertools.combinations(seen.items(), 2):
         assert np.linalg.norm(a - b) > 20, f"{one} and {other}"
 
 
-def test_colours_stand_out_from_both_pages():
+def test_colors_stand_out_from_both_pages():
     """3:1 on white; on the dark page nearly so, where boxes and lines also carry markers."""
 
-    def luminance(colour):
-        return linear(colour) @ (0.2126, 0.7152, 0.0722) + 0.05
+    def luminance(color):
+        return linear(color) @ (0.2126, 0.7152, 0.0722) + 0.05
 
-    for name, colour in style.COLOURS.items():
-        assert 1.05 / luminance(colour) >= 3, name
-        assert luminance(colour) / luminance("#0e1014") >= 2.8, name
+    for name, color in style.COLORS.items():
+        assert 1.05 / luminance(color) >= 3, name
+        assert luminance(color) / luminance("#0e1014") >= 2.8, name
 
 
-def test_every_activation_has_its_own_marker_and_no_role_colour():
-    """The report replaces role colours by the page's."""
-    assert set(style.COLOURS) == set(style.MARKERS) >= set(synthetic.ACTIVATIONS)
+def test_every_activation_has_its_own_marker_and_no_role_color():
+    """The report replaces role colors by the page's."""
+    assert set(style.COLORS) == set(style.MARKERS) >= set(synthetic.ACTIVATIONS)
     assert len(set(style.MARKERS.values())) == len(style.MARKERS)
     roles = {style.INK, style.MUTED, style.GRID, style.PAPER, style.ACCENT}
     assert len(roles) == 5
-    assert len({*style.COLOURS.values(), *roles}) == len(style.COLOURS) + 5
+    assert len({*style.COLORS.values(), *roles}) == len(style.COLORS) + 5
 
 
-def test_an_activation_without_a_colour_of_its_own_is_drawn_all_the_same():
+def test_an_activation_without_a_color_of_its_own_is_drawn_all_the_same():
     """One that was added to the study, and not here."""
     results = synthetic.make_results({"activation": ["relu", "gelu"]}, seeds=3)
     axes = plots.metric_box(results).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["gelu", "relu"]
-    assert style.colour("gelu") not in style.COLOURS.values()
+    assert style.color("gelu") not in style.COLORS.values()
 
 
 def test_curves_of_relu_never_take_leaky_relu():

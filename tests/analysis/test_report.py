@@ -1,5 +1,7 @@
 """The analysis from folder to page: what it writes, what it says, and that it says the same again."""
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -67,27 +69,27 @@ def figures_of(evidence):
     return {drawing.name: drawing.section for drawing in album(evidence)}
 
 
-def test_the_files_of_the_original_study_are_written(analysed):
+def test_the_files_of_the_original_study_are_written(analyzed):
     """summary.csv, the plots by name, one training curve an activation, and the page."""
-    names = {path.name for path in analysed.files}
+    names = {path.name for path in analyzed.files}
     promised = {"summary.csv", "effective_rank.png", "redundancy_vs_dead.png", "report.html"}
     promised |= {f"training_curves_{name}.png" for name in synthetic.ACTIVATIONS}
     assert promised <= names
     assert {"heatmaps.png", "by_width.png", "trade_offs.png", "weights.png", "ranks.png", "comparisons.csv"} <= names
-    assert all(path.is_file() for path in analysed.files)
-    assert analysed.folder.name == "analysis"
+    assert all(path.is_file() for path in analyzed.files)
+    assert analyzed.folder.name == "analysis"
 
 
-def test_the_result_is_the_path_of_the_report(analysed):
+def test_the_result_is_the_path_of_the_report(analyzed):
     """It can be opened as it is, and says how whole the study is."""
-    with open(analysed) as page:  # noqa: PTH123  # the point of the test
+    with open(analyzed) as page:  # noqa: PTH123  # the point of the test
         assert page.readline().strip() == "<!doctype html>"
-    assert (analysed.planned, analysed.done) == (120, 116)
+    assert (analyzed.planned, analyzed.done) == (120, 116)
 
 
 @pytest.fixture(scope="module")
 def elsewhere(study_folder, tmp_path_factory):
-    """The study analysed once more, by another process, which looks at what it has imported."""
+    """The study analyzed once more, by another process, which looks at what it has imported."""
     out = tmp_path_factory.mktemp("elsewhere")
     code = f"""
 import sys, analysis
@@ -103,45 +105,45 @@ assert not {{"ray", "torch"}} & set(sys.modules), "heavy import"
     return ended, out
 
 
-def test_the_same_tables_give_the_same_bytes_in_another_process(analysed, elsewhere):
+def test_the_same_tables_give_the_same_bytes_in_another_process(analyzed, elsewhere):
     """Every file, into another folder."""
     _, out = elsewhere
-    assert {path.name for path in out.iterdir()} == {path.name for path in analysed.files}
-    for one in analysed.files:
+    assert {path.name for path in out.iterdir()} == {path.name for path in analyzed.files}
+    for one in analyzed.files:
         assert one.read_bytes() == (out / one.name).read_bytes(), one.name
 
 
-def test_the_page_is_whole_and_needs_nothing_else(analysed):
+def test_the_page_is_whole_and_needs_nothing_else(analyzed):
     """Elements close, ids are unique, links stay on the page."""
-    page = Page(analysed.report.read_text())
+    page = Page(analyzed.report.read_text())
     assert len(page.ids) == len(set(page.ids))
     assert page.links
     for link in page.links:
         assert link.startswith(("#", "data:image/png")), link
         if link.startswith("#"):
             assert link[1:] in page.ids
-    assert not re.search(r"https?://(?!www\.w3\.org/)", analysed.report.read_text())
+    assert not re.search(r"https?://(?!www\.w3\.org/)", analyzed.report.read_text())
 
 
-def test_every_figure_has_words_and_a_heading(analysed):
+def test_every_figure_has_words_and_a_heading(analyzed):
     """Alternative text that names numbers, not only a kind of chart."""
-    page = Page(analysed.report.read_text())
+    page = Page(analyzed.report.read_text())
     labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
-    assert len(labels) == sum(path.suffix == ".png" for path in analysed.files)
+    assert len(labels) == sum(path.suffix == ".png" for path in analyzed.files)
     assert all(len(text) > 40 for text in labels)
     assert any("Mean effective rank over widths and seeds: identity" in text for text in labels)
 
 
-def test_lost_trials_are_said_first_and_listed(analysed):
+def test_lost_trials_are_said_first_and_listed(analyzed):
     """Four of 120, by what became of them, and by name."""
-    text = " ".join(" ".join(Page(analysed.report.read_text()).text).split())
+    text = " ".join(" ".join(Page(analyzed.report.read_text()).text).split())
     assert "4 of 120 planned trials have no result (2 diverged, 1 failed and 1 missing)" in text
     assert "Trials that did not finish" in text
 
 
-def test_names_from_the_study_cannot_become_markup(small_analysed):
+def test_names_from_the_study_cannot_become_markup(small_analyzed):
     """A search space may be called anything."""
-    text = small_analysed.report.read_text()
+    text = small_analyzed.report.read_text()
     assert "<script>alert" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -325,14 +327,14 @@ def test_a_history_written_before_a_metric_existed_compares_the_others_with_epoc
     assert "training_curves_relu" in figures_of(evidence)
 
 
-def test_every_table_stands_on_the_page_and_every_statistic_is_in_a_file(analysed, study_folder):
+def test_every_table_stands_on_the_page_and_every_statistic_is_in_a_file(analyzed, study_folder):
     """A table whose section is not there would be lost in silence."""
     tables = list(study_tables(gather(analysis.load_study(study_folder), seed=0)))
-    page = Page(analysed.report.read_text())
+    page = Page(analyzed.report.read_text())
     shown = {one.id for one in tables if one.section and len(one.on_page)}
     assert len(shown) > 8
     assert shown <= set(page.ids)
-    written = {path.name for path in analysed.files}
+    written = {path.name for path in analyzed.files}
     assert {one.csv for one in tables} - {"results.csv"} <= written
     words = " ".join(page.text)
     assert all(term in words for one in tables for term, _ in one.terms)
@@ -370,3 +372,34 @@ def test_importing_costs_nothing_and_analysing_needs_neither_ray_nor_torch(elsew
     """matplotlib waits for a plot, pandas for a table."""
     ended, _ = elsewhere
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_name_that_is_more_than_a_name_is_refused(tmp_path):
+    """An activation became a part of the page and the name of a file: with this one, the page ran its script."""
+    for number, name in enumerate(('relu"><script>alert(1)</script>', "../../relu", 'x" onload="alert(1)', "re lu")):
+        table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=2, epochs=2)
+        table["activation"] = table["activation"].replace("tanh", name)
+        folder = synthetic.write_study(tmp_path / str(number), table)
+        with pytest.raises(
+            analysis.AnalysisError, match=r"line \d+: activation is .*; a name holds only letters, digits"
+        ):
+            analysis.analyze(folder)
+
+
+def test_the_page_runs_its_own_script_and_no_other(analyzed):
+    """By its hash in the page's policy; nothing is allowed because it stands in the page."""
+    text = analyzed.report.read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    for kind, tag in (("script-src", "script"), ("style-src-elem", "style")):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert allowed[kind] == f"'sha256-{digest}'"
+    assert allowed["default-src"] == "'none'"
+
+
+def test_a_figures_name_cannot_leave_its_id():
+    picture = '<?xml version="1.0"?><svg width="1"><g id="a"/><use href="#a"/></svg>'
+    assert svg.inline(picture, 'x" onload="alert(1)', "words") == (
+        '<svg role="img" aria-label="words"><g id="x__onload__alert_1_-a"/><use href="#x__onload__alert_1_-a"/></svg>'
+    )

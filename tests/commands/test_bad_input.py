@@ -120,7 +120,7 @@ CONFIGS = [
     Bad("file: a folder", "run c.yaml", ("c.yaml: cannot be read", "Is a directory"), {"c.yaml": None}),
     Bad("files: two", "run a.yaml b.yaml", ("one config file at most, got a.yaml, b.yaml",)),
     Bad("file: not there, for a sweep", "sweep quickstart --config nope.yaml", ("nope.yaml: there is no such config file",)),
-    Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimiser' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimiser: adam"}),
+    Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimizer' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimizer: adam"}),
     Bad("mistakes of all kinds at once", "run c.yaml epoch=3 lr=fast", ("'actvation'", "c.yaml, line 1", "hidden_dim: must be at least 1, got -3 (c.yaml, line 2)", "did you mean 'epochs'?", "lr: must be a number, got 'fast' (override 'lr=fast')"), {"c.yaml": "actvation: relu\nhidden_dim: -3"}),
 ]  # fmt: skip
 

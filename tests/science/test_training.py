@@ -193,7 +193,7 @@ SLOPE: dict[str, Callable[[Array, Array], Array]] = {
 
 
 class Reference:
-    """One trial in NumPy float64, from the formulas: the gradients go through the standardised activations."""
+    """One trial in NumPy float64, from the formulas: the gradients go through the standardized activations."""
 
     def __init__(self, config: TrialConfig, dataset: Dataset) -> None:
         self.config = config
