@@ -152,7 +152,7 @@ class Tally:
 
     def _eta(self, remaining: Mapping[_Kind, int]) -> float | None:
         """Seconds until the last pack ends, from each kind's seconds per epoch: measured, or scaled from what was measured."""
-        spent = self._spent_first | self._spent
+        spent = self._spent_first | self._spent  # a pack's later epochs, once there are some, say more than its first
         measured = {kind: each.seconds / each.epochs for kind, each in spent.items() if each.epochs}
         if not measured:
             return None

@@ -110,7 +110,7 @@ class Run:
             finished = datetime.datetime.fromisoformat(record.timing["finished"]).timestamp()
         except (KeyError, TypeError, ValueError):
             finished = time.time()
-        weights = folder.read_weights() if "weights.safetensors" in record.files else None
+        weights = folder.read_weights() if record.has_weights else None
         history = folder.read_history().to_dict("records")
         events = self._opening(history, folder.epoch_seconds(record), finished)
         events += self._ending(record.status, record.epoch, record.result, weights)

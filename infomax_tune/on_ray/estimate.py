@@ -200,10 +200,14 @@ def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
 
 def _pack_s(pack: Pack, cost: Cost) -> float:
     """Seconds from the beginning of a pack to its end."""
-    epochs, every = pack.config.training.epochs, pack.config.logging.save_metrics_every
-    evaluations = 1 + epochs // every + bool(epochs % every)
-    each = epochs * cost.epoch_s / cost.trials + evaluations * cost.evaluate_s + cost.probe_s
+    epochs = pack.config.training.epochs
+    each = epochs * cost.epoch_s / cost.trials + _evaluations(pack.config) * cost.evaluate_s + cost.probe_s
     return cost.setup_s + len(pack) * each
+
+
+def _evaluations(config: TrialConfig) -> int:
+    """How often a trial is evaluated: untrained, every so many epochs, and at its end."""
+    return 1 + math.ceil(config.training.epochs / config.logging.save_metrics_every)
 
 
 def _makespan(seconds: Sequence[float], at_once: int) -> float:
@@ -217,9 +221,8 @@ def _makespan(seconds: Sequence[float], at_once: int) -> float:
 def _disk(config: TrialConfig) -> int:
     """Bytes that a trial leaves: its weights, its history, its share of the tables, its record, its TensorBoard run."""
     shape, rows = SHAPES[config.data.dataset], config.training.epochs + 1
-    evaluations = 1 + rows // config.logging.save_metrics_every
     weights = 4 * config.model.hidden_dim * (shape.inputs + 1) if config.logging.save_weights else 0
-    numbers = rows * (len(columns.TERMS) + 1) + evaluations * len(columns.METRICS)
+    numbers = rows * (len(columns.TERMS) + 1) + _evaluations(config) * len(columns.METRICS)
     run = _RUN_BYTES + _RUN_EPOCH_BYTES * rows + _PICTURE_SHARE * weights
     return int(weights + _BYTES_A_NUMBER * numbers + _RECORD_BYTES + run)
 

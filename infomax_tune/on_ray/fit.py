@@ -51,11 +51,6 @@ class _Unfinished:
     failed: list[Pack] = field(default_factory=list)
     suspects: list[Pack] = field(default_factory=list)
 
-    def __iadd__(self, more: _Unfinished) -> _Unfinished:
-        self.failed += more.failed
-        self.suspects += more.suspects
-        return self
-
 
 def train_all(packs: Sequence[Pack], job: Job) -> None:
     """Trains the packs, then one by one the trials of those that failed: one bad trial must not cost the others."""
@@ -65,10 +60,10 @@ def train_all(packs: Sequence[Pack], job: Job) -> None:
     if not alone or job.interrupt.asked:
         return
     job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
-    if unfinished.suspects:  # also one at a time, so that a trial that runs out of memory is itself to blame
-        job = dataclasses.replace(job, options=dataclasses.replace(job.options, max_concurrent=1))
-    guilty = _train_until_none_is_left(alone, job, explainer).suspects
-    for config in itertools.chain(*guilty):
+    if unfinished.suspects:
+        job = _one_at_a_time(job)
+    out_of_memory = _train_until_none_is_left(alone, job, explainer).suspects  # each was alone
+    for config in itertools.chain(*out_of_memory):
         job.folder.trial(config.trial_id).note_death("its worker ran out of memory")
 
 
@@ -76,12 +71,18 @@ def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
     return [Pack.of([config]) for pack in packs for config in pack]
 
 
+def _one_at_a_time(job: Job) -> Job:
+    """The same job with one pack under way: if memory runs out then, that pack is to blame."""
+    return dataclasses.replace(job, options=dataclasses.replace(job.options, max_concurrent=1))
+
+
 def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     """Has Tune train the packs, and start again with the rest each time it gives up because memory ran out."""
     unfinished = _Unfinished()
     while packs and not job.interrupt.asked:
         tried = _fit(packs, job, explainer)
-        unfinished += tried
+        unfinished.failed += tried.failed
+        unfinished.suspects += tried.suspects
         if not tried.suspects:
             break
         known = {config.trial_id for config in itertools.chain(*unfinished.failed, *unfinished.suspects)}

@@ -136,7 +136,7 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
         if finding.record:
             ended[trial_id] = finding.status
         elif finding.status == TrialStatus.DAMAGED:
-            folder.trial(trial_id).set_aside("record.json")
+            folder.trial(trial_id).set_record_aside()
             display.warn(f"warning: {finding.problem} Set aside; {trial_id} is trained again.")
     return ended
 

@@ -155,7 +155,7 @@ def _checkpoint_of(
         reason = f"{folder.path}: its checkpoint is of {others}."
     except DamagedFileError as error:
         reason = str(error)
-    folder.set_aside("checkpoint.safetensors")
+    folder.set_checkpoint_aside()
     warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
     return None
 

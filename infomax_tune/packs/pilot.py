@@ -77,6 +77,4 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _endless(pack: Sequence[TrialConfig]) -> list[TrialConfig]:
     """The pack with more epochs than a measurement takes."""
-    return [
-        config.model_copy(update={"training": config.training.model_copy(update={"epochs": 10**9})}) for config in pack
-    ]
+    return [config.with_epochs(10**9) for config in pack]

@@ -49,7 +49,7 @@ def run_trial(
         if finding.record:
             return finding.record
         if finding.status == TrialStatus.DAMAGED:
-            folder.set_aside("record.json")
+            folder.set_record_aside()
             say(f"warning: {finding.problem} Set aside; the trial is trained again.")
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads

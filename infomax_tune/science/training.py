@@ -128,9 +128,7 @@ def packs_agree(pack: Sequence[TrialConfig], dataset: Dataset) -> bool:
         return True  # nothing is stacked
     rows = min(len(dataset.train), batch + len(dataset.train) % batch)
     few = dataclasses.replace(dataset, train=dataset.train[:rows])
-    short = [
-        config.model_copy(update={"training": config.training.model_copy(update={"epochs": 1})}) for config in pack
-    ]
+    short = [config.with_epochs(1) for config in pack]
     together = _last(train(short, few))
     for i in (0, len(pack) - 1):
         alone = _last(train([short[i]], few))

@@ -47,6 +47,11 @@ class Record:
     data: str = ""
     arithmetic: int = 1
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the trial's weights were kept."""
+        return "weights.safetensors" in self.files
+
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json."""
         return {

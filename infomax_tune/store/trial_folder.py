@@ -245,8 +245,16 @@ class TrialFolder:
             return None
         return checkpoints.from_bytes(data, path)
 
+    def set_record_aside(self) -> None:
+        """Renames a damaged record, so that it is neither read again nor lost."""
+        self.set_aside("record.json")
+
+    def set_checkpoint_aside(self) -> None:
+        """Renames a damaged checkpoint, so that it is neither read again nor lost."""
+        self.set_aside("checkpoint.safetensors")
+
     def set_aside(self, name: str) -> None:
-        """Renames a damaged file, so that it is neither read again nor lost."""
+        """Renames a damaged file of the trial, so that it is neither read again nor lost."""
         set_aside(self.path / name)
 
     def write_failure(self, error: str, epoch: int) -> None:

@@ -138,7 +138,14 @@ class TrialConfig(BaseModel):
 
     def with_seed(self, seed: int) -> TrialConfig:
         """The same trial with another seed."""
-        return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
+        return self._with_training(seed=seed)
+
+    def with_epochs(self, epochs: int) -> TrialConfig:
+        """The same trial, longer or shorter."""
+        return self._with_training(epochs=epochs)
+
+    def _with_training(self, **changes: int) -> TrialConfig:
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
     @property
     def trial_id(self) -> str:

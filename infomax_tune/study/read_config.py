@@ -228,12 +228,17 @@ _LIMITS = {
     "greater_than": ("gt", "more than"),
     "less_than_equal": ("le", "at most"),
 }
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "finite": "a finite number",
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "finite_number": "a finite number",
 }
+"""By pydantic's name of a mistake, what a value must be."""
 
 
 def _complaint(detail: Any) -> str:
@@ -244,5 +249,5 @@ def _complaint(detail: Any) -> str:
     if kind in _LIMITS:
         bound, words = _LIMITS[kind]
         return f"must be {words} {context[bound]}, got {given!r}"
-    expected = _KINDS.get(kind.partition("_")[0])
+    expected = _EXPECTED.get(kind)
     return f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
