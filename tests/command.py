@@ -50,7 +50,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
     """Returns as soon as the condition holds; fails after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -60,11 +61,17 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those above it, where they are missing; each is fsynced into the one that holds it."""
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        _sync_folder(path.parent)
+    """Makes a folder, and those above it, where they are missing; each is fsynced into the one that holds it.
+
+    Raises OSError.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -176,7 +183,8 @@ def locked(folder: Path, work: Work) -> Iterator[None]:
         make_folder(folder)
         handle = (folder / "lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"{folder}: cannot be written ({error.strerror}); choose another --out.") from None
+        way_out = "" if work.is_brief else "; choose another --out"
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
     with handle:
         _take_lock(handle, folder)
         handle.truncate(0)

@@ -120,7 +120,7 @@ CONFIGS = [
     Bad("file: a folder", "run c.yaml", ("c.yaml: cannot be read", "Is a directory"), {"c.yaml": None}),
     Bad("files: two", "run a.yaml b.yaml", ("one config file at most, got a.yaml, b.yaml",)),
     Bad("file: not there, for a sweep", "sweep quickstart --config nope.yaml", ("nope.yaml: there is no such config file",)),
-    Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimizer' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimizer: adam"}),
+    Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimiser' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimiser: adam"}),
     Bad("mistakes of all kinds at once", "run c.yaml epoch=3 lr=fast", ("'actvation'", "c.yaml, line 1", "hidden_dim: must be at least 1, got -3 (c.yaml, line 2)", "did you mean 'epochs'?", "lr: must be a number, got 'fast' (override 'lr=fast')"), {"c.yaml": "actvation: relu\nhidden_dim: -3"}),
 ]  # fmt: skip
 
@@ -253,7 +253,7 @@ FOLDERS = [
     Bad("sweep.yaml: edited", "resume out", ("damaged or edited (its checksum is wrong)", "move this file away"), _edit("hidden_dim: 16", "hidden_dim: 17")),
     Bad("sweep.yaml: edited, then swept into", "sweep quickstart", ("damaged or edited (its checksum is wrong)",), _edit("lr: 0.01", "lr: 0.02")),
     Bad("sweep.yaml: a folder", "status out", ("sweep.yaml: cannot be read",), {"out/sweep.yaml": None}),
-    Bad("sweep.yaml: of a newer version", "status out", ("written by a newer infomax-tune (sweep file version 2, this one knows 1); upgrade to go on",), _version(2)),
+    Bad("sweep.yaml: of a newer version", "status out", ("written by a newer infomax-tune (sweep file version 3, this one knows 2); upgrade to go on",), _version(3)),
     Bad("sweep.yaml: of a newer version, swept into", "sweep quickstart", ("written by a newer infomax-tune",), _version(99)),
     Bad("sweep.yaml: of no version", "resume out", ("is no sweep file that infomax-tune wrote (version 'one')", "The trials are safe"), _version("one")),
     Bad("sweep.yaml: lacks a part", "status out", ("not a sweep file: it has no 'description'",), _version(1)),
