@@ -67,6 +67,8 @@ class Chaos:
     folder: Path
     seed: int
     pack: str = "auto"
+    options: tuple[str, ...] = ()
+    """Further words of the command."""
     counts: Counter[str] = field(default_factory=Counter)
     records: dict[str, tuple[int, str]] = field(default_factory=dict)
     """For each finished trial: when its record was written, and its hash."""
@@ -92,6 +94,7 @@ class Chaos:
             str(out),
             "--pack",
             self.pack,
+            *self.options,
             "--no-report",
         ]
         environment = os.environ | {"INFOMAX_TUNE_FAULT": fault, "INFOMAX_TUNE_TRACE": str(self.trace(out))}
@@ -120,7 +123,7 @@ class Chaos:
         before = self.epochs_traced()
         driver = self.sweep(self.out, fault)
         family = Family(driver)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300  # only so that it ends some day, however busy the machine
         family.watch(lambda: self.epochs_traced() > before or time.monotonic() > deadline)  # until it trains
         end = deadline if fault else time.monotonic() + after_s
         family.watch(lambda: time.monotonic() > end or (bool(fault) and family.lost_one()))
@@ -128,7 +131,7 @@ class Chaos:
         if fault and driver.poll() is None:
             driver.kill()  # it would try the pack again, and the fault would kill it again
         try:
-            driver.wait(120)
+            driver.wait(300)
         except subprocess.TimeoutExpired:
             self.counts["driver hung, and was killed too"] += 1
             driver.kill()

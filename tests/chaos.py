@@ -1,0 +1,27 @@
+"""What the kill tests share: one sweep that dies in given ways, then is resumed to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.chaos import CHECKPOINT_EVERY, Chaos, hashes
+from tests.folders import make_sweep
+
+
+def die_of(ways: Sequence[str], folder: Path, *settings: str) -> None:
+    """Dies in each of these ways, and checks that the end has the bytes of a sweep that was left alone.
+
+    settings: over those of the chaos' own space.
+    """
+    # two packs at a time, on any machine: else one of many cores would be done before it is killed
+    two = ("--max-concurrent", "2", "--cpus-per-pack", "0.5")
+    chaos = Chaos(folder, seed=7, options=(*two, *(word for setting in settings for word in ("--set", setting))))
+    died = {way: chaos.die(way, after_s=0.3) for way in ways}
+    assert all(died.values()), died
+    assert chaos.finish() == hashes(make_sweep(folder / "undisturbed", *settings, space=str(chaos.space)).root)
+    chaos.count_epochs()
+    assert chaos.trained_again == 0
+    assert chaos.most_lost <= CHECKPOINT_EVERY
+    assert chaos.broken_curves == 0
+    assert chaos.lost_epochs > 0, "no death ever cost an epoch: the kills came too late to be a test"
