@@ -21,6 +21,7 @@ def die_of(ways: Sequence[str], folder: Path, *settings: str) -> None:
     assert all(died.values()), died
     assert chaos.finish() == hashes(make_sweep(folder / "undisturbed", *settings, space=str(chaos.space)).root)
     chaos.count_epochs()
+    assert chaos.violations == []
     assert chaos.trained_again == 0
     assert chaos.most_lost <= CHECKPOINT_EVERY
     assert chaos.broken_curves == 0

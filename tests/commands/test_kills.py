@@ -1,13 +1,13 @@
 """A sweep that is killed, for real, again and again, comes out as if nothing had happened: by signals, and where Ray loses a part.
 
-The long form is `python -m benchmarks.chaos --kills 100`; here each way to die is tried once.
+The long form is `python -m benchmarks.chaos --kills 150 --faults 150`; here each way to die is tried once.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.chaos import PROCESSES, SIGNALS
+from benchmarks.family import PROCESSES, SIGNALS
 from tests.chaos import die_of
 
 

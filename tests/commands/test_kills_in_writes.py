@@ -1,6 +1,6 @@
 """A sweep that is killed, for real, again and again, comes out as if nothing had happened: in every kind of write.
 
-The long form is `python -m benchmarks.chaos --kills 100`; here each way to die is tried once.
+The long form is `python -m benchmarks.chaos --kills 150 --faults 150`; here each way to die is tried once.
 """
 
 from __future__ import annotations
