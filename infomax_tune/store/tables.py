@@ -80,7 +80,9 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     with contextlib.suppress(DamagedFileError):
         noted = read_note(folder)
     files = noted.files if noted else {}
-    changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, files.get(name))]
+    # without a note, nothing says that other bytes with the same rows are whole: a parquet file holds more than its rows
+    noted_or_new = {name: files.get(name, hashlib.sha256(data).hexdigest()) for name, data in tables.files.items()}
+    changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, noted_or_new[name])]
     if changed:
         # a crash between two tables must not look like damage; what cannot be removed is told by the first write
         with contextlib.suppress(OSError):

@@ -93,3 +93,19 @@ def test_a_table_without_what_names_a_trial_is_damage(tmp_path: Path, make_confi
     write_tables(folder, Plan([config])).drop(columns="seed").to_csv(folder.results_csv, index=False)
     with pytest.raises(DamagedFileError, match=r"no column seed.*make it anew with: infomax-tune results"):
         read_results(folder)
+
+
+def test_a_table_that_nothing_vouches_for_is_written_again(tmp_path: Path, make_config: MakeConfig) -> None:
+    """A kill between two tables leaves no tables.json: a flipped bit beside a parquet file's rows must not stay."""
+    config, folder = make_config(), SweepFolder(tmp_path)
+    leave_record(folder.trial(config.trial_id), config)
+    write_tables(folder, Plan([config]))
+    path = tmp_path / "history.parquet"
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=40):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(bytes(damaged))
+        (tmp_path / "tables.json").unlink()
+        write_tables(folder, Plan([config]))
+        assert path.read_bytes() == whole
