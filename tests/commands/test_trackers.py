@@ -198,7 +198,10 @@ def test_a_trial_that_is_trained_again_is_logged_again(out: Path) -> None:
     record.write_bytes(record.read_bytes()[:-9])
     note = next(out.glob("trackers/json/given/*-s1-*"))
     note.write_bytes(note.read_bytes()[:-9])
-    assert "The trial is handed over again by the next run" in call("verify", out, ok=False).stdout
+    assert (
+        f"Hand the trial over again with: infomax-tune resume {out} --logger json"
+        in call("verify", out, ok=False).stdout
+    )
     finish_sweep(SweepFolder(out))
     done = call("resume", out, "--no-report", "--logger", "csv", "--logger", "json")
     assert "csv: 1 trials handed over" in done.stdout
