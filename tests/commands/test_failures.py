@@ -24,30 +24,35 @@ from tests.command import COMMAND, call, infomax_tune
 
 
 def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: Path) -> None:
-    """A folder stands where one trial's history must go."""
-    settings = ["epochs=2", "activation=[tanh]", "seed=[1, 2, 3]"]
+    """A folder stands where one trial's history must go; at another also where the note of its failure must go."""
+    settings = ["epochs=2", "activation=[tanh]", "seed=[1, 2, 3, 4]"]
     space, _ = load_space("quickstart", overrides=read_overrides(settings)[0])
-    stuck = space.trials()[1].trial_id
+    stuck, unwritable = space.trials()[1].trial_id, space.trials()[3].trial_id
     out = tmp_path / "sweep"
-    (out / "trials" / stuck / "history.csv").mkdir(parents=True)
+    in_the_way = [out / "trials" / stuck / "history.csv"]
+    in_the_way += [out / "trials" / unwritable / name for name in ("history.csv", "failure.json")]
+    for folder in in_the_way:
+        folder.mkdir(parents=True)
     options = [word for setting in settings for word in ("--set", setting)]
-    done = infomax_tune("sweep", "quickstart", *options, "--pack", 3, "--max-failures", 1, "--out", out, ok=False)
+    done = infomax_tune("sweep", "quickstart", *options, "--pack", 4, "--max-failures", 1, "--out", out, ok=False)
     assert done.returncode == 1
-    assert "3 trials: 2 done, 1 failed" in done.stdout
+    assert "4 trials: 2 done, 2 failed" in done.stdout
+    assert "its worker died" not in done.stdout + done.stderr
     assert "trials of the packs that failed are tried one by one" in done.stdout
     assert done.stderr.count("in train_on_ray") == 1  # the first traceback whole, the others in a line
-    again = f"incomplete; to go on: infomax-tune resume {out} --pack 3 --max-failures 1 --no-report"
+    again = f"incomplete; to go on: infomax-tune resume {out} --pack 4 --max-failures 1 --no-report"
     assert done.stderr.splitlines()[-1] == again
     results = pd.read_csv(out / "results.csv")
-    assert results["status"].tolist() == ["done", "failed", "done"]
+    assert results["status"].tolist() == ["done", "failed", "done", "failed"]
     failure = SweepFolder(out).trial(stuck).read_failure()
     assert failure is not None
     assert "Is a directory" in failure["error"]
     assert failure["epoch"] == 1  # the last it had reported: the second is what failed
     assert f"{stuck}: failed: infomax_tune.errors.StoreError: " in call("status", out).stdout
     # the cause is gone: so is the failure
-    (out / "trials" / stuck / "history.csv").rmdir()
-    assert "3 trials: 3 done" in infomax_tune("resume", out).stdout
+    for folder in in_the_way:
+        folder.rmdir()
+    assert "4 trials: 4 done" in infomax_tune("resume", out).stdout
     assert SweepFolder(out).trial(stuck).read_failure() is None
 
 
