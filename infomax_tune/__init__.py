@@ -15,7 +15,7 @@ from infomax_tune.errors import ConfigError, InfomaxTuneError
 if TYPE_CHECKING:
     from infomax_tune.api import Sweep, load_results, run, sweep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["ConfigError", "InfomaxTuneError", "Sweep", "__version__", "load_results", "run", "sweep"]
 
 

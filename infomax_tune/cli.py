@@ -162,7 +162,13 @@ def run(
     folder = out or operations.default_out(config)
     try:
         record = operations.run_trial(
-            config, out=folder, data_dir=data_dir, device=device or "cpu", command=_command(), say=_say
+            config,
+            out=folder,
+            data_dir=data_dir,
+            device=device or "cpu",
+            command=_command(),
+            say=_say,
+            hard=True,
         )
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
@@ -322,7 +328,7 @@ def tensorboard(
     else:
         trials = runs.of_run(alone)
     for problem in runs.mend_unless_busy(out, trials):
-        typer.echo(f"warning: {problem} TensorBoard will not show it.", err=True)
+        typer.echo(f"warning: {problem}", err=True)
     port = free_port(host, port)
     typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
     typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")

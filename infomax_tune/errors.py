@@ -3,7 +3,7 @@
 InfomaxTuneError                 base; its text is meant for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
 ├── DataError                    a dataset is missing or cannot be read (exit code 2)
-├── ResourceError                more CPUs or GPUs than there are, or a port that is taken (exit code 2)
+├── ResourceError                what the machine, the cluster or this process cannot provide (exit code 2)
 ├── StoreError                   the output folder cannot be used (exit code 2)
 │   ├── DamagedFileError         a file's checksum or content is wrong
 │   └── LockedError              another process is using the folder

@@ -65,6 +65,7 @@ def run_trial(
     device: str,
     command: str,
     say: Callable[[str], None],
+    hard: bool = False,
 ) -> Record:
     """Trains one trial in a folder of its own. command: the call that repeats it. See `api.run`."""
     require_utf8(*filter(None, (out, data_dir)))
@@ -77,7 +78,7 @@ def run_trial(
 
     from infomax_tune.packs import run_trial as runner  # imports torch
 
-    return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say)
+    return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say, hard=hard)
 
 
 def default_out(config: TrialConfig) -> Path:
@@ -102,16 +103,16 @@ def run_sweep(
     with _alone(), _held(folder) as begin, diverted(folder.ray_log) as (out, err):
         shown = display.choose(out, err, quiet=quiet, verbose=verbose)
         folder.driver.clear_stop()  # a sweep that was killed may have left it
-        with (
-            shown,
-            Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard) as interrupt,
-        ):
-            from infomax_tune.on_ray import sweep  # imports Ray
+        interrupt = Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard)
+        try:
+            with shown, interrupt:
+                from infomax_tune.on_ray import sweep  # imports Ray
 
-            for note in notes:
-                shown.say(note)
-            outcome = sweep.run(space, folder, options, shown, interrupt, command=command, on_begin=begin)
-        folder.driver.clear_stop()
+                for note in notes:
+                    shown.say(note)
+                outcome = sweep.run(space, folder, options, shown, interrupt, command=command, on_begin=begin)
+        finally:
+            folder.driver.clear_stop()
         wanted = report and not outcome.interrupted and outcome.counts[TrialStatus.DONE]
         page = _report(folder, shown) if wanted else None
     return Sweep(folder.root, outcome.counts, outcome.interrupted, page)
@@ -143,11 +144,14 @@ def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) ->
 def _require_own_analysis() -> None:
     """Raises ResourceError if another `analysis`, such as one in the working directory, would be imported instead of ours."""
     own = Path(__file__).resolve().parents[1] / "analysis" / "__init__.py"
-    found = importlib.util.find_spec("analysis")
+    try:
+        found = importlib.util.find_spec("analysis")
+    except ValueError:  # a module that a program put into sys.modules by itself
+        found = None
     origin = None if found is None else found.origin
     if origin is None or Path(origin).resolve() != own:
         raise ResourceError(
-            f"{origin or 'a folder named analysis'} is imported instead of infomax-tune's package `analysis`; "
+            f"{origin or 'another analysis'} is imported instead of infomax-tune's package `analysis`; "
             "rename it, or start from another folder."
         )
 

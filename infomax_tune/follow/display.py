@@ -20,6 +20,7 @@ from rich.text import Text
 
 from infomax_tune.follow.folder_status import FolderStatus
 from infomax_tune.follow.progress import SweepState
+from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.process.streams import write_line
 from infomax_tune.study.pack import spans
 
@@ -121,7 +122,8 @@ class LiveTable(Display):
     def show(self, state: SweepState) -> None:
         with contextlib.suppress(OSError):
             self._state = state, time.monotonic()
-            self._live.start()
+            with kept_from_threads():
+                self._live.start()
 
     def _drawn(self) -> Group | Text:
         """The table as of now: its clock advances between two states."""

@@ -11,12 +11,15 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import psutil
 
 from infomax_tune.study.trial_status import TrialStatus
+
+_CLOCK_S = 5.0
+"""By how much a process's start may seem to move when the system clock is set."""
 
 STALE_S = 30.0
 """Seconds after which a driver that reports nothing new is taken for dead."""
@@ -68,8 +71,17 @@ class PackState:
     seeds: list[int]
     epoch: int
     epochs: int
-    loss: float | None
-    effective_rank: float | None
+    loss: float | None = None
+    effective_rank: float | None = None
+
+    def after(self, progress: PackProgress) -> PackState:
+        """The pack with what it has just reported; None stands for what is not finite."""
+        means = {name: getattr(progress, name) for name in ("loss", "effective_rank")}
+        return replace(
+            self,
+            epoch=progress.epoch,
+            **{name: value if math.isfinite(value) else None for name, value in means.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -115,5 +127,5 @@ class SweepState:
         if self.host != socket.gethostname():
             return abs(time.time() - self.updated) <= STALE_S
         with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self.pid).create_time() == self.started
+            return abs(psutil.Process(self.pid).create_time() - self.started) < _CLOCK_S
         return False

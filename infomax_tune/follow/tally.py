@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from infomax_tune.follow.progress import PackProgress, PackState, SweepState
 from infomax_tune.study.config import TrialConfig
@@ -72,7 +71,7 @@ class Tally:
 
     def begin(self, key: str, pack: Pack) -> None:
         """A pack has begun. key: Tune's id for it."""
-        state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs, None, None)
+        state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs)
         self._packs[key] = _PackUnderWay(pack, state, self._clock())
         if not self._recent:
             self._recent.append((self._clock(), 0))
@@ -96,12 +95,7 @@ class Tally:
         for config, status in zip(under_way.pack, progress.statuses, strict=True):
             if status:
                 self._statuses[config.trial_id] = status
-        under_way.state = replace(
-            under_way.state,
-            epoch=progress.epoch,
-            loss=_finite(progress.loss),
-            effective_rank=_finite(progress.effective_rank),
-        )
+        under_way.state = under_way.state.after(progress)
 
     def end(self, key: str, ended: Mapping[str, TrialStatus] | None = None) -> None:
         """A pack has ended. ended: only if it failed, the statuses of those of its trials that have a record."""
@@ -168,7 +162,3 @@ class Tally:
 
 def _kind(config: TrialConfig) -> _Kind:
     return config.data.dataset, config.model.hidden_dim
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -215,7 +215,8 @@ def of_run(folder: TrialFolder) -> list[TrialRun]:
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """Makes the runs under `root` exactly those of these trials: removes misplaced ones, makes missing and broken ones.
 
-    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or removed. The
+    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or
+    removed, in sentences. The
     caller holds the lock of the folder that the trials are in.
     """
     standing, misplaced = _find_runs(root, trials)
@@ -234,7 +235,7 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
         except DamagedFileError:
             continue  # reported when the trials themselves are read
         except StoreError as error:
-            problems.append(str(error))
+            problems.append(f"{error} TensorBoard will not show it.")
     return problems
 
 

@@ -27,4 +27,4 @@ def without_secrets(address: str) -> str:
 
 def hide_secrets(text: str) -> str:
     """The text, with each address in it without its secrets."""
-    return re.sub(rf"{_SCHEME}://\S+", lambda found: without_secrets(found[0]), text)
+    return re.sub(rf"{_SCHEME}://(?:[^\n]*@)?\S+", lambda found: without_secrets(found[0]), text)

@@ -133,20 +133,21 @@ def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
-    messages = _to_file(log)
-    session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
-    logging.getLogger("ray").info("what the workers print is under %s/logs", session)
     try:
+        _to_file(log)
+        session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
+        logging.getLogger("ray").info("what the workers print is under %s/logs", session)
         yield _slots(options)
     finally:
-        _end(messages, started)
+        _end(started)
 
 
-def _end(messages: logging.Handler, started: list[psutil.Process]) -> None:
+def _end(started: list[psutil.Process]) -> None:
     gc.collect()  # Ray would end this process if a reference to one of its objects were dropped after shutdown
     shut_down(started)
-    with contextlib.suppress(OSError):  # a full disk
-        messages.close()
+    for handler in logging.getLogger("ray").handlers:
+        with contextlib.suppress(OSError):  # a full disk
+            handler.close()
 
 
 def _to_file(log: Path) -> logging.Handler:

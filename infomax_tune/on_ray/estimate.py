@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayError
 
+from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.sweep import fit_to_folder, load_datasets
 from infomax_tune.packs.mixing import refuse_to_mix
@@ -168,7 +170,14 @@ def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], optio
             dataset = stored[kind.dataset]
             running[pilot.remote(pack.to_dict(), dataset, options.device_or_default, options.threads)] = kind
         (done,), _ = ray.wait(list(running))
-        cost, took_s = ray.get(done)
+        try:
+            cost, took_s = ray.get(done)
+        except RayError as error:  # such as a layer that is too wide for the memory there is
+            kind = running[done]
+            reason = next(iter(str(getattr(error, "cause", None) or error).strip().splitlines()), type(error).__name__)
+            raise ResourceError(
+                f"a few batches of {kind.activation} with {kind.hidden_dim} units on {kind.dataset} could not be trained: {reason}"
+            ) from None
         first_began = min(first_began, time.perf_counter() - took_s)
         costs[running.pop(done)] = cost
     return _Pilots(costs, first_began)

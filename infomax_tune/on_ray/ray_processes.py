@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ import psutil
 import ray
 from ray._private import utils as ray_utils
 
-_KEPT_AWAY = {signal.SIGTERM, signal.SIGHUP}
+_KEPT_AWAY = {signal.SIGTERM, signal.SIGHUP} if sys.platform == "linux" else set()
+"""Elsewhere, Ray ends what it started by SIGTERM if its driver dies."""
 
 
 @contextlib.contextmanager

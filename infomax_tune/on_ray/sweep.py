@@ -22,7 +22,7 @@ from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
-from infomax_tune.process.signals import Interrupt
+from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.mending import mend_folder
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -172,7 +172,8 @@ class _Sweep:
         self._enter("starting Ray")
         with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
             # Ray takes seconds to start; torch and the data are loaded meanwhile
-            datasets = beside.submit(load_datasets, missing, options)
+            with kept_from_threads():
+                datasets = beside.submit(load_datasets, missing, options)
             slots = stack.enter_context(cluster(options, folder.ray_log, display.say))
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
@@ -232,7 +233,7 @@ class _Sweep:
         self._folder.write_space(self._space)
         self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
-            self._display.warn(f"warning: {problem} TensorBoard will not show it.")
+            self._display.warn(f"warning: {problem}")
 
     def _job(self, datasets: dict[str, Dataset], interrupt: Interrupt) -> Job:
         """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""

@@ -90,6 +90,8 @@ def train_pack(
     may_write: asked after each epoch, before anything of it is written; if False, training ends and writes nothing more.
     Raises whatever the training raises; trials that have ended keep their records.
     """
+    if not may_write():
+        return
     trials = [
         _begin(config, folder, run, warn, dataset.digest)
         for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)

@@ -31,6 +31,7 @@ def run_trial(
     device: str = "cpu",
     command: str = "",
     say: Callable[[str], None] = lambda line: None,
+    hard: bool = False,
 ) -> Record:
     """Trains one trial in a folder of its own, on one thread, from its checkpoint if it has one, and returns its record.
 
@@ -66,7 +67,7 @@ def run_trial(
                 rank = f"effective rank {progress.effective_rank:.4g}"
                 say(f"epoch {progress.epoch}/{config.training.epochs}  {loss}  {rank}")
 
-        with Interrupt(say) as interrupt:
+        with Interrupt(say, hard=hard) as interrupt:
             train_pack(
                 [config],
                 [folder],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,16 @@ from infomax_tune.errors import InfomaxTuneError
 
 EXIT_INTERRUPTED = 130
 _PATIENCE_S = 1.0
+
+
+@contextlib.contextmanager
+def kept_from_threads() -> Iterator[None]:
+    """Threads that are started while entered get no signals: those are the main thread's, which has the handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Interrupt:
@@ -34,7 +45,7 @@ class Interrupt:
         on_ask: Callable[[], None] = lambda: None,
         on_leave: Callable[[], None] = lambda: None,
         *,
-        hard: bool = True,
+        hard: bool = False,
     ) -> None:
         self.asked = False
         self._say = say
@@ -47,7 +58,8 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            self._thread.start()
+            with kept_from_threads():
+                self._thread.start()
             numbers = [signal.SIGINT, signal.SIGTERM]
             if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
                 numbers.append(signal.SIGHUP)
@@ -74,7 +86,6 @@ class Interrupt:
             raise KeyboardInterrupt
 
     def _work(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the main thread's
         while (step := self._steps.get()) is not None:
             step()
 

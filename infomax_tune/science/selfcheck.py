@@ -13,7 +13,7 @@ import torch
 from infomax_tune.process.environment import describe
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.training import packs_agree
-from infomax_tune.study.config import ACTIVATIONS
+from infomax_tune.study.config import ACTIVATIONS, OPTIMIZERS
 from infomax_tune.study.read_config import Setting, build_config
 
 
@@ -28,7 +28,7 @@ class Grid:
     heads: Sequence[str] = ("none", "softmax")
     widths: Sequence[int] = (16, 64, 5)
     batches: Sequence[int] = (128, 100)
-    optimizers: Sequence[str] = ("adam", "sgd")
+    optimizers: Sequence[str] = OPTIMIZERS
     pack_sizes: Sequence[int] = (2, 3, 5, 10)
 
 

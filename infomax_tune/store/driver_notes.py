@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.store.files import read_json, write_atomically, write_json
 from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
 from infomax_tune.store.formats import PROGRESS as PROGRESS_FORMAT
@@ -39,9 +40,10 @@ class DriverNotes:
         it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
         workers of a driver that was taken for dead notice that another has taken over.
         """
-        number = 0
-        with contextlib.suppress(DamagedFileError):
+        try:
             number = (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", 0)
+        except DamagedFileError:
+            number = time.time_ns()  # higher than any before it
         write_json(self._driver, DRIVER_FORMAT, {"number": number + 1})
         return number + 1
 
@@ -68,7 +70,8 @@ class DriverNotes:
                     self._write_latest()
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
+        with kept_from_threads():
+            thread.start()
         try:
             yield
         finally:

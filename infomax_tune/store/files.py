@@ -99,6 +99,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(*error.args) from None  # a file stands where its folder would be
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."

@@ -1,7 +1,7 @@
 """The kinds of file in an output folder, each with its own version number and a reader for each version.
 
-To change a format: give it the next version here, with readers that turn the content of earlier versions into that of
-the new one, and write the new one where this kind of file is written.
+To change a format: give it the next version here, with a reader in place of the last `as_it_is` that turns that
+version's content into the new one's, and write the new one where this kind of file is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from infomax_tune.errors import DamagedFileError, StoreError
 
 Content = dict[str, Any]
 Reader = Callable[[Content], Content]
-"""Turns the content of a file of one version into that of the newest version."""
+"""Turns the content of a file of one version into that of the next version."""
 
 
 def as_it_is(content: Content) -> Content:
@@ -54,7 +54,9 @@ class Format:
             )
         if not isinstance(version, int) or version not in self.readers:
             raise DamagedFileError(f"{path}: is no {self.name} that infomax-tune wrote (version {version!r}).")
-        return self.readers[version](content)
+        for each in range(version, self.version + 1):
+            content = self.readers[each](content)
+        return content
 
 
 def _checkpoint_1(content: Content) -> Content:

@@ -25,6 +25,7 @@ from infomax_tune.store.files import (
     file_digest,
     locked,
     make_folder,
+    read_bytes,
     read_json,
     write_atomically,
     write_json,
@@ -151,13 +152,13 @@ class SweepFolder:
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:
         try:
-            text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
+            text = read_bytes(path).decode("utf-8")
+        except FileNotFoundError:
             problem = "does not exist"
             if self.root.exists():
                 problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
             raise StoreError(f"{self.root}: {problem}; give the --out of a sweep.") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}). {_HOW_TO_MEND_SWEEP}") from None
         try:
             content = yaml_document.parse(text, str(path)).content
@@ -295,5 +296,9 @@ _HOW_TO_MEND_SWEEP = (
 
 
 def _is_own(name: str) -> bool:
-    """Whether a file belongs in a sweep's folder; a damaged sweep file that was renamed does too."""
-    return name in _OWN_NAMES or name.startswith(SWEEP_FILE) or name.endswith(TEMPORARY)
+    """Whether a file belongs in a sweep's folder; one that was damaged and renamed does too."""
+    return (
+        name in _OWN_NAMES
+        or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged"))
+        or name.endswith(TEMPORARY)
+    )

@@ -39,7 +39,8 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import TrialStatus
 
-_TEXT = ("trial_id", "status", "dataset", "objective", "activation", "head", "optimizer")
+_DEFAULTS = {column: TrialConfig().flat()[name] for column, name in columns.SETTINGS.items()}
+_TEXT = ("trial_id", "status", *(column for column, value in _DEFAULTS.items() if isinstance(value, str)))
 _RESULT_TYPES: dict[str, Any] = (
     dict.fromkeys(columns.RESULTS, "float64")
     | dict.fromkeys(_TEXT, "str")
@@ -204,11 +205,13 @@ def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
     import pyarrow as pa
 
     path = folder.root / HISTORY_PARQUET
-    if not path.is_file():
+    try:
+        data = read_bytes(path)
+    except FileNotFoundError:
         return None
     try:
-        history = pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
+        history = pd.read_parquet(io.BytesIO(data))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DamagedFileError(f"{path}: is not a whole parquet file ({error}).") from None
     lacking = [name for name in ("trial_id", "epoch") if name not in history]
     if lacking:
@@ -238,7 +241,7 @@ def _parquet_rows(path: Path) -> int | None:
     from pyarrow import parquet
 
     try:
-        return parquet.read_metadata(path).num_rows
+        return parquet.read_metadata(io.BytesIO(read_bytes(path))).num_rows
     except (OSError, pa.ArrowException):
         return None
 

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from infomax_tune.errors import DamagedFileError
+from infomax_tune.errors import StoreError
 from infomax_tune.store import formats
 from infomax_tune.store.files import read_json, write_json
 
@@ -39,7 +39,7 @@ class TrackerFolder:
         return None if noted.get("whole") else noted.get("run")
 
     def _read(self, trial_id: str) -> dict[str, Any]:
-        with contextlib.suppress(DamagedFileError):
+        with contextlib.suppress(StoreError):  # damaged, or it cannot be read
             return read_json(self._note(trial_id), formats.TRACKER_NOTE) or {}
         return {}
 

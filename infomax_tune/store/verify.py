@@ -53,7 +53,7 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
         try:
             read_json(path, TRACKER_NOTE)
         except DamagedFileError as error:
-            again = folder.command("resume", "--logger", path.parents[1].name)
+            again = folder.command("resume", "--logger", path.parents[1].name.partition("-")[0])
             found.notes.append(f"{error} Hand the trial over again with: {again}")
     _check_tables(folder, plan, found)
     return found

@@ -12,8 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
 DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
+OptimizerName = Literal["adam", "sgd"]
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
 DATASETS: tuple[str, ...] = get_args(DatasetName)
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
@@ -94,7 +96,7 @@ class TrainingConfig(_Section):
 
     epochs: int = Field(default=100, ge=0, le=1_000_000)
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: OptimizerName = "adam"
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
 
 

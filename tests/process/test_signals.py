@@ -43,7 +43,7 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
 
 def test_a_second_signal_raises_in_a_library() -> None:
     said: list[str] = []
-    with Interrupt(said.append, hard=False):
+    with Interrupt(said.append):
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -99,7 +99,7 @@ def is_asleep(pid: int) -> bool:
 LEAVES = """
 def leave():
     print("left", flush=True)
-with Interrupt(lambda text: print(text, flush=True), on_leave=leave):
+with Interrupt(lambda text: print(text, flush=True), on_leave=leave, hard=True):
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
     while True:

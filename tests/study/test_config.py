@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.study import yaml_document
+from infomax_tune.study.columns import SETTINGS
 from infomax_tune.study.config import ACTIVATIONS, DATASETS, MAX_SEED, NAMES, TrialConfig
 from infomax_tune.study.read_config import (
     NO_EFFECT,
@@ -367,3 +368,8 @@ def test_the_edges_of_what_is_allowed_are_allowed(make_config: MakeConfig) -> No
     config = make_config(seed=0, hidden_dim=1, batch_size=-1, epochs=0, lambda_tc=0)
     assert (config.training.seed, config.data.batch_size) == (0, -1)
     assert make_config(seed=MAX_SEED).training.seed == 2**32 - 1
+
+
+def test_every_setting_that_can_change_numbers_has_a_column() -> None:
+    """Without one, no table or report could tell two of its values apart."""
+    assert {name for name in NAMES if not name.startswith("logging.")} == set(SETTINGS.values())
