@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,6 +55,29 @@ def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, tmp_
     infomax_tune("resume", out)
     assert tables(out) == tables(undisturbed)
     assert pd.read_csv(out / "timings.csv")["epochs_trained"].tolist() == [EPOCHS] * 4
+
+
+LATE = """
+import os, signal, sys, time
+from infomax_tune.on_ray import cluster
+start = cluster.ray.init
+def init(*arguments, **options):
+    context = start(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGTERM)  # Ray's own handlers stand
+    time.sleep(0.3)
+    return context
+cluster.ray.init = init
+from infomax_tune.cli import main
+main()
+"""
+
+
+def test_a_signal_in_the_last_moment_of_rays_start_ends_as_any_other(tmp_path: Path) -> None:
+    """Ray's C++ part would abort."""
+    words = ["sweep", *LONG, "--out", str(tmp_path / "sweep")]
+    done = subprocess.run([sys.executable, "-c", LATE, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "stopped; to go on: " in done.stderr
 
 
 def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.exceptions import RayError
 
+from infomax_tune.errors import ResourceError
+from infomax_tune.on_ray import estimate
 from infomax_tune.on_ray.estimate import Estimate, _choose, _cost, _disk, _kind, _makespan, _pack_s
 from infomax_tune.packs.pilot import Cost
+from infomax_tune.science.data import load
+from infomax_tune.study.options import Options
 from infomax_tune.study.pack import Pack
 from tests.conftest import MakeConfig
 from tests.folders import make_sweep
@@ -67,3 +73,23 @@ def test_the_disk_it_says_is_the_disk_it_takes(tmp_path: Path, make_config: Make
     out = make_sweep(tmp_path / "sweep", "activation=[relu, tanh]", "epochs=100", "seed=[1, 2, 3]").root
     kept = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     assert 6 * _disk(make_config(dataset="digits", epochs=100)) == pytest.approx(kept, rel=0.3)
+
+
+def test_a_pilot_that_cannot_train_is_told_without_a_traceback(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer that is too wide for the memory there is, say."""
+    pack = Pack.of([make_config(dataset="digits", activation="tanh", hidden_dim=65536)])
+
+    def fail(reference: object) -> None:
+        raise RayError("DefaultCPUAllocator: not enough memory\nand a long trace")
+
+    monkeypatch.setattr(estimate.ray, "put", lambda dataset: dataset)
+    monkeypatch.setattr(
+        estimate.ray, "remote", lambda **options: lambda pilot: SimpleNamespace(remote=lambda *given: "a")
+    )
+    monkeypatch.setattr(estimate.ray, "wait", lambda running: (running, []))
+    monkeypatch.setattr(estimate.ray, "get", fail)
+    message = "tanh with 65536 units on digits could not be trained: DefaultCPUAllocator: not enough memory$"
+    with pytest.raises(ResourceError, match=message):
+        estimate._measure({_kind(pack.config): pack}, {"digits": load("digits")}, Options(), 1)

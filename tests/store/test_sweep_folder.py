@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from dataclasses import replace
@@ -90,3 +91,23 @@ def test_a_report_is_current_if_it_was_made_of_what_is_there_whatever_the_clock_
     folder.note_report(folder.report_sources())
     (folder.report.parent / "made_of.json").write_text("nonsense")
     assert not folder.report_is_current()
+
+
+def test_a_sweep_file_that_cannot_be_read_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told to move it away."""
+    folder = SweepFolder(tmp_path)
+    folder.write_space(load_space("quickstart")[0])
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(StoreError, match=r"\(Too many open files\)\. Nothing was changed") as caught:
+        folder.read_space()
+    assert not isinstance(caught.value, DamagedFileError)
+
+
+def test_a_folder_whose_sweep_file_was_moved_away_is_taken_with_all_that_was_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "environment.json.damaged-1").write_text("{")
+    (tmp_path / "sweep.yaml.old").write_text("{")
+    SweepFolder(tmp_path).create()

@@ -139,3 +139,16 @@ def test_tables_that_hold_what_they_should_are_not_written_again(
     assert folder.root / "tables.json" in before
     write_tables(folder, Plan(trials[:2]))
     assert {path: path.stat().st_mtime_ns for path in folder.root.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("place", "logger"), [("csv", "csv"), ("wandb-offline", "wandb"), ("mlflow-0a1b2c3d", "mlflow")]
+)
+def test_a_damaged_note_on_a_tracker_names_the_option_that_hands_the_trial_over(
+    place: str, logger: str, folder: SweepFolder, trials: list[TrialConfig]
+) -> None:
+    note = folder.root / "trackers" / place / "given" / f"{trials[0].trial_id}.json"
+    note.parent.mkdir(parents=True)
+    note.write_bytes(b"")
+    (line,) = verify(folder, Plan(trials[:2])).notes
+    assert line.endswith(f"Hand the trial over again with: infomax-tune resume {folder.root} --logger {logger}")
