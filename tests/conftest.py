@@ -49,6 +49,15 @@ def make_config() -> MakeConfig:
     return make
 
 
+@pytest.fixture
+def pack(make_config: MakeConfig) -> list[TrialConfig]:
+    """Three short trials of one cell."""
+    return [
+        make_config(dataset="digits", activation="tanh", epochs=5, save_metrics_every=2, checkpoint_every=2, seed=seed)
+        for seed in (1, 2, 3)
+    ]
+
+
 @pytest.fixture(scope="session")
 def digits() -> data.Dataset:
     return data.load("digits")

@@ -20,6 +20,17 @@ from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
 
 
+class Countdown:
+    """True from the n-th time it is asked."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self) -> bool:
+        self.n -= 1
+        return self.n <= 0
+
+
 def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFolder:
     """A finished sweep, file for file what `infomax-tune sweep SPACE --set ... --no-report` leaves, but for Ray's own."""
     overrides, problems = read_overrides(settings)

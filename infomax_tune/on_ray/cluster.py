@@ -150,14 +150,13 @@ def _end(started: list[psutil.Process]) -> None:
             handler.close()
 
 
-def _to_file(log: Path) -> logging.Handler:
+def _to_file(log: Path) -> None:
     """Sends Ray's log messages to the end of a file, and nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    return handler
 
 
 def _check_reachable(address: str) -> None:

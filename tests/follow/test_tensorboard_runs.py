@@ -26,15 +26,8 @@ from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 from tests.conftest import MakeConfig
+from tests.folders import Countdown
 from tests.read_tensorboard import curves, event_files, read, told
-
-
-@pytest.fixture
-def pack(make_config: MakeConfig) -> list[TrialConfig]:
-    return [
-        make_config(dataset="digits", activation="tanh", epochs=5, save_metrics_every=2, checkpoint_every=2, seed=seed)
-        for seed in (1, 2, 3)
-    ]
 
 
 def placed(root: Path, pack: Sequence[TrialConfig]) -> list[TrialRun]:
@@ -50,17 +43,6 @@ def train(trials: Sequence[TrialRun], dataset: Dataset, **arguments: object) -> 
         runs=[trial.run for trial in trials],
         **arguments,  # pyright: ignore[reportArgumentType]
     )
-
-
-class Countdown:
-    """True from the n-th time it is asked."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __call__(self) -> bool:
-        self.n -= 1
-        return self.n <= 0
 
 
 class Crash:

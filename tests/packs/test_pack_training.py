@@ -18,16 +18,9 @@ from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
+from tests.folders import Countdown
 
 MakeConfig = Callable[..., TrialConfig]
-
-
-@pytest.fixture
-def pack(make_config: MakeConfig) -> list[TrialConfig]:
-    return [
-        make_config(dataset="digits", activation="tanh", epochs=5, save_metrics_every=2, checkpoint_every=2, seed=seed)
-        for seed in (1, 2, 3)
-    ]
 
 
 def folders(root: Path, pack: list[TrialConfig]) -> list[TrialFolder]:
@@ -88,17 +81,6 @@ def test_trials_at_different_epochs_go_on_each_from_its_own_checkpoint(
     assert [progress.epoch for progress in seen] == [0, 1, 2, 3, 4, 5, 3, 4, 5, 5]
     for through, resumed in zip(folders(tmp_path / "through", pack), torn, strict=True):
         assert numbers(through) == numbers(resumed)
-
-
-class Countdown:
-    """True from the n-th time it is asked."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __call__(self) -> bool:
-        self.n -= 1
-        return self.n <= 0
 
 
 def test_a_crash_loses_at_most_the_epochs_since_the_last_checkpoint(
