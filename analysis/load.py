@@ -21,6 +21,8 @@ from analysis.schema import CONFIG_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COL
 from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
 from infomax_tune.store import tables
 from infomax_tune.store.environments import LATEST
+from infomax_tune.store.files import exists
+from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import HISTORY_PARQUET, RESULTS_CSV, SWEEP_FILE, SweepFolder
 
 Weights = tuple[np.ndarray, np.ndarray]
@@ -57,7 +59,7 @@ def load_study(out: str | os.PathLike[str]) -> Study:
     note in it, and so does a column that did not exist when the tables were written. Raises AnalysisError where the
     folder or its results table is absent, torn or not a results table.
     """
-    folder = SweepFolder(Path(out))
+    folder = SweepFolder(location(out))
     results = _read_results(folder)
     notes = [
         f"The results table has no column {column}; what needs it is left out."
@@ -65,7 +67,7 @@ def load_study(out: str | os.PathLike[str]) -> Study:
         if column not in results.columns
     ]
     return Study(
-        name=folder.root.resolve().name,
+        name=Path(folder.address).name,
         results=results,
         history=_read_history(folder, results, notes),
         environment=_read_or_note(LATEST, folder.environments.latest_as_written, notes),
@@ -152,9 +154,9 @@ def _to_numbers(column: pd.Series, name: str, source: str) -> pd.Series:
 
 
 def _read_results(folder: SweepFolder) -> pd.DataFrame:
-    if not folder.root.is_dir():
+    if not folder.exists():
         raise AnalysisError(f"{folder.root}: no such folder; give the output folder of a sweep.")
-    if not folder.results_csv.is_file():
+    if not exists(folder.results_csv):
         raise AnalysisError(
             f"{folder.root} holds no {RESULTS_CSV}, so it is not the output folder of a sweep"
             f"{_sibling_hint(folder)}; run `infomax-tune sweep` first, or give the folder that it wrote."
@@ -170,6 +172,8 @@ def _read_results(folder: SweepFolder) -> pd.DataFrame:
 
 def _sibling_hint(folder: SweepFolder) -> str:
     """Where a results table is, if it is one folder up or down."""
+    if is_object(folder.root):
+        return ""
     parent = folder.root.parent
     if SweepFolder(parent).results_csv.is_file():
         return f" (its parent {parent} does)"
@@ -196,7 +200,7 @@ def _read_or_note(name: str, read: Callable[[], dict[str, Any] | None], notes: l
     """What a file holds that the report can do without; if it cannot be had, a note says so."""
     try:
         content = read()
-    except (OSError, ValueError) as error:
+    except (OSError, StoreError, ValueError) as error:
         notes.append(f"{name} cannot be read ({type(error).__name__}); what it tells is left out.")
         return {}
     if content is None:

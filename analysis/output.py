@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.load import AnalysisError
 from infomax_tune.errors import StoreError
-from infomax_tune.store.files import write_atomically
+from infomax_tune.store.files import make_folder, write_atomically
+from infomax_tune.store.objects import location
 
 
 class Output:
@@ -17,10 +18,10 @@ class Output:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Make the folder if it is not there; AnalysisError where that cannot be done."""
-        self.folder = Path(folder)
+        self.folder = location(folder)
         self.files: list[Path] = []
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise AnalysisError(
                 f"{self.folder}: cannot be made a folder ({error}); give another output folder."

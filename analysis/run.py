@@ -11,6 +11,7 @@ from analysis.load import Study, load_study
 from analysis.output import Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
+from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 
 
@@ -53,7 +54,7 @@ def analyze(
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
-    target = Output(SweepFolder(Path(out)).report.parent if output_dir is None else output_dir)
+    target = Output(SweepFolder(location(out)).report.parent if output_dir is None else output_dir)
     return analyze_study(study, target, seed=seed, command=command)
 
 

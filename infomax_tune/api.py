@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from infomax_tune import operations
 from infomax_tune.errors import ConfigError
 from infomax_tune.operations import Sweep
+from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
@@ -48,7 +49,7 @@ def run(
         say(note)
     return operations.run_trial(
         built,
-        out=None if out is None else Path(out),
+        out=None if out is None else location(out),
         data_dir=None if data_dir is None else Path(data_dir),
         device=device,
         command=_call("run", config, settings=settings, out=out, device=None if device == "cpu" else device),
@@ -85,14 +86,14 @@ def sweep(
     if space is None:
         if out is None or settings or config:
             raise ConfigError("to go on with a sweep give its out, and neither settings nor config.")
-        folder = SweepFolder(Path(out))
+        folder = SweepFolder(location(out))
         loaded = folder.read_space()
         command = folder.environments.begun_by() or command
     else:
         loaded, notes = space_from_python(space, settings or {}, config)
         # a bundled space's name, a file's, or the space's own
         name = Path(space).stem if isinstance(space, (str, Path)) else loaded.name
-        folder = SweepFolder(Path(out) if out else Path("results") / name)
+        folder = SweepFolder(location(out) if out else Path("results") / name)
     return operations.run_sweep(
         loaded, folder, given, command=command, report=report, quiet=quiet, verbose=verbose, notes=notes
     )
@@ -103,7 +104,7 @@ def load_results(out: str | Path) -> pd.DataFrame:
 
     Raises StoreError if the folder has none.
     """
-    return read_results(SweepFolder(Path(out)))
+    return read_results(SweepFolder(location(out)))
 
 
 def _call(function: str, first: object, **arguments: object) -> str:

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import shlex
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +20,8 @@ from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.follow.folder_status import StatusReader, watch
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import open_missing_streams, write_line
-from infomax_tune.store.files import Work
+from infomax_tune.store.locks import Work
+from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
@@ -97,6 +100,11 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(**given)
 
 
+def _located(out: Path | None) -> Path | None:
+    """The callback of options for output folders, which can also be the URL of one in an object store."""
+    return None if out is None else location(out)
+
+
 DataDir = Annotated[Path | None, typer.Option(help=_HELP["data_dir"])]
 Device = Annotated[str | None, typer.Option(help=_HELP["device"], autocompletion=_complete_device)]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not end with the analysis and its report.")]
@@ -105,7 +113,7 @@ DryRun = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each pack as it begins and ends.")]
-Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT")]
+Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", callback=_located)]
 
 
 def main() -> None:
@@ -148,7 +156,9 @@ def run(
             autocompletion=_complete_setting,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<trial id>]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<trial id>]", callback=_located)
+    ] = None,
     data_dir: DataDir = None,
     device: Device = None,
 ) -> None:
@@ -198,7 +208,9 @@ def sweep(
             autocompletion=_complete_space,
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Output folder. [default: results/<space>]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<space>]", callback=_located)
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A base config, under the space's own settings.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -299,7 +311,9 @@ def status(
 )
 def analyze(
     out: Folder,
-    output_dir: Annotated[Path | None, typer.Option(help="Where to write. [default: OUT/analysis]")] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Where to write. [default: OUT/analysis]", callback=_located)
+    ] = None,
     with_host: Annotated[bool, typer.Option("--with-host", help="Name the machine in the report.")] = False,
 ) -> None:
     """Statistics, figures and the study report, from the tables of a sweep."""
@@ -310,7 +324,9 @@ def analyze(
 
 @app.command(epilog=_examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
 def tensorboard(
-    out: Annotated[Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT")],
+    out: Annotated[
+        Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", callback=_located)
+    ],
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="[default: the first free one from 6006 on]")
     ] = None,
@@ -320,20 +336,35 @@ def tensorboard(
 ) -> None:
     """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
     from infomax_tune.follow import tensorboard_runs as runs
-    from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve  # imports TensorBoard
+    from infomax_tune.follow.tensorboard_copy import RunsHere
+    from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve, serve_while  # imports TensorBoard
 
     folder, alone = SweepFolder(out), TrialFolder(out)
-    if folder.has_sweep() or not alone.has_config():
-        trials = runs.of_sweep(folder.read_space().plan(), folder)
-    else:
-        trials = runs.of_run(alone)
-    for problem in runs.mend_unless_busy(out, trials):
-        typer.echo(f"warning: {problem}", err=True)
-    port = free_port(host, port)
-    typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
-    typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")
-    sys.stdout.flush()
-    serve(folder.runs_folder, host, port)
+    is_sweep = folder.has_sweep() or not alone.has_config()
+
+    def trials(root: Path) -> list[runs.TrialRun]:
+        return runs.of_sweep(folder.read_space().plan(), folder, root) if is_sweep else runs.of_run(alone, root)
+
+    def warn(problems: Iterable[str]) -> None:
+        for problem in problems:
+            typer.echo(f"warning: {problem}", err=True)
+
+    def announce() -> None:
+        typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
+        typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")
+        sys.stdout.flush()
+
+    if not is_object(out):
+        warn(runs.mend_unless_busy(out, trials(folder.runs_folder)))
+        port = free_port(host, port)
+        announce()
+        serve(folder.runs_folder, host, port)
+    with tempfile.TemporaryDirectory(prefix="infomax-tune-") as copy:
+        update = RunsHere(trials(Path(copy)))
+        warn(update())
+        port = free_port(host, port)
+        announce()
+        raise typer.Exit(serve_while(lambda: warn(update()), Path(copy), host, port))
 
 
 @app.command(epilog=_examples("verify results/activation_study"))
@@ -344,7 +375,7 @@ def verify(out: Folder) -> None:
     folder = SweepFolder(out)
     plan = folder.read_space().plan()
     report = check_files(folder, plan)
-    broken = runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
+    broken = [] if is_object(out) else runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
     report.notes += [f"{problem} Make it anew with: {folder.command('resume')}" for problem in broken]
     for line in report.notes:
         typer.echo(f"note: {line}")

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infomax_tune.errors import ConfigError, ResourceError
+from infomax_tune.errors import ConfigError, ResourceError, StoreError
 from infomax_tune.follow import display
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
+from infomax_tune.store.files import remove
+from infomax_tune.store.objects import is_object, is_private
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
@@ -100,7 +102,7 @@ def run_sweep(
 ) -> Sweep:
     """Sweeps a space into a folder. command: the call that repeats it. hard: see `Interrupt`. See `api.sweep`."""
     _check(space, folder, options)
-    with _alone(), _held(folder) as begin, diverted(folder.ray_log) as (out, err):
+    with _alone(), _held(folder) as begin, folder.files_here(), diverted(folder.ray_log) as (out, err):
         shown = display.choose(out, err, quiet=quiet, verbose=verbose)
         folder.driver.clear_stop()  # a sweep that was killed may have left it
         interrupt = Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard)
@@ -161,7 +163,7 @@ def _report(folder: SweepFolder, shown: display.Display) -> Path | None:
     if folder.report_is_current():
         return folder.report
     try:
-        return Path(analyze(folder.root).report)
+        return analyze(folder.root).report
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the sweep
         again = f"infomax-tune analyze {shlex.quote(str(folder.root))}"
         shown.warn(f"no report: {str(error).rstrip('.')}; try again with: {again}")
@@ -202,8 +204,8 @@ def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
 def _remove(paths: Iterable[Path]) -> None:
     """Removes files, and folders that are empty."""
     for path in paths:
-        with contextlib.suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError, StoreError):
+            path.rmdir() if path.is_dir() else remove(path)
 
 
 def require_utf8(*paths: str | Path) -> None:
@@ -218,11 +220,30 @@ def require_utf8(*paths: str | Path) -> None:
 
 
 def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
-    require_utf8(folder.root.absolute(), Path.cwd(), *filter(None, [options.data_dir]))  # Ray is given all of these
+    require_utf8(folder.address, Path.cwd(), *filter(None, [options.data_dir]))  # Ray is given all of these
+    _require_shared(folder.root, options)
     for config in space.trials():
         check_batch_size(config)
     if options.address is None:
         _require_device(options.device)
+
+
+def _require_shared(out: Path, options: Options) -> None:
+    """Raises ConfigError for what cannot be done with a folder in an object store."""
+    if not is_object(out):
+        return
+    if is_private(out):
+        raise ConfigError(f"{out}: only this process sees it, and Ray's workers are others; choose another --out.")
+    local = {"csv", "json"} & set(options.loggers)
+    if "mlflow" in options.loggers and not os.environ.get("MLFLOW_TRACKING_URI"):
+        local.add("mlflow")
+    if "wandb" in options.loggers and os.environ.get("WANDB_MODE") == "offline":
+        local.add("wandb")
+    if local:
+        raise ConfigError(
+            f"{out}: --logger {min(local)} keeps files in the output folder, which must then be on a disk; use "
+            "mlflow with MLFLOW_TRACKING_URI, or wandb online."
+        )
 
 
 def _require_device(device: str | None) -> None:

@@ -76,10 +76,10 @@ class StatusReader:
         running = {(pack.cell, seed) for pack in driver.packs for seed in pack.seeds} if driver else set()
         cells: dict[str, Counter[TrialStatus]] = {}
         problems: dict[str, str] = {}
+        found = self._folder.find(trial for trial in self._plan if trial.trial_id not in self._ended)
+        self._ended |= {trial_id: finding for trial_id, finding in found.items() if finding.record}
         for trial in self._plan:
-            finding = self._ended.get(trial.trial_id) or self._folder.trial(trial.trial_id).find(trial)
-            if finding.record:
-                self._ended[trial.trial_id] = finding
+            finding = self._ended.get(trial.trial_id) or found[trial.trial_id]
             status = finding.status
             if status in _UNFINISHED:
                 is_running = (trial.cell, trial.training.seed) in running

@@ -31,10 +31,11 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow import event_file
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
-from infomax_tune.store.files import Work, locked, read_bytes, write_atomically
+from infomax_tune.store.files import read_bytes, write_atomically
+from infomax_tune.store.locks import Work, locked
 from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
-from infomax_tune.store.trial_folder import RUNS, TrialFolder
+from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
@@ -195,21 +196,22 @@ class TrialRun:
     run: Run
 
 
-def of_sweep(plan: Plan, folder: SweepFolder) -> list[TrialRun]:
-    """Every trial of a sweep with its run."""
+def of_sweep(plan: Plan, folder: SweepFolder, root: Path | None = None) -> list[TrialRun]:
+    """Every trial of a sweep with its run. root: where the runs are, if not in the sweep's folder."""
+    root = root or folder.runs_folder
     return [
-        TrialRun(folder.trial(config.trial_id), Run(folder.run_folder(config, plan.further_axes), config))
+        TrialRun(folder.trial(config.trial_id), Run(root / run_path(config, plan.further_axes), config))
         for config in plan
     ]
 
 
-def of_run(folder: TrialFolder) -> list[TrialRun]:
-    """A trial that is not part of a sweep, with its run; empty while it has no record."""
+def of_run(folder: TrialFolder, root: Path | None = None) -> list[TrialRun]:
+    """A trial that is not part of a sweep, with its run; empty while it has no record. root: as in `of_sweep`."""
     record = folder.find().record
     if record is None:
         return []
     config = from_nested(record.config, str(folder.path))
-    return [TrialRun(folder, Run(folder.run_folder(config), config))]
+    return [TrialRun(folder, Run((root or folder.runs_folder) / run_path(config), config))]
 
 
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -13,6 +17,9 @@ from infomax_tune.errors import ResourceError
 
 PORT = 6006
 """TensorBoard's default."""
+
+UPDATE_S = 10.0
+"""Seconds between two updates of runs that are a copy."""
 
 VIEW = "?" + urlencode({"tagFilter": "^(?!weights)", "runColorGroup": r"regex:^(\w+)", "smoothing": 0}) + "#timeseries"
 """Appended to TensorBoard's address, shows every curve in one grid, with one color per activation."""
@@ -36,15 +43,29 @@ def free_port(host: str, port: int | None) -> int:
 
 def serve(runs: Path, host: str, port: int) -> NoReturn:
     """Replaces this process by TensorBoard, which then gets its signals and gives its exit code."""
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(runs.resolve()),
-        "--host",
-        host,
-        "--port",
-        str(port),
-    ]
+    command = _command(runs, host, port)
     os.execv(command[0], command)  # noqa: S606
+
+
+def serve_while(update: Callable[[], None], runs: Path, host: str, port: int) -> int:
+    """Serves the runs, and updates them every few seconds, until TensorBoard or this process is told to end; its exit code."""
+
+    def end(*_: object) -> None:
+        server.terminate()
+
+    with subprocess.Popen(_command(runs, host, port)) as server:
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return server.wait(UPDATE_S)
+                update()
+        finally:
+            end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _command(runs: Path, host: str, port: int) -> list[str]:
+    where = ["--logdir", str(runs.resolve()), "--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "tensorboard.main", *where]

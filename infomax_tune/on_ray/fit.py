@@ -107,7 +107,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     trainable = tune.with_parameters(
         train_on_ray,
         datasets=job.datasets,
-        out=str(folder.root.resolve()),
+        out=folder.address,
         axes=job.axes,
         execution=job.execution,
         threads=options.threads,

@@ -24,7 +24,9 @@ from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
+from infomax_tune.store.files import for_each
 from infomax_tune.store.mending import mend_folder
+from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
@@ -184,8 +186,7 @@ class _Sweep:
             self._enter("training")
             job = self._job(datasets.result(), interrupt)
             self._extend_folder()
-            for config in missing:
-                folder.trial(config.trial_id).forget_failure()
+            list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
             with self._feed.at_work(lambda: interrupt.asked):
                 try:
                     train_all(packs, job)
@@ -232,6 +233,8 @@ class _Sweep:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
         self._folder.write_space(self._space)
         self._on_begin()
+        if is_object(self._folder.root):  # has no runs: see `follow.tensorboard_copy`
+            return
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem}")
 

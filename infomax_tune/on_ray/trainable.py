@@ -6,7 +6,6 @@ import functools
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import Dataset
+from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.pack import Pack
 
@@ -40,7 +40,7 @@ def train_on_ray(
     """
     torch.set_num_threads(threads)
     pack = Pack.from_dict(config["pack"])
-    folder = SweepFolder(Path(out))
+    folder = SweepFolder(location(out))
     trials = [folder.trial(trial.trial_id) for trial in pack]
     described = _described(execution.device, threads)
     execution = replace(execution, environment=fingerprint(described))
@@ -66,7 +66,7 @@ def train_on_ray(
                 should_stop=folder.driver.stop_asked,
                 may_write=lambda: folder.driver.is_driven_by(driver),
                 warn=warnings.append,
-                runs=[Run(folder.run_folder(trial, axes), trial) for trial in pack],
+                runs=None if is_object(folder.root) else [Run(folder.run_folder(trial, axes), trial) for trial in pack],
             )
         if not latest.finished:  # stopped, or there was nothing left to train
             records = [trial.read_record() for trial in trials]

@@ -16,8 +16,9 @@ from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import load
+from infomax_tune.store.objects import is_object
 from infomax_tune.store.record import Record
-from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.store.trial_folder import TrialFolder, run_path
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size
 from infomax_tune.study.trial_status import TrialStatus
@@ -76,7 +77,7 @@ def run_trial(
                 on_epoch=show,
                 should_stop=lambda: interrupt.asked,
                 warn=lambda text: say(f"warning: {text}"),
-                runs=[Run(folder.run_folder(config), config)],
+                runs=None if is_object(folder.path) else [Run(folder.runs_folder / run_path(config), config)],
             )
         record = folder.read_record()
         if record is None:

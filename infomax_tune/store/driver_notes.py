@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.process.signals import kept_from_threads
-from infomax_tune.store.files import read_json, write_atomically, write_json
+from infomax_tune.store import objects
+from infomax_tune.store.files import exists, read_json, remove, write_atomically, write_json
 from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
 from infomax_tune.store.formats import PROGRESS as PROGRESS_FORMAT
 
@@ -21,6 +22,9 @@ STOP = "stop"
 
 BEAT_S = 5.0
 """Seconds between two notes of a driver that has nothing new to tell."""
+
+_GLANCE_S = 1.0
+"""Seconds for which a worker believes what it last read from an object store."""
 
 
 class DriverNotes:
@@ -32,6 +36,8 @@ class DriverNotes:
         self._stop = root / STOP
         self._writing = threading.Lock()
         self._latest: Mapping[str, Any] | None = None
+        self._in_objects = objects.is_object(root)
+        self._glances: dict[str, tuple[float, bool]] = {}
 
     def take_over(self) -> int:
         """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
@@ -48,16 +54,24 @@ class DriverNotes:
         return number + 1
 
     def is_driven_by(self, number: int) -> bool:
-        """Whether no other driver has taken over since the one of that number."""
-        with contextlib.suppress(StoreError):
-            return (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", number) == number
-        return True  # what cannot be read says nothing
+        """Whether no other driver has taken over since the one of that number. See `_glance`."""
+
+        def read() -> bool:
+            with contextlib.suppress(StoreError):
+                return (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", number) == number
+            return True  # what cannot be read says nothing
+
+        return self._glance("driver", read)
 
     def write_progress(self, content: Mapping[str, Any]) -> None:
-        """Writes progress.json for `status` in another terminal. Does nothing if it cannot be written."""
+        """Writes progress.json for `status` in another terminal. Does nothing if it cannot be written.
+
+        In an object store the heartbeat writes it: the caller, who has packs to schedule, does not wait for an answer.
+        """
         with self._writing:
             self._latest = content
-            self._write_latest()
+            if not self._in_objects:
+                self._write_latest()
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
@@ -93,14 +107,26 @@ class DriverNotes:
     def clear_progress(self) -> None:
         with self._writing:
             self._latest = None
-            self._progress.unlink(missing_ok=True)
+            remove(self._progress)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
         write_atomically(self._stop, b"")
 
     def stop_asked(self) -> bool:
-        return self._stop.exists()
+        """Whether the workers are asked to stop. See `_glance`."""
+        return self._glance("stop", lambda: exists(self._stop))
 
     def clear_stop(self) -> None:
-        self._stop.unlink(missing_ok=True)
+        remove(self._stop)
+
+    def _glance(self, name: str, look: Callable[[], bool]) -> bool:
+        """What `look` says; from an object store it is asked once a second at most, for an epoch may be shorter."""
+        if not self._in_objects:
+            return look()
+        now = time.monotonic()
+        looked, answer = self._glances.get(name, (float("-inf"), False))
+        if now - looked > _GLANCE_S:
+            answer = look()
+            self._glances[name] = now, answer
+        return answer

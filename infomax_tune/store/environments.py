@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import make_folder, read_json, write_json
+from infomax_tune.store.files import exists, make_folder, matching, read_bytes, read_json, write_json
 from infomax_tune.store.formats import ENVIRONMENT
 
 LATEST = "environment.json"
@@ -35,23 +35,24 @@ class Environments:
     def latest_as_written(self) -> dict[str, Any] | None:
         """All of environment.json, version and checksum included, unchecked; None if there is none.
 
-        For readers who only show it. Raises OSError or ValueError if it cannot be read.
+        For readers who only show it. Raises StoreError or ValueError if it cannot be read.
         """
         path = self._root / LATEST
-        if not path.is_file():
+        try:
+            content = json.loads(read_bytes(path))
+        except FileNotFoundError:
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
 
     def note_used(self, environment: Mapping[str, Any], fingerprint: str) -> None:
         """Writes environments/<fingerprint>.json, which timings.csv names, unless it is there."""
         path = self._root / USED / f"{fingerprint}.json"
-        if not path.exists():
+        if not exists(path):
             make_folder(path.parent)
             write_json(path, ENVIRONMENT, environment)
 
     def has_latest(self) -> bool:
-        return (self._root / LATEST).exists()
+        return exists(self._root / LATEST)
 
     def read_used(self) -> dict[str, dict[str, Any]]:
         """Every environment that trials of this sweep were trained in, by fingerprint. Raises DamagedFileError."""
@@ -68,4 +69,4 @@ class Environments:
         return problems
 
     def _used(self) -> list[Path]:
-        return sorted((self._root / USED).glob("*.json"))
+        return matching(self._root / USED, "*.json")

@@ -1,42 +1,49 @@
-"""Files written whole or not at all, JSON with a checksum, CSV read exactly, and a folder's lock. Knows no file names."""
+"""Files written whole or not at all, JSON with a checksum, CSV read exactly; on a disk or as objects. Knows no file names.
+
+A path is a `Path`, or what `objects.location` makes of a URL; these functions take both.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import itertools
 import json
 import os
-import socket
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from infomax_tune.errors import DamagedFileError, LockedError, StoreError
+from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.process import faults
+from infomax_tune.store import objects
 from infomax_tune.store.formats import Format
-
-_PATIENCE_S = 60.0
-"""How long a process waits for the brief work of another in a folder."""
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is being written."""
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
 
 def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
-    """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder.
+    """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder; an object by one put.
 
     durably: False leaves out the fsyncs, for files that need not survive a power failure.
     Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then as it was before.
     """
+    if objects.is_object(path):
+        faults.point(f"{path.name}:half")
+        faults.point(f"{path.name}:written")
+        objects.write(path, data)
+        faults.point(f"{path.name}:renamed")
+        return
     # not named after the file: TensorBoard reads whatever has "tfevents" in its name
     temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
@@ -63,9 +70,9 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
 def make_folder(path: Path) -> None:
     """Makes a folder, and those above it, where they are missing; each is fsynced into the one that holds it.
 
-    Raises OSError.
+    An object store has no folders to make. Raises OSError.
     """
-    if path.is_dir():
+    if objects.is_object(path) or path.is_dir():
         return
     if path.exists():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
@@ -95,6 +102,8 @@ def read_bytes(path: Path) -> bytes:
     Raises StoreError if there is one that cannot be read (permissions, a disk or a network that fails, too many open
     files). That says nothing about its content, so it is not damage.
     """
+    if objects.is_object(path):
+        return objects.read(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -105,6 +114,52 @@ def read_bytes(path: Path) -> bytes:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."
         ) from None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file. Raises StoreError if an object store does not answer."""
+    if not objects.is_object(path):
+        return path.exists()
+    try:
+        objects.read(path)  # one request; asking whether it exists would be two, and hide errors
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of the files and folders in a folder, sorted. Raises OSError or StoreError if it cannot be read.
+
+    Raises FileNotFoundError if there is no such folder on a disk; in an object store it is empty.
+    """
+    if objects.is_object(folder):
+        return objects.names(folder)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder that match a glob pattern, sorted."""
+    return objects.matching(folder, pattern) if objects.is_object(folder) else sorted(folder.glob(pattern))
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there. Raises OSError or StoreError."""
+    if objects.is_object(path):
+        objects.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def for_each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: Path) -> Iterator[_Result]:
+    """Yields what a function that works below the folder returns for each item, in order.
+
+    Several items at a time where the folder is in an object store: what takes time there is waiting for answers.
+    """
+    if not objects.is_object(folder):
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(objects.AT_ONCE) as threads:
+        yield from threads.map(function, items)
 
 
 def file_digest(path: Path) -> str | None:
@@ -119,8 +174,12 @@ def set_aside(path: Path) -> None:
     """Renames a damaged file to <its name>.damaged-<number>, so that it is neither read again nor lost."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
-        if not aside.exists():
-            path.rename(aside)
+        if not exists(aside):
+            if objects.is_object(path):
+                objects.write(aside, objects.read(path))
+                objects.remove(path)
+            else:
+                path.rename(aside)
             return
 
 
@@ -158,68 +217,3 @@ def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str])
     if lacking:
         raise KeyError(f"no column {', '.join(lacking)}")
     return table.reindex(columns=list(types)).astype(dict(types))
-
-
-class Work(str, Enum):
-    """What a process does while it holds a folder's lock."""
-
-    SWEEP = "another sweep is at work here"
-    TRIAL = "the trial is being trained"
-    RUNS = "TensorBoard's runs are being made"
-    TABLES = "the tables are being assembled"
-
-    @property
-    def is_brief(self) -> bool:
-        """Whether it is worth waiting for."""
-        return self in (Work.RUNS, Work.TABLES)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, work: Work) -> Iterator[None]:
-    """Holds the operating system's lock on FOLDER/lock, and makes the folder if necessary.
-
-    Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and pid, if another
-    process holds it, StoreError if the folder cannot be written or locked.
-    """
-    try:
-        make_folder(folder)
-        handle = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        way_out = "" if work.is_brief else "; choose another --out"
-        raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
-    with handle:
-        _take_lock(handle, folder)
-        handle.truncate(0)
-        with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
-            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
-        try:
-            yield
-        finally:
-            handle.truncate(0)
-
-
-def _take_lock(handle: TextIO, folder: Path) -> None:
-    waited_until = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            holder, work = _read_holder(handle)
-            if time.monotonic() >= waited_until or not (work is None or work.is_brief):
-                what = work.value if work else "another process is at work here"
-                raise LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.") from None
-            time.sleep(0.1)
-        except OSError as error:
-            raise StoreError(
-                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
-            ) from None
-
-
-def _read_holder(handle: TextIO) -> tuple[str, Work | None]:
-    """The holder's host and pid, and its work; None where it has not written that yet."""
-    handle.seek(0)
-    lines = handle.read().split("\n")
-    if len(lines) == 2 and lines[0]:  # version 0.1.0 left out the work
-        return lines[0], Work.SWEEP
-    return lines[0] or "unknown", Work.__members__.get(lines[1]) if len(lines) > 2 else None

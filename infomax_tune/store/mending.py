@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infomax_tune.store.files import set_aside
+from infomax_tune.store.files import for_each, remove, set_aside
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.plan import Plan
 
@@ -17,11 +17,14 @@ def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
     for path, problem in folder.environments.damage().items():
         set_aside(path)
         problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is not known.")
-    for path in folder.trial_folders():
-        trial = folder.trial(path.name)
-        for leftover in trial.leftovers():
-            leftover.unlink(missing_ok=True)
+    paths = folder.trial_folders()
+    for path, leftovers in zip(
+        paths, for_each(lambda path: folder.trial(path.name).leftovers(), paths, folder.root), strict=True
+    ):
+        for leftover in leftovers:
+            remove(leftover)
         if path.name not in plan:
+            trial = folder.trial(path.name)
             for name, problem in trial.damage().items():
                 trial.set_aside(name)
                 problems.append(f"{problem} Set aside; the trial is not in the sweep now.")

@@ -9,27 +9,31 @@ import contextlib
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
-from infomax_tune.store import driver_notes, environments, formats
+from infomax_tune.store import driver_notes, environments, formats, objects
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.environments import Environments
 from infomax_tune.store.files import (
     TEMPORARY,
-    Work,
     digest,
+    exists,
     file_digest,
-    locked,
+    for_each,
     make_folder,
+    names_in,
     read_bytes,
     read_json,
+    remove,
     write_atomically,
     write_json,
 )
+from infomax_tune.store.locks import LOCK, Work, locked
 from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
@@ -42,6 +46,7 @@ RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 HISTORY_PARQUET, TIMINGS_CSV = "history.parquet", "timings.csv"
 TABLES = (RESULTS_CSV, RESULTS_PARQUET, HISTORY_PARQUET, TIMINGS_CSV)
 TABLES_NOTE = "tables.json"
+_RAY_LOG = "ray.log"
 
 
 class SweepFolder:
@@ -49,6 +54,7 @@ class SweepFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._here = root
         self.environments = Environments(root)
         self.driver = DriverNotes(root)
 
@@ -56,14 +62,38 @@ class SweepFolder:
         return TrialFolder(self.root / "trials" / trial_id)
 
     @property
+    def address(self) -> str:
+        """The folder as it is found from any working directory, and from other machines that see it."""
+        return str(self.root if objects.is_object(self.root) else self.root.resolve())
+
+    @contextlib.contextmanager
+    def files_here(self) -> Iterator[None]:
+        """While entered, `ray_folder` and `ray_log` are on this machine.
+
+        That is in the folder itself, or, if it is in an object store, in a temporary folder, from which ray.log is put
+        into the store in the end.
+        """
+        if not objects.is_object(self.root):
+            yield
+            return
+        with tempfile.TemporaryDirectory(prefix="infomax-tune-", ignore_cleanup_errors=True) as here:
+            self._here = Path(here)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError, StoreError):
+                    objects.write(self.root / _RAY_LOG, self.ray_log.read_bytes())
+                self._here = self.root
+
+    @property
     def ray_folder(self) -> Path:
-        """Where Tune keeps its own files; disposable."""
-        return self.root / "ray"
+        """Where Tune keeps its own files; disposable. See `files_here`."""
+        return self._here / "ray"
 
     @property
     def ray_log(self) -> Path:
-        """Where everything goes that Ray and other libraries print during a sweep."""
-        return self.root / "ray.log"
+        """Where everything goes that Ray and other libraries print during a sweep. See `files_here`."""
+        return self._here / _RAY_LOG
 
     @property
     def results_csv(self) -> Path:
@@ -94,11 +124,13 @@ class SweepFolder:
 
     def refuse_strangers(self) -> None:
         """Raises StoreError if the path is not a folder, or a folder with other content than a sweep's."""
-        if not self.root.exists() or self.has_sweep():
+        if self.has_sweep():
             return
         try:
-            strangers = sorted(path.name for path in self.root.iterdir() if not _is_own(path.name))
-            strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
+            strangers = [name for name in names_in(self.root) if not _is_own(name)]
+            strangers += [str(path)[len(f"{self.root}/") :] for path in self.environments.damage()]
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
         if strangers:
@@ -107,16 +139,21 @@ class SweepFolder:
             )
 
     def yet_to_make(self) -> list[Path]:
-        """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first."""
+        """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first.
+
+        The leases of a folder in an object store are not among it: their numbers are never given twice.
+        """
         files = (
             SWEEP_FILE,
             environments.LATEST,
             driver_notes.DRIVER,
             driver_notes.PROGRESS,
-            "ray.log",
+            _RAY_LOG,
             driver_notes.STOP,
-            "lock",
         )
+        if objects.is_object(self.root):
+            return [path for path in (self.root / name for name in files) if not exists(path)]
+        files += (LOCK,)
         folders = (self.root / "trials", self.root, *self.root.parents)
         return [path for path in (*(self.root / name for name in files), *folders) if not os.path.lexists(path)]
 
@@ -128,13 +165,13 @@ class SweepFolder:
     def space_as_written(self) -> dict[str, Any] | None:
         """All of sweep.yaml, version and checksum included, unchecked; None if there is none.
 
-        For readers who only show it. Raises OSError or ValueError if it cannot be read.
+        For readers who only show it. Raises StoreError or ValueError if it cannot be read.
         """
         path = self.root / SWEEP_FILE
-        if not path.is_file():
-            return None
         try:
-            return yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content
+            return yaml_document.parse(read_bytes(path).decode("utf-8"), str(path)).content
+        except FileNotFoundError:
+            return None
         except ConfigError as error:  # the user has made no mistake here, so it is not a ConfigError
             raise ValueError(str(error)) from None
 
@@ -155,7 +192,7 @@ class SweepFolder:
             text = read_bytes(path).decode("utf-8")
         except FileNotFoundError:
             problem = "does not exist"
-            if self.root.exists():
+            if self.exists():
                 problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
             raise StoreError(f"{self.root}: {problem}; give the --out of a sweep.") from None
         except UnicodeDecodeError as error:
@@ -178,24 +215,35 @@ class SweepFolder:
         raise DamagedFileError(f"{path}: damaged or edited (its checksum is wrong). {_HOW_TO_MEND_SWEEP}")
 
     def has_sweep(self) -> bool:
-        return (self.root / SWEEP_FILE).exists()
+        return exists(self.root / SWEEP_FILE)
+
+    def exists(self) -> bool:
+        """Whether there is anything at the path."""
+        return bool(names_in(self.root)) if objects.is_object(self.root) else self.root.exists()
 
     def tracker(self, name: str) -> TrackerFolder:
         """The folder of a tracker, with what it was given."""
-        return TrackerFolder(self.root / "trackers" / name)
+        return TrackerFolder(self.root / "trackers" / name, self._here / "trackers" / name)
 
     def leftovers(self) -> list[Path]:
-        """The temporary files that a crash left."""
+        """The temporary files that a crash left. In an object store there are none."""
+        if objects.is_object(self.root):
+            return []
         folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/", "analysis/")
         return sorted(path for folder in folders for path in self.root.glob(f"{folder}.*{TEMPORARY}*"))
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
         for leftover in self.leftovers():
-            leftover.unlink(missing_ok=True)
+            remove(leftover)
 
     def room_problem(self) -> str | None:
-        """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can."""
+        """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can.
+
+        An object store is not asked: it has no end that a mebibyte would show.
+        """
+        if objects.is_object(self.root):
+            return None
         probe = self.root / f".room{TEMPORARY}"
         try:
             probe.write_bytes(bytes(2**20))
@@ -215,7 +263,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
-        """Holds the folder for one process. The system releases the lock when its holder ends, however it ends.
+        """Holds the folder for one process. The lock is free again when its holder ends, however it ends: see `locks`.
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
@@ -224,7 +272,10 @@ class SweepFolder:
 
     def trial_folders(self) -> list[Path]:
         """The folders of all trials that have one, in the plan or not, sorted by name."""
-        return sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
+        folder = self.root / "trials"
+        if objects.is_object(self.root):
+            return [folder / name for name in names_in(folder)]
+        return sorted(path for path in folder.glob("*") if path.is_dir())
 
     def id_digits(self) -> int | None:
         """The hex digits of the hash in the ids of the trials that the folder has; None if it has none."""
@@ -235,12 +286,13 @@ class SweepFolder:
 
     def find(self, trials: Iterable[TrialConfig]) -> dict[str, Finding]:
         """The finding of each of these trials, by trial id. Raises StoreError, see `TrialFolder.find`."""
-        return {config.trial_id: self.trial(config.trial_id).find(config) for config in trials}
+        trials = list(trials)
+        found = for_each(lambda config: self.trial(config.trial_id).find(config), trials, self.root)
+        return {config.trial_id: finding for config, finding in zip(trials, found, strict=True)}
 
     def kept(self) -> Iterator[Record | Checkpoint]:
         """What every trial has left that has begun, in the plan or not."""
-        for path in self.trial_folders():
-            kept = TrialFolder(path).kept()
+        for kept in for_each(lambda path: TrialFolder(path).kept(), self.trial_folders(), self.root):
             if kept is not None:
                 yield kept
 
@@ -275,12 +327,12 @@ _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
 
 _OWN_NAMES = {
     "trials",
-    "lock",
+    LOCK,
     driver_notes.DRIVER,
     driver_notes.STOP,
     driver_notes.PROGRESS,
     "ray",
-    "ray.log",
+    _RAY_LOG,
     environments.LATEST,
     environments.USED,
     "analysis",

@@ -18,9 +18,11 @@ from infomax_tune.store import formats
 from infomax_tune.store.files import (
     digest,
     file_digest,
+    for_each,
     read_bytes,
     read_json,
     read_text_table,
+    remove,
     write_atomically,
     write_json,
 )
@@ -86,8 +88,8 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, noted_or_new[name])]
     if changed:
         # a crash between two tables must not look like damage; what cannot be removed is told by the first write
-        with contextlib.suppress(OSError):
-            (folder.root / TABLES_NOTE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError, StoreError):
+            remove(folder.root / TABLES_NOTE)
         noted = None
     for name in changed:
         write_atomically(folder.root / name, tables.files[name])
@@ -105,11 +107,12 @@ def read_note(folder: SweepFolder) -> TablesNote | None:
 
 def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> str:
     """One sha256 of all that tables are made of: the trials of the plan, their statuses, their records."""
-    made_of = {
-        trial_id: [_status(finding).value, folder.trial(trial_id).record_digest() if finding.record else None]
-        for trial_id, finding in findings.items()
-    }
-    return digest(made_of)
+
+    def made_of(trial_id: str) -> tuple[str, list[str | None]]:
+        finding = findings[trial_id]
+        return trial_id, [_status(finding).value, folder.trial(trial_id).record_digest() if finding.record else None]
+
+    return digest(dict(for_each(made_of, findings, folder.root)))
 
 
 def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
@@ -144,7 +147,9 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
     rows = [_result_row(config, findings[config.trial_id]) for config in trials]
     results = pd.DataFrame(rows, columns=list(columns.RESULTS)).astype(_RESULT_TYPES)
     records = {trial_id: finding.record for trial_id, finding in findings.items() if finding.record}
-    histories = [folder.trial(trial_id).read_history().assign(trial_id=trial_id) for trial_id in records]
+    histories = list(
+        for_each(lambda trial_id: folder.trial(trial_id).read_history().assign(trial_id=trial_id), records, folder.root)
+    )
     timings = pd.DataFrame(
         [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()],
         columns=list(columns.TIMINGS),
@@ -179,8 +184,8 @@ def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
     """
     path = folder.results_csv
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
+        text = read_bytes(path).decode("utf-8")
+    except FileNotFoundError as error:
         raise StoreError(f"{path}: cannot be read ({error}).") from None
     except UnicodeDecodeError as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

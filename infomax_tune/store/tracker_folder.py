@@ -8,24 +8,25 @@ from typing import Any
 
 from infomax_tune.errors import StoreError
 from infomax_tune.store import formats
-from infomax_tune.store.files import read_json, write_json
+from infomax_tune.store.files import make_folder, read_json, write_json
 
 
 class TrackerFolder:
     """The folder of one tracker. It may be deleted: the tracker is then given all trials again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Path | None = None) -> None:
         self.path = path
+        self._files = files or path
 
     def files_of(self, trial_id: str) -> Path:
-        """Where the tracker's own files on a trial go."""
-        return self.path / trial_id
+        """Where the tracker's own files on a trial go: on this machine, wherever the notes are."""
+        return self._files / trial_id
 
     def note(self, trial_id: str, record: str | None, *, run: str | None = None, whole: bool = True) -> None:
         """Notes that the tracker has the trial. record: its record's sha256; run: the tracker's name for it; whole: False if
         the run was only begun."""
         path = self._note(trial_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, formats.TRACKER_NOTE, {"record": record, "run": run, "whole": whole})
 
     def has(self, trial_id: str, record: str | None) -> bool:

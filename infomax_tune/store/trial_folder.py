@@ -20,16 +20,18 @@ from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import (
-    Work,
+    exists,
     file_digest,
-    locked,
     make_folder,
+    names_in,
     read_bytes,
     read_json,
+    remove,
     set_aside,
     write_atomically,
     write_json,
 )
+from infomax_tune.store.locks import LOCK, Work, locked
 from infomax_tune.store.record import (
     EPOCH_S,
     Finding,
@@ -51,12 +53,13 @@ class TrialFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def run_folder(self, config: TrialConfig) -> Path:
-        """The folder of the trial's run, if the trial is not part of a sweep."""
-        return self.path / RUNS / run_path(config)
+    @property
+    def runs_folder(self) -> Path:
+        """Where the trial's run is, if the trial is not part of a sweep."""
+        return self.path / RUNS
 
     def has_record(self) -> bool:
-        return (self.path / "record.json").exists()
+        return exists(self.path / "record.json")
 
     def record_digest(self) -> str | None:
         """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
@@ -64,12 +67,12 @@ class TrialFolder:
 
     def has_config(self) -> bool:
         """Whether there is a config.yaml, which only trials that are not part of a sweep have."""
-        return (self.path / "config.yaml").exists()
+        return exists(self.path / "config.yaml")
 
     def refuse_strangers(self) -> None:
         """Raises StoreError if the path is not a folder, or a folder without a record but with other content than a trial's."""
         try:
-            names = sorted(path.name for path in self.path.iterdir())
+            names = names_in(self.path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -92,7 +95,7 @@ class TrialFolder:
                 self._refuse_a_namesake(held, config)
                 return
         path = self.path / "config.yaml"
-        if path.exists() and self._read_config(path) != config:
+        if exists(path) and self._read_config(path) != config:
             raise StoreError(
                 f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
             )
@@ -115,8 +118,8 @@ class TrialFolder:
     def _read_config(self, path: Path) -> TrialConfig | None:
         """The config that `write_config` wrote; None if it cannot be read."""
         try:
-            return from_nested(yaml_document.parse(path.read_text(encoding="utf-8"), str(path)).content, str(path))
-        except (OSError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
+            return from_nested(yaml_document.parse(read_bytes(path).decode("utf-8"), str(path)).content, str(path))
+        except (OSError, StoreError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
             return None
 
     @contextlib.contextmanager
@@ -173,7 +176,7 @@ class TrialFolder:
 
     def leftovers(self) -> list[Path]:
         """What a crash just after the record was written has left beside it. The folder must be that of a sweep's trial."""
-        left = [self.path / name for name in _UNTIL_THE_RECORD if (self.path / name).exists()]
+        left = [self.path / name for name in _UNTIL_THE_RECORD if exists(self.path / name)]
         return left if left and self.find(self.path.name).record else []
 
     def _check(self, name: str, sha256: str) -> None:
@@ -203,7 +206,7 @@ class TrialFolder:
         vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in _UNTIL_THE_RECORD:
-            (self.path / leftover).unlink(missing_ok=True)
+            remove(self.path / leftover)
 
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""
@@ -269,8 +272,8 @@ class TrialFolder:
 
     def forget_failure(self) -> None:
         """Removes the failure of an earlier try, before the next one."""
-        with contextlib.suppress(OSError):  # if the folder is read-only, training reports it
-            (self.path / "failure.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError, StoreError):  # if the folder is read-only, training reports it
+            remove(self.path / "failure.json")
 
     def note_death(self, error: str) -> None:
         """Writes a failure for a trial whose worker could not write its own."""
@@ -309,6 +312,6 @@ _TRIAL_NAMES = (
     "config.yaml",
     "environment.json",
     "failure.json",
-    "lock",
+    LOCK,
     RUNS,
 )

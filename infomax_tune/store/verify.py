@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import file_digest, read_json
+from infomax_tune.store.files import file_digest, for_each, matching, read_json
 from infomax_tune.store.formats import TRACKER_NOTE
 from infomax_tune.store.sweep_folder import TABLES, SweepFolder
 from infomax_tune.store.tables import digest_of_records, holds, make_tables, read_note
@@ -30,26 +31,28 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
     trials = folder.trial_folders()
     found = Verification(len(trials), [], [])
     resume = folder.command("resume")
-    for path in trials:
+
+    def check(path: Path) -> tuple[dict[str, str], list[Path]]:
         trial = folder.trial(path.name)
-        found.damage += [f"{problem} Mend it with: {resume}" for problem in trial.damage().values()]
-        found.notes += [
-            f"{left}: left over by a crash, harmless; remove it with: {resume}" for left in trial.leftovers()
-        ]
+        return trial.damage(), trial.leftovers()
+
+    for damage, leftovers in for_each(check, trials, folder.root):
+        found.damage += [f"{problem} Mend it with: {resume}" for problem in damage.values()]
+        found.notes += [f"{left}: left over by a crash, harmless; remove it with: {resume}" for left in leftovers]
     found.damage += [f"{problem} Mend it with: {resume}" for problem in folder.environments.damage().values()]
     others = [str(path) for path in trials if path.name not in plan]
     if others:
         found.notes.append(
             f"{len(others)} trial folders are of other axes than the sweep has now; they are kept, for when it has them again; "
-            f"remove them with: {shlex.join(['rm', '-r', *others])}"
+            f"{_how_to_remove(*others)}"
         )
     found.notes += [f"{path}: left over by a crash, harmless; remove it with: {resume}" for path in folder.leftovers()]
     found.notes += [
-        f"{path}: was damaged, and set aside; remove it with: {shlex.join(['rm', str(path)])}"
+        f"{path}: was damaged, and set aside; {_how_to_remove(str(path))}"
         for pattern in ("trials/*/*.damaged-*", "environment.json.damaged-*", "environments/*.damaged*")
-        for path in sorted(folder.root.glob(pattern))
+        for path in matching(folder.root, pattern)
     ]
-    for path in sorted(folder.root.glob("trackers/*/given/*.json")):
+    for path in matching(folder.root, "trackers/*/given/*.json"):
         try:
             read_json(path, TRACKER_NOTE)
         except DamagedFileError as error:
@@ -57,6 +60,12 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
             found.notes.append(f"{error} Hand the trial over again with: {again}")
     _check_tables(folder, plan, found)
     return found
+
+
+def _how_to_remove(*paths: str) -> str:
+    if "://" in paths[0]:
+        return "remove with the tool of your object store"
+    return f"remove with: {shlex.join(['rm', '-r', *paths])}"
 
 
 def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from infomax_tune.errors import LockedError, StoreError
 from infomax_tune.store import files
-from infomax_tune.store.files import Work
+from infomax_tune.store.locks import Work
 
 
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

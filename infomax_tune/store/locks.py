@@ -1,0 +1,222 @@
+"""One process at a time in a folder: the operating system's lock on a disk, a lease in an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+import psutil
+
+from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.process.signals import kept_from_threads
+from infomax_tune.store import objects
+from infomax_tune.store.files import make_folder
+
+LOCK = "lock"
+"""The file of a folder's lock; in an object store, what is before the numbers of its leases."""
+
+_PATIENCE_S = 60.0
+"""How long a process waits for the brief work of another in a folder."""
+
+_LEASE_S = 30.0
+"""How long the holder of a lease may be silent before it counts as dead."""
+
+_RENEW_S = 5.0
+"""Seconds between two renewals of a lease."""
+
+
+class Work(str, Enum):
+    """What a process does while it holds a folder's lock."""
+
+    SWEEP = "another sweep is at work here"
+    TRIAL = "the trial is being trained"
+    RUNS = "TensorBoard's runs are being made"
+    TABLES = "the tables are being assembled"
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it is worth waiting for."""
+        return self in (Work.RUNS, Work.TABLES)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, work: Work) -> Iterator[None]:
+    """Holds a folder for one process, and makes the folder if necessary.
+
+    On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
+    lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
+    pid, if another process holds it, StoreError if the folder cannot be written or locked.
+    """
+    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work):
+        yield
+
+
+def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
+    what = work.value if work else "another process is at work here"
+    return LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.")
+
+
+@contextlib.contextmanager
+def _file_lock(folder: Path, work: Work) -> Iterator[None]:
+    try:
+        make_folder(folder)
+        handle = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        way_out = "" if work.is_brief else "; choose another --out"
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
+    with handle:
+        _take_lock(handle, folder)
+        handle.truncate(0)
+        with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
+            os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+def _take_lock(handle: TextIO, folder: Path) -> None:
+    waited_until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder, work = _read_holder(handle)
+            if time.monotonic() >= waited_until or not (work is None or work.is_brief):
+                raise _refusal(folder, work, holder) from None
+            time.sleep(0.1)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+            ) from None
+
+
+def _read_holder(handle: TextIO) -> tuple[str, Work | None]:
+    """The holder's host and pid, and its work; None where it has not written that yet."""
+    handle.seek(0)
+    lines = handle.read().split("\n")
+    if len(lines) == 2 and lines[0]:  # version 0.1.0 left out the work
+        return lines[0], Work.SWEEP
+    return lines[0] or "unknown", Work.__members__.get(lines[1]) if len(lines) > 2 else None
+
+
+def _this_machine() -> str:
+    """Names the running system and its process ids, so that a pid of one container is not looked for in another; "" if
+    that cannot be told."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class _Lease:
+    """What the holder of a lease writes into its object. beat: raised by each renewal; work: the name of a `Work`."""
+
+    work: str
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=lambda: psutil.Process().create_time())
+    machine: str = field(default_factory=_this_machine)
+    beat: int = 0
+    released: bool = False
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    def is_held(self) -> bool | None:
+        """Whether its holder is at work; None if that can only be found out by waiting for a renewal."""
+        if self.released:
+            return False
+        if not self.machine or self.machine != _this_machine():
+            return None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+        return False
+
+
+@contextlib.contextmanager
+def _lease(folder: Path, work: Work) -> Iterator[None]:
+    """Holds a folder of an object store by a lease.
+
+    Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on the
+    condition that there is no such object, so that of two who try only one gets it, however old the listing that they saw.
+    Its holder renews it every few seconds. One whose holder stays silent for `_LEASE_S`, by the clock of the one who waits,
+    has ended; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
+    """
+    number = _take_lease(folder, work)
+    mine, is_over = _Lease(work.name), threading.Event()
+
+    def renew() -> None:
+        beat = 0
+        while not is_over.wait(_RENEW_S):
+            beat += 1
+            with contextlib.suppress(StoreError, FileNotFoundError):  # the next try may get through
+                objects.write(_lease_path(folder, number), replace(mine, beat=beat).to_bytes())
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    with kept_from_threads():
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+        with contextlib.suppress(StoreError):  # it then ends by itself
+            objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
+
+
+def _take_lease(folder: Path, work: Work) -> int:
+    """Waits until the folder is free, and returns the number of the lease that then holds it."""
+    numbers = [int(name) for name in objects.names(folder / LOCK) if name.isdecimal()]
+    number = max(numbers, default=0)  # a listing may be late: a number that is taken is found out by the put
+    seen, seen_since, waited_until = None, time.monotonic(), time.monotonic() + _PATIENCE_S
+    while True:
+        held = _read_lease(folder, number) if number else None
+        is_held = held.is_held() if held else False
+        if is_held is None and held != seen:
+            is_held = True if seen else None  # it was renewed
+            seen, seen_since = held, time.monotonic()
+        if held and is_held:
+            work_there = Work.__members__.get(held.work)
+            if time.monotonic() >= waited_until or not (work_there and work_there.is_brief):
+                raise _refusal(folder, work_there, f"host {held.host}, pid {held.pid}")
+        elif is_held is False or time.monotonic() - seen_since > _LEASE_S:
+            number, seen = number + 1, None
+            if _create_lease(folder, number, work):
+                return number
+            continue
+        time.sleep(0.5)
+
+
+def _create_lease(folder: Path, number: int, work: Work) -> bool:
+    """Whether the lease of that number is now ours; False if another process was first."""
+    path, mine = _lease_path(folder, number), _Lease(work.name).to_bytes()
+    if not objects.create(path, mine):
+        return False
+    if objects.create(path, mine):
+        raise StoreError(f"{folder}: this store has no conditional puts, so it cannot be locked; choose another --out.")
+    return True
+
+
+def _read_lease(folder: Path, number: int) -> _Lease | None:
+    """The lease of that number; None if there is none, or it holds nothing that can be read."""
+    try:
+        return _Lease(**json.loads(objects.read(_lease_path(folder, number))))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _lease_path(folder: Path, number: int) -> Path:
+    return folder / LOCK / str(number)

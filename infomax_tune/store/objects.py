@@ -1,0 +1,137 @@
+"""Objects in a store such as S3, reached through fsspec, for output folders like `s3://bucket/prefix`.
+
+Such a folder is a `UPath` in place of a `Path`. An object is written by one put, so it is there whole or not at all.
+Nothing is renamed, appended to or locked by the system, and a listing is believed only where one that is late does no
+harm. Every function raises StoreError if the store cannot be reached or refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any, cast
+
+from infomax_tune.errors import ConfigError, StoreError
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
+"""A URL, or what a Path has made of one: it merges slashes."""
+
+AT_ONCE = 16
+"""Objects that are asked for at the same time where many are: each answer takes a round trip."""
+
+
+def location(text: str | os.PathLike[str]) -> Path:
+    """The output folder that a user named: a folder of this machine, or a URL that fsspec knows, such as s3://bucket/prefix.
+
+    Credentials and endpoints are those of the environment, as the store's own tools read them.
+    Raises ConfigError if the URL's kind is unknown, or its package is not installed.
+    """
+    if is_object(text) and not isinstance(text, (str, os.PathLike)):  # it is what this function returned
+        return text
+    url = _URL.match(os.fspath(text))
+    if not url or (isinstance(text, str) and len(url[2]) < 2):
+        return Path(text)
+    kind, rest = url[1], os.fspath(text)[url.end() :].rstrip("/")
+    if kind == "file":
+        return Path(rest)
+    from fsspec import get_filesystem_class
+    from upath import UPath
+
+    try:
+        get_filesystem_class(kind)
+    except ImportError as error:
+        extra = 'pip install "infomax-tune[s3]"' if kind == "s3" else str(error)
+        raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
+    except ValueError:
+        raise ConfigError(
+            f"{kind}://{rest}: no such kind of store is known; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+        ) from None
+    # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.
+    return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False))
+
+
+def is_object(path: object) -> bool:
+    """Whether a path that `location` made, or one below it, is in an object store."""
+    return not isinstance(path, PurePath)
+
+
+def is_private(path: Path) -> bool:
+    """Whether only this process sees what is written there (`memory://`)."""
+    return is_object(path) and cast(Any, path).protocol == "memory"
+
+
+def read(path: Path) -> bytes:
+    """An object's content. Raises FileNotFoundError if there is no such object."""
+    with _told(path, "read"):
+        return _store(path).cat_file(_key(path))
+
+
+def write(path: Path, data: bytes) -> None:
+    """Puts an object, over one that is there."""
+    with _told(path, "written"):
+        try:
+            _store(path).pipe_file(_key(path), data)
+        except FileNotFoundError as error:  # no such bucket
+            raise OSError(str(error)) from None
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Puts an object unless there is one of that name, which the store decides; returns whether it did."""
+    with _told(path, "written"):
+        try:
+            _store(path).pipe_file(_key(path), data, mode="create")
+        except FileExistsError:
+            return False
+        except FileNotFoundError as error:  # no such bucket
+            raise OSError(str(error)) from None
+        return True
+
+
+def names(folder: Path) -> list[str]:
+    """The names of what is directly below, sorted; empty if there is nothing."""
+    with _told(folder, "listed"):
+        try:
+            found = _store(folder).ls(_key(folder), detail=False)
+        except FileNotFoundError:
+            return []
+    return sorted({name for path in found if (name := path.rstrip("/").rpartition("/")[2]) and name != folder.name})
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The objects below that match a glob pattern, sorted."""
+    with _told(folder, "listed"):
+        keys = _store(folder).glob(f"{_key(folder)}/{pattern}")
+    start = len(_key(folder)) + 1
+    return sorted((folder / str(key)[start:] for key in keys), key=str)
+
+
+def remove(path: Path) -> None:
+    """Removes an object, if it is there."""
+    with _told(path, "removed"), contextlib.suppress(FileNotFoundError):
+        _store(path).rm_file(_key(path))
+
+
+def _store(path: Path) -> Any:
+    return cast(Any, path).fs
+
+
+def _key(path: Path) -> str:
+    return cast(Any, path).path
+
+
+@contextlib.contextmanager
+def _told(path: Path, done: str) -> Iterator[None]:
+    """Raises StoreError in place of whatever the store's package raises, except FileNotFoundError: each has errors of its
+    own."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise StoreError(
+            f"{path}: cannot be {done} ({reason}). Nothing was changed there; see to that, then try again."
+        ) from error
