@@ -31,8 +31,11 @@ class Countdown:
         return self.n <= 0
 
 
-def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFolder:
-    """A finished sweep, file for file what `infomax-tune sweep SPACE --set ... --no-report` leaves, but for Ray's own."""
+def make_sweep(out: Path, *settings: str, space: str = "quickstart", runs: bool = True) -> SweepFolder:
+    """A finished sweep, file for file what `infomax-tune sweep SPACE --set ... --no-report` leaves, but for Ray's own.
+
+    runs: whether with TensorBoard's runs, which a folder in an object store has not.
+    """
     overrides, problems = read_overrides(settings)
     assert not problems, problems
     loaded, _ = load_space(space, overrides=overrides)
@@ -43,11 +46,11 @@ def make_sweep(out: Path, *settings: str, space: str = "quickstart") -> SweepFol
     folder.write_space(loaded)
     folder.environments.write_latest(described | {"command": f"infomax-tune sweep {space}", "data": data})
     folder.environments.note_used(described, fingerprint(described))
-    finish_sweep(folder)
+    finish_sweep(folder, with_runs=runs)
     return folder
 
 
-def finish_sweep(folder: SweepFolder) -> None:
+def finish_sweep(folder: SweepFolder, *, with_runs: bool = True) -> None:
     """Trains every trial of a sweep that has no record, or a damaged one, and makes its tables."""
     plan, environment = folder.read_space().plan(), fingerprint(environment_here(device="cpu", threads=1))
     runs = {trial.run.config.trial_id: trial.run for trial in of_sweep(plan, folder)}
@@ -60,7 +63,7 @@ def finish_sweep(folder: SweepFolder) -> None:
             [folder.trial(config.trial_id) for config in pack],
             load(pack.config.data.dataset),
             Execution(environment=environment),
-            runs=[runs[config.trial_id] for config in pack],
+            runs=[runs[config.trial_id] for config in pack] if with_runs else None,
         )
     write_tables(folder, plan)
 

@@ -1,0 +1,122 @@
+"""A sweep whose output folder is in S3: real Ray, a real S3 API, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import infomax_tune as package
+from infomax_tune.store import objects
+from infomax_tune.store.objects import location
+from tests.command import call, free_port, infomax_tune, start, tables, wait_until
+from tests.folders import make_sweep
+from tests.object_store import BUCKET, bytes_below, s3_server
+
+SETTINGS = ["epochs=40", "checkpoint_every=4", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1, 2]"]
+OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
+PROMISED = ("results.csv", "results.parquet", "history.parquet", "trials/*/history.csv", "trials/*/weights.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _s3(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    with s3_server() as environment:
+        yield environment
+
+
+def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of_one_on_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = make_sweep(tmp_path / "here", *SETTINGS).root
+    out = f"s3://{BUCKET}/lab/study"
+
+    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile
+    sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
+    wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
+    sweep.send_signal(signal.SIGSTOP)
+    assert "another sweep is at work here" in infomax_tune("resume", out, ok=False).stderr
+    status = json.loads(infomax_tune("status", out, "--json").stdout)
+    assert status["total"] == 4
+    sweep.kill()
+    _, errors = sweep.communicate(timeout=60)
+    assert sweep.returncode == -signal.SIGKILL, errors
+    with monkeypatch.context() as patch:
+        patch.setenv("INFOMAX_TUNE_FAULT", "record.json:half:1")
+        infomax_tune("resume", out, "--max-failures", 0, ok=False)
+    done = infomax_tune("resume", out)
+    assert "4 done" in done.stdout
+    assert bytes_below(out, *PROMISED) == tables(here)
+    assert infomax_tune("verify", out).stdout.endswith("4 trial folders checked: no damage\n")
+
+    # one object is damaged: found, set aside, trained again
+    path = objects.matching(location(out), "trials/*/weights.safetensors")[0]
+    objects.write(path, objects.read(path)[:-1] + b"!")
+    assert call("verify", out, ok=False).returncode == 1
+    infomax_tune("resume", out, report=True)
+    assert bytes_below(out, *PROMISED) == tables(here)
+    assert objects.names(path.parent.parent.parent / "analysis")
+    assert "was damaged, and set aside; remove with the tool of your object store" in call("verify", out).stdout
+
+    table = package.load_results(out)
+    assert (table["status"] == "done").all()
+    assert "ray.log" in objects.names(location(out))
+    see_curves(out)
+
+
+def see_curves(out: str) -> None:
+    """TensorBoard shows every trial's run, from a copy made here."""
+    port = free_port()
+    server = start("tensorboard", out, "--port", port)
+    try:
+        address = f"http://localhost:{port}/data/runs"
+        names: list[str] = []
+
+        def shown() -> bool:
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    names[:] = json.load(answer)
+            except OSError:
+                return False
+            return len(names) == 4
+
+        wait_until(lambda: shown() or server.poll() is not None)
+        assert {name.split("/")[0] for name in names} == {"relu", "tanh"}
+    finally:
+        os.kill(server.pid, signal.SIGTERM)
+        server.communicate(timeout=60)
+    assert server.returncode != -signal.SIGTERM  # it ended TensorBoard, and its copy, before itself
+
+
+def test_one_trial_runs_into_s3(tmp_path: Path) -> None:
+    settings = ("activation=tanh", "dataset=digits", "epochs=2")
+    out = f"s3://{BUCKET}/one"
+    call("run", *settings, "--out", tmp_path / "one")
+    call("run", *settings, "--out", out)
+    assert "done after 2 epochs" in call("run", *settings, "--out", out).stdout
+    for name in ("history.csv", "weights.safetensors"):
+        assert objects.read(location(out) / name) == (tmp_path / "one" / name).read_bytes()
+    assert "holds tanh" in call("run", "activation=relu", "dataset=digits", "--out", out, ok=False).stderr
+
+
+def test_what_cannot_be_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = ("sweep", "quickstart", "--no-report", "--out")
+    assert "only this process sees it" in call(*sweep, "memory://a", ok=False).stderr
+    refused = call(*sweep, f"s3://{BUCKET}/x", "--logger", "csv", ok=False).stderr
+    assert "keeps files in the output folder" in refused
+    assert "bucket does not exist" in call(*sweep, "s3://nobody/x", ok=False).stderr
+    assert "does not exist; give the --out of a sweep" in call("status", f"s3://{BUCKET}/x", ok=False).stderr
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    location(f"s3://{BUCKET}/x").fs.clear_instance_cache()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "cannot be read (Could not connect" in call("status", f"s3://{BUCKET}/y", ok=False).stderr

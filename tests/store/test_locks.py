@@ -1,0 +1,179 @@
+"""locks.py: one process at a time in a folder, on a disk and in an object store."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.store import locks, objects
+from infomax_tune.store.locks import Work, locked
+from infomax_tune.store.objects import location
+
+
+def hold(folder: Path, work: Work, ready: multiprocessing.Queue, leave: multiprocessing.Event) -> None:  # pyright: ignore
+    with locked(folder, work):
+        ready.put(os.getpid())
+        leave.wait(120)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Callable[[Work], tuple[int, Callable[[], None]]]]:
+    """Starts another process that holds the folder for some work: its pid, and what makes it leave."""
+    context = multiprocessing.get_context("spawn")
+    holders = []
+
+    def start(work: Work) -> tuple[int, Callable[[], None]]:
+        ready, leave = context.Queue(), context.Event()
+        holder = context.Process(target=hold, args=(tmp_path, work, ready, leave))
+        holder.start()
+        holders.append(holder)
+        return ready.get(timeout=120), leave.set
+
+    yield start
+    for holder in holders:
+        holder.kill()
+        holder.join()
+
+
+def test_brief_work_is_waited_for(tmp_path: Path, held: Callable[[Work], tuple[int, Callable[[], None]]]) -> None:
+    """Opening TensorBoard does not make a sweep fail that is resumed meanwhile."""
+    _, leave = held(Work.RUNS)
+    threading.Timer(0.3, leave).start()
+    with locked(tmp_path, Work.SWEEP):
+        assert (tmp_path / "lock").read_text().splitlines()[1] == "SWEEP"
+
+
+def test_a_sweep_is_not_waited_for_and_its_host_and_pid_are_told(
+    tmp_path: Path, held: Callable[[Work], tuple[int, Callable[[], None]]]
+) -> None:
+    pid, _ = held(Work.SWEEP)
+    message = rf"another sweep is at work here \(host .+, pid {pid}\); wait for it, or stop it first\."
+    for work in Work:
+        with pytest.raises(LockedError, match=message), locked(tmp_path, work):
+            pass
+
+
+def test_patience_ends(
+    tmp_path: Path, held: Callable[[Work], tuple[int, Callable[[], None]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_PATIENCE_S", 0.3)
+    held(Work.TABLES)
+    with pytest.raises(LockedError, match="the tables are being assembled"), locked(tmp_path, Work.SWEEP):
+        pass
+
+
+def test_the_lock_of_version_0_1_0_is_a_sweeps(
+    tmp_path: Path, held: Callable[[Work], tuple[int, Callable[[], None]]]
+) -> None:
+    """It named its holder and no work."""
+    held(Work.SWEEP)
+    (tmp_path / "lock").write_text("host elsewhere, pid 7\n")
+    with (
+        pytest.raises(LockedError, match=r"another sweep is at work here \(host elsewhere, pid 7\)"),
+        locked(tmp_path, Work.SWEEP),
+    ):
+        pass
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in an object store, where leases end quickly."""
+    monkeypatch.setattr(locks, "_LEASE_S", 0.8)
+    monkeypatch.setattr(locks, "_RENEW_S", 0.2)
+    return location(f"memory://locks{tmp_path}")
+
+
+def leases(store: Path) -> list[dict[str, object]]:
+    """What every lease of the folder holds, by number."""
+    return [json.loads(objects.read(store / "lock" / name)) for name in sorted(objects.names(store / "lock"))]
+
+
+def leave_lease(store: Path, number: int = 1, **changes: object) -> None:
+    """A lease that a driver on another machine left."""
+    lease = {"work": "SWEEP", "host": "elsewhere", "pid": 7, "started": 1.0, "machine": "another", "beat": 3}
+    objects.write(store / "lock" / str(number), json.dumps(lease | changes).encode())
+
+
+def test_a_lease_is_given_back_and_its_number_is_never_given_twice(store: Path) -> None:
+    for number in (1, 2, 3):
+        with locked(store, Work.SWEEP):
+            assert [lease["released"] for lease in leases(store)] == [True] * (number - 1) + [False]
+    assert [lease["released"] for lease in leases(store)] == [True] * 3
+
+
+def test_who_holds_a_lease_is_told(store: Path) -> None:
+    message = rf"another sweep is at work here \(host .+, pid {os.getpid()}\); wait for it, or stop it first\."
+    with locked(store, Work.SWEEP), pytest.raises(LockedError, match=message), locked(store, Work.TABLES):
+        pass
+
+
+def test_a_lease_that_is_renewed_on_another_machine_is_held(store: Path) -> None:
+    is_over = threading.Event()
+
+    def renew() -> None:
+        for beat in range(100):
+            leave_lease(store, beat=beat)
+            if is_over.wait(0.2):
+                return
+
+    leave_lease(store)
+    driver = threading.Thread(target=renew)
+    driver.start()
+    with pytest.raises(LockedError, match="host elsewhere, pid 7"), locked(store, Work.SWEEP):
+        pass
+    is_over.set()
+    driver.join()
+    assert len(leases(store)) == 1
+
+
+def test_a_lease_ends_when_its_holder_is_silent(store: Path) -> None:
+    """A driver that was killed on another machine, or whose machine was cut off."""
+    leave_lease(store)
+    with locked(store, Work.SWEEP):
+        assert [lease["host"] == "elsewhere" for lease in leases(store)] == [True, False]
+
+
+def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_LEASE_S", 1e9)
+    leave_lease(store, machine=locks._this_machine(), pid=os.getpid(), started=1.0)  # the pid is another process's now
+    with locked(store, Work.SWEEP):
+        assert len(leases(store)) == 2
+
+
+def test_a_listing_that_is_late_gives_no_lease_twice(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked(store, Work.SWEEP):
+        monkeypatch.setattr(objects, "names", lambda folder: [])
+        with pytest.raises(LockedError, match="another sweep"), locked(store, Work.SWEEP):
+            pass
+    with locked(store, Work.SWEEP):
+        pass
+    monkeypatch.undo()
+    assert [lease["released"] for lease in leases(store)] == [True, True]
+
+
+def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
+    parent = psutil.Process(os.getppid())
+    leave_lease(store, machine=locks._this_machine(), pid=parent.pid, started=parent.create_time(), work="RUNS")
+    threading.Timer(1.0, lambda: leave_lease(store, released=True)).start()
+    with locked(store, Work.SWEEP):
+        assert [lease["released"] for lease in leases(store)] == [True, False]
+
+
+def test_a_store_without_conditional_puts_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overwrite(path: Path, data: bytes) -> bool:
+        objects.write(path, data)
+        return True
+
+    monkeypatch.setattr(objects, "create", overwrite)
+    with pytest.raises(StoreError, match="no conditional puts"), locked(store, Work.SWEEP):
+        pass

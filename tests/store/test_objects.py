@@ -1,0 +1,120 @@
+"""objects.py: an output folder in an object store keeps what one on a disk keeps."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from infomax_tune.errors import ConfigError, StoreError
+from infomax_tune.store import objects
+from infomax_tune.store.files import exists, names_in, read_bytes, remove, set_aside, write_atomically
+from infomax_tune.store.objects import is_object, location
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.study.trial_status import TrialStatus
+from tests.conftest import MakeConfig
+from tests.folders import make_sweep
+from tests.store.records import leave_record
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return location(f"memory://objects{tmp_path}")
+
+
+@pytest.mark.parametrize("text", ["out", "/tmp/out", "a:b/c", "c:/out", "s3:/out", "file:///tmp/out"])
+def test_a_path_is_a_path(text: str) -> None:
+    assert location(text) == Path(text.removeprefix("file://"))
+
+
+def test_a_url_is_one_however_it_is_given(folder: Path) -> None:
+    for given in (str(folder), f"{folder}/", Path(str(folder)), folder, pickle.loads(pickle.dumps(folder))):
+        assert is_object(location(given))
+        assert str(location(given)) == str(folder)
+
+
+def test_an_unknown_kind_of_store_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"s4://bucket/out: no such kind of store"):
+        location("s4://bucket/out")
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(kind: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", fail)
+    with pytest.raises(ConfigError, match=r"pip install \"infomax-tune\[s3\]\""):
+        location("s3://bucket/out")
+
+
+def test_an_object_is_written_read_listed_renamed_and_removed(folder: Path) -> None:
+    path = folder / "a" / "file"
+    assert not exists(path)
+    assert names_in(folder) == []
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert exists(path)
+    assert read_bytes(path) == b"two"
+    assert names_in(folder) == ["a"]
+    set_aside(path)
+    write_atomically(path, b"three")
+    set_aside(path)
+    assert names_in(folder / "a") == ["file.damaged-1", "file.damaged-2"]
+    assert objects.matching(folder, "*/*.damaged-*") == [folder / "a" / f"file.damaged-{n}" for n in (1, 2)]
+    for name in names_in(folder / "a"):
+        remove(folder / "a" / name)
+    remove(folder / "a" / "file")  # it is not there
+    with pytest.raises(FileNotFoundError):
+        read_bytes(path)
+
+
+def test_what_the_store_cannot_do_is_an_error_and_not_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the store is\n  away")
+
+    path = folder / "record.json"
+    write_atomically(path, b"x")
+    for name, act in (
+        ("cat_file", lambda: TrialFolder(folder).find()),
+        ("pipe_file", lambda: write_atomically(path, b"y")),
+        ("rm_file", lambda: remove(path)),
+        ("ls", lambda: names_in(folder)),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(fsspec.filesystem("memory").__class__, name, fail)
+            with pytest.raises(StoreError, match=r"cannot be \w+ \(the store is away\)"):
+                act()
+    assert read_bytes(path) == b"x"
+
+
+def test_a_trial_leaves_its_record_and_damage_is_found(folder: Path, make_config: MakeConfig) -> None:
+    config = make_config(dataset="digits")
+    trial = TrialFolder(folder / "trials" / config.trial_id)
+    assert trial.find(config).status == TrialStatus.MISSING
+    trial.write_failure("Traceback\nValueError: no", 3)
+    assert trial.find(config).problem == "ValueError: no"
+    leave_record(trial, config)
+    assert trial.find(config).status == TrialStatus.DONE
+    assert names_in(trial.path) == ["history.csv", "record.json", "weights.safetensors"]
+    write_atomically(trial.path / "history.csv", b"epoch\n0\n")
+    assert trial.find(config).status == TrialStatus.DAMAGED
+
+
+def test_a_folder_with_other_content_is_refused(folder: Path) -> None:
+    SweepFolder(folder).create()
+    write_atomically(folder / "thesis.tex", b"x")
+    with pytest.raises(StoreError, match=r"not a sweep, and not empty \(it holds thesis.tex\)"):
+        SweepFolder(folder).create()
+
+
+def test_a_sweep_has_the_bytes_that_it_has_on_a_disk(folder: Path, tmp_path: Path) -> None:
+    settings = ("epochs=2", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1, 2]")
+    here = make_sweep(tmp_path / "here", *settings)
+    there = make_sweep(folder, *settings, runs=False)
+    names = ["results.csv", "results.parquet", "history.parquet", "sweep.yaml"]
+    names += [f"trials/{path.name}/weights.safetensors" for path in here.trial_folders()]
+    for name in names:
+        assert read_bytes(there.root / name) == read_bytes(here.root / name), name
