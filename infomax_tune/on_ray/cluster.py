@@ -17,10 +17,9 @@ from typing import Any
 import psutil
 import ray
 from ray import _raylet
-from ray.exceptions import RayError
 
 from infomax_tune.errors import ResourceError
-from infomax_tune.on_ray.ray_processes import kept_from_signals, shut_down
+from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
 from infomax_tune.study.options import Options
 
 _SETTINGS = {
@@ -120,6 +119,7 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
 def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
+    started: list[psutil.Process] = []
     try:
         with kept_from_signals() as started:
             context = ray.init(
@@ -129,7 +129,8 @@ def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
                 logging_level=logging.CRITICAL,  # we report failures ourselves, once
                 _temp_dir=folder,
             )
-    except (AssertionError, OSError, ValueError, RuntimeError, RayError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises plain ones too, if it could not start in time
+        kill(started)
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
         token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None

@@ -25,7 +25,7 @@ _KEPT_AWAY = {signal.SIGTERM, signal.SIGHUP} if sys.platform == "linux" else set
 def kept_from_signals() -> Iterator[list[psutil.Process]]:
     """Processes that are started while entered block SIGTERM and SIGHUP, and this one keeps its own handlers.
 
-    Yields a list that on leaving holds what Ray has started.
+    Yields a list that on leaving, also by an error, holds what Ray has started.
     """
     main = threading.current_thread() is threading.main_thread()
     on_term = signal.getsignal(signal.SIGTERM)
@@ -36,8 +36,8 @@ def kept_from_signals() -> Iterator[list[psutil.Process]]:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_AWAY)  # children inherit it
     try:
         yield started
-        started += [process for process in psutil.Process().children() if process not in there and _is_rays(process)]
     finally:
+        started += [process for process in psutil.Process().children() if process not in there and _is_rays(process)]
         if main:
             signal.signal(signal.SIGTERM, on_term)  # Ray's C++ part has one too, which aborts
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -56,6 +56,14 @@ def shut_down(started: list[psutil.Process]) -> None:
     ray.shutdown()
     is_down.set()
     killer.join()
+
+
+def kill(started: list[psutil.Process]) -> None:
+    """Ends what Ray left of a start that failed."""
+    for process in started:
+        with contextlib.suppress(psutil.Error):
+            for each in [*process.children(recursive=True), process]:
+                each.kill()
 
 
 def _kill_those_told_to_end(processes: list[psutil.Process], is_down: threading.Event) -> None:

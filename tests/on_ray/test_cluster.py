@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,7 @@ def test_where_there_is_no_short_folder_either_the_user_is_asked_for_one(
         PermissionError(13, "Permission denied", "/.ray"),
         OSError("AF_UNIX path length cannot exceed 107 bytes"),
         AuthenticationError("Token authentication is enabled but no authentication token was found"),
+        Exception("The current node timed out during startup."),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -147,6 +151,19 @@ def test_a_start_that_fails_is_told_with_its_reason(
     with pytest.raises(ResourceError, match=says) as caught:
         start(address)
     assert str(error).splitlines()[0] in str(caught.value)
+
+
+def test_a_start_that_fails_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def fail(**given: object) -> None:
+        processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "raylet"]))
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ResourceError, match="cannot start Ray here: no"):
+        start()
+    assert processes[0].wait(60) == -signal.SIGKILL
 
 
 def test_a_ray_of_the_users_own_in_this_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
