@@ -292,6 +292,8 @@ def status(
         typer.echo("\n".join(found.lines()))
         if found.driver:
             typer.echo(f"{display.headline(found.driver)}  (host {found.driver.host}, pid {found.driver.pid})")
+            for line in display.where(found.driver):
+                typer.echo(line)
 
 
 @app.command(

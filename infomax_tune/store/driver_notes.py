@@ -32,6 +32,7 @@ class DriverNotes:
         self._stop = root / STOP
         self._writing = threading.Lock()
         self._latest: Mapping[str, Any] | None = None
+        self._number: int | None = None
 
     def take_over(self) -> int:
         """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
@@ -45,7 +46,12 @@ class DriverNotes:
         except DamagedFileError:
             number = time.time_ns()  # higher than any before it
         write_json(self._driver, DRIVER_FORMAT, {"number": number + 1})
+        self._number = number + 1
         return number + 1
+
+    def _is_another_s(self) -> bool:
+        """Whether the caller was the driver, and another has taken over: the notes are that one's."""
+        return self._number is not None and not self.is_driven_by(self._number)
 
     def is_driven_by(self, number: int) -> bool:
         """Whether no other driver has taken over since the one of that number."""
@@ -79,7 +85,7 @@ class DriverNotes:
             thread.join()
 
     def _write_latest(self) -> None:
-        if self._latest is not None:
+        if self._latest is not None and not self._is_another_s():
             with contextlib.suppress(StoreError):
                 write_json(self._progress, PROGRESS_FORMAT, {**self._latest, "updated": time.time()}, durably=False)
 
@@ -93,14 +99,18 @@ class DriverNotes:
     def clear_progress(self) -> None:
         with self._writing:
             self._latest = None
+            if self._is_another_s():
+                return
             self._progress.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
-        write_atomically(self._stop, b"")
+        if not self._is_another_s():
+            write_atomically(self._stop, b"")
 
     def stop_asked(self) -> bool:
         return self._stop.exists()
 
     def clear_stop(self) -> None:
-        self._stop.unlink(missing_ok=True)
+        if not self._is_another_s():
+            self._stop.unlink(missing_ok=True)
