@@ -322,7 +322,7 @@ def tensorboard(
 ) -> None:
     """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
     from infomax_tune.follow import tensorboard_runs as runs
-    from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve  # imports TensorBoard
+    from infomax_tune.follow.tensorboard_server import VIEW, free_port, is_loopback, serve  # imports TensorBoard
 
     folder, alone = SweepFolder(out), TrialFolder(out)
     if folder.has_sweep() or not alone.has_config():
@@ -332,6 +332,12 @@ def tensorboard(
     for problem in runs.mend_unless_busy(out, trials):
         typer.echo(f"warning: {problem}", err=True)
     port = free_port(host, port)
+    if not is_loopback(host):
+        typer.echo(
+            f"note: at {host}, whoever reaches port {port} of this machine sees these runs; no password is asked for. "
+            "To look from elsewhere without that: ssh -L",
+            err=True,
+        )
     typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
     typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")
     sys.stdout.flush()

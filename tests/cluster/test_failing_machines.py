@@ -59,7 +59,7 @@ def test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death(
         machine.gate()
     words = [*WORDS, "--address", machines.address, "--out", other]
     sweep = late.start(*COMMAND, "sweep", *words, RAY_gcs_rpc_server_reconnect_timeout_s="5")
-    wait_until(lambda: head.has_begun() and late.has_begun() or sweep.poll() is not None)
+    wait_until(lambda: (head.has_begun() and late.has_begun()) or sweep.poll() is not None)
     head.kill()
     stdout, stderr = machines.let_go(sweep)
     assert sweep.returncode not in (0, None), stdout + stderr

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.cluster.machines import Machine, Machines
+from tests.cluster.machines import RAY, Machine, Machines
 from tests.command import COMMAND, call, tables, wait_until
 from tests.folders import make_sweep
 
@@ -137,3 +138,46 @@ def test_who_has_not_the_token_is_told_so_at_once(
     assert "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=" in done.stderr
     assert not (tmp_path / "sweep").exists()
     assert token == "" or token not in done.stderr
+
+
+def test_the_ports_of_people_are_closed_or_ask_for_the_token(machines: Machines) -> None:
+    """The dashboard is on loopback. From a machine of the cluster, its data and a machine's agent ask for the token."""
+    head, other = machines.machines[0], machines.machines[1]
+    if machines.problem is None:
+        assert _asks(other, f"http://{head.address}:8265/api/version") == "refused"
+    assert _asks(head, "http://127.0.0.1:8265/api/version") == "401"
+    assert _asks(head, "http://127.0.0.1:8265/api/jobs/") == "401"
+    assert _asks(head, "http://127.0.0.1:8265/api/version", token=machines.token) == "200"
+
+
+ASK = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": f"Bearer {sys.argv[2]}"} if sys.argv[2] else {})
+try:
+    print(urllib.request.urlopen(request, timeout=30).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+except urllib.error.URLError as error:
+    print("refused" if isinstance(error.reason, ConnectionRefusedError) else error)
+"""
+
+
+def _asks(machine: Machine, address: str, token: str = "") -> str:
+    """The status that the server answers with, or refused."""
+    done = machine.run(sys.executable, "-c", ASK, address, token)
+    return done.stdout.strip() or done.stderr
+
+
+def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tmp_path: Path) -> None:
+    """Its log has the plain lines; it finds the cluster and the token by itself, and shows the token to nobody."""
+    head, work = machines.machines[0], tmp_path / "work"
+    work.mkdir()
+    out = tmp_path / "sweep"
+    job = [RAY, "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", work, "--"]
+    done = head.run(*job, *COMMAND, "sweep", *WORDS, "--address", "auto", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^6/6 trials  100% of the epochs", done.stdout, flags=re.MULTILINE)
+    assert "6 trials: 6 done" in done.stdout
+    assert machines.token not in done.stdout + done.stderr
+    assert tables(out) == tables(undisturbed)
+    _holds_no_token(out, machines.token)
