@@ -304,6 +304,8 @@ def status(
         typer.echo("\n".join(found.lines()))
         if found.driver:
             typer.echo(f"{display.headline(found.driver)}  (host {found.driver.host}, pid {found.driver.pid})")
+            for line in display.where(found.driver):
+                typer.echo(line)
 
 
 @app.command(
@@ -337,7 +339,13 @@ def tensorboard(
     """Open TensorBoard on the runs of a sweep, finished or under way. Ctrl-C ends it."""
     from infomax_tune.follow import tensorboard_runs as runs
     from infomax_tune.follow.tensorboard_copy import RunsHere
-    from infomax_tune.follow.tensorboard_server import VIEW, free_port, serve, serve_while  # imports TensorBoard
+    from infomax_tune.follow.tensorboard_server import (  # imports TensorBoard
+        VIEW,
+        free_port,
+        is_loopback,
+        serve,
+        serve_while,
+    )
 
     folder, alone = SweepFolder(out), TrialFolder(out)
     is_sweep = folder.has_sweep() or not alone.has_config()
@@ -350,6 +358,12 @@ def tensorboard(
             typer.echo(f"warning: {problem}", err=True)
 
     def announce() -> None:
+        if not is_loopback(host):
+            typer.echo(
+                f"note: at {host}, whoever reaches port {port} of this machine sees these runs; no password is asked for. "
+                "To look from elsewhere without that: ssh -L",
+                err=True,
+            )
         typer.echo(f"TensorBoard of {out}: http://{host}:{port}/ (Ctrl-C ends it)")
         typer.echo(f"all curves, one color an activation: http://{host}:{port}/{VIEW}")
         sys.stdout.flush()

@@ -183,13 +183,14 @@ def table(state: SweepState, height: int = 50) -> Group:
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
     packs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("under way", "seeds", "epoch", "loss", "effective rank"):
-        packs.add_column(name, justify="left" if name in ("under way", "seeds") else "right")
+    for name in ("under way", "seeds", *(["host"] if state.is_spread else []), "epoch", "loss", "effective rank"):
+        packs.add_column(name, justify="left" if name in ("under way", "seeds", "host") else "right")
     room = max(1, height - 5)
     for pack in state.packs[:room]:
         packs.add_row(
             pack.cell,
             spans(pack.seeds),
+            *([pack.host] if state.is_spread else []),
             f"{pack.epoch}/{pack.epochs}",
             _number(pack.loss),
             _number(pack.effective_rank),
@@ -198,6 +199,15 @@ def table(state: SweepState, height: int = 50) -> Group:
         packs.add_row(f"and {len(state.packs) - room} more")
     phase = "" if state.phase == "training" else f"  {state.phase} ..."
     return Group(line, Text(speed + eta + phase, style="dim"), *([packs] if state.packs else []))
+
+
+def where(state: SweepState) -> list[str]:
+    """A line for each machine that trains, with its packs, where it is not the driver's alone."""
+    hosts: dict[str, list[str]] = {}
+    for pack in state.packs:
+        if state.is_spread and pack.host:
+            hosts.setdefault(pack.host, []).append(f"{pack.cell} {spans(pack.seeds)} ({pack.epoch}/{pack.epochs})")
+    return [f"on {host}: {', '.join(packs)}" for host, packs in sorted(hosts.items())]
 
 
 def _number(value: float | None) -> str:
@@ -216,7 +226,8 @@ def show_statuses(statuses: Iterable[FolderStatus]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         for status in statuses:
-            write_line(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
+            driver = [headline(status.driver), *where(status.driver)] if status.driver else []
+            write_line(sys.stdout, "\n".join([*status.lines(), *driver]))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for status in statuses:

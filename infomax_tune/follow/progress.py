@@ -31,7 +31,7 @@ class PackProgress:
 
     trial_epochs: the sum of the epochs of the trials that are trained now. statuses: done, diverged, or None while
     a trial trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
-    if the pack has just raised; nothing else is new then.
+    if the pack has just raised; nothing else is new then. host: the machine that trains it.
     """
 
     epoch: int = 0
@@ -41,6 +41,7 @@ class PackProgress:
     statuses: tuple[TrialStatus | None, ...] = ()
     warnings: tuple[str, ...] = ()
     failure: str = ""
+    host: str = ""
 
     @property
     def ended(self) -> int:
@@ -65,7 +66,10 @@ class PackProgress:
 
 @dataclass(frozen=True)
 class PackState:
-    """A pack under way: its cell (activation, width), its seeds, and the means over its trials after the last epoch."""
+    """A pack under way: its cell (activation, width), its seeds, and the means over its trials after the last epoch.
+
+    host: the machine that trains it; "" until it has reported.
+    """
 
     cell: str
     seeds: list[int]
@@ -73,6 +77,7 @@ class PackState:
     epochs: int
     loss: float | None = None
     effective_rank: float | None = None
+    host: str = ""
 
     def after(self, progress: PackProgress) -> PackState:
         """The pack with what it has just reported; None stands for what is not finite."""
@@ -80,6 +85,7 @@ class PackState:
         return replace(
             self,
             epoch=progress.epoch,
+            host=progress.host,
             **{name: value if math.isfinite(value) else None for name, value in means.items()},
         )
 
@@ -111,6 +117,11 @@ class SweepState:
     @property
     def ended(self) -> int:
         return self.counts["done"] + self.counts["diverged"]
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether a machine other than the driver's trains."""
+        return any(pack.host not in ("", self.host) for pack in self.packs)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
@@ -39,6 +40,12 @@ def free_port(host: str, port: int | None) -> int:
         except OSError as error:
             reason = error.strerror or str(error)
     raise ResourceError(f"cannot serve at {host}:{port or PORT} ({reason}); choose another --port or --host.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there. Raises OSError if there is no such host."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return all(ipaddress.ip_address(str(each[4][0])).is_loopback for each in found)
 
 
 def serve(runs: Path, host: str, port: int) -> NoReturn:

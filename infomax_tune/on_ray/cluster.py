@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import secrets
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import ray
 from ray import _raylet
 
 from infomax_tune.errors import ResourceError
+from infomax_tune.on_ray import joining
 from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
 from infomax_tune.study.options import Options
 
@@ -56,7 +56,7 @@ def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda lin
             "Ray is at work in this process already; call ray.shutdown() first, or start another process."
         )
     if options.address:
-        _check_reachable(options.address)
+        joining.check(options.address)
     with _process_as_it_was(), contextlib.ExitStack() as stack:
         folder = None
         if not options.address:
@@ -132,8 +132,7 @@ def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
     except Exception as error:  # noqa: BLE001 - Ray raises plain ones too, if it could not start in time
         kill(started)
         where = f"cannot join the Ray cluster at {options.address}" if options.address else "cannot start Ray here"
-        token = " If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN." if options.address else ""
-        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.{token}") from None
+        raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.") from None
     try:
         _to_file(log)
         session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
@@ -158,19 +157,6 @@ def _to_file(log: Path) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-def _check_reachable(address: str) -> None:
-    """Raises ResourceError at once if nothing answers at HOST:PORT, where Ray itself would wait forever."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return  # auto, or another name that Ray resolves itself
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-        raise ResourceError(
-            f"--address: nobody answers at {address} ({error}); give the address that `ray start --head` printed, or auto."
-        ) from None
 
 
 def _slots(options: Options) -> int:

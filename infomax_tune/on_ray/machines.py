@@ -1,53 +1,102 @@
-"""Asks the machines of a cluster for their environments: trials train there, and the driver's need not be the same."""
+"""Asks the machines of a cluster what trials will find there: the environment, which need not be the driver's, and the folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import socket
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from infomax_tune.errors import StoreError
 from infomax_tune.packs.execution import environment_here
 from infomax_tune.process.environment import differences
+from infomax_tune.store.files import TEMPORARY, exists, remove, write_atomically
+from infomax_tune.store.objects import is_object, location
 from infomax_tune.study.options import Options
 
 Environment = dict[str, Any]
 
 _PATIENCE_S = 60
 """How long to wait for an answer: a machine whose GPUs are all in use gives none."""
+_LATE_S = 5
+"""How late a network file system may show a file that another machine has written."""
 
 
-def environments(options: Options) -> tuple[list[Environment], int]:
-    """The environments that packs would train in, one for each machine that can train one, and how many did not answer.
+@dataclass
+class Answers:
+    """What the machines that can train a pack have said.
+
+    environments: what each would train in. blind: those that cannot use the output folder, each with the reason. silent: how
+    many gave no answer.
+    """
+
+    environments: list[Environment] = field(default_factory=list)
+    blind: list[str] = field(default_factory=list)
+    silent: int = 0
+
+
+def ask(options: Options, out: Path) -> Answers:
+    """Asks each machine that can train a pack for its environment, and whether it can use the output folder.
 
     A sweep that starts Ray itself has one machine, this one, and need not ask.
     """
     device, threads = options.device_or_default, options.threads
     if not options.address:
-        return [environment_here(device=device, threads=threads)], 0
+        return Answers([environment_here(device=device, threads=threads)])
     needs = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
     # no CPU, so that none has to be free; a GPU only if there is no telling its name without one
-    ask = ray.remote(num_cpus=0, num_gpus=options.gpus_per_pack, max_retries=0)(_here)
-    asked = [
-        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-            device, threads
-        )
-        for node in ray.nodes()
-        if node["Alive"] and all(node["Resources"].get(name, 0) >= amount for name, amount in needs.items())
-    ]
-    answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_PATIENCE_S)
+    question = ray.remote(num_cpus=0, num_gpus=options.gpus_per_pack, max_retries=0)(_answer)
+    with _probe(out) as probe:
+        asked = [
+            question.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                device, threads, str(probe)
+            )
+            for node in ray.nodes()
+            if node["Alive"] and all(node["Resources"].get(name, 0) >= amount for name, amount in needs.items())
+        ]
+        answered, silent = ray.wait(asked, num_returns=len(asked), timeout=_PATIENCE_S)
     for each in silent:
         ray.cancel(each)
-    found = []
-    lost = len(silent)
+    answers = Answers(silent=len(silent))
     for each in answered:
         try:
-            found.append(ray.get(each))
+            environment, problem = ray.get(each)
         except RayError:  # the machine is gone, or its worker
-            lost += 1
-    return found, lost
+            answers.silent += 1
+            continue
+        answers.environments.append(environment)
+        if problem:
+            answers.blind.append(problem)
+    return answers
+
+
+@contextlib.contextmanager
+def _probe(out: Path) -> Iterator[Path]:
+    """A file in the output folder, of a name that no other folder has; removed on leaving."""
+    probe = (out if is_object(out) else out.resolve()) / f".{uuid.uuid4().hex}{TEMPORARY}"
+    write_atomically(probe, b"", durably=False)
+    try:
+        yield probe
+    finally:
+        remove(probe)
+
+
+def seen(path: Path) -> bool:
+    """Whether a file is there; on a network file system it may come a moment late."""
+    until = time.monotonic() + _LATE_S
+    while not exists(path):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: int) -> list[str]:
@@ -66,5 +115,16 @@ def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: 
     return [f"{what}: {'; or '.join(found)}" for what, found in told.items() if found]
 
 
-def _here(device: str, threads: int) -> dict[str, Any]:
-    return environment_here(device=device, threads=threads)
+def _answer(device: str, threads: int, probe: str) -> tuple[Environment, str]:
+    """This machine's environment, and why it cannot use the folder that the probe is in; "" if it can."""
+    machine, path, reason = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", location(probe), ""
+    if seen(path):
+        own = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
+        try:
+            write_atomically(own, b"", durably=False)
+            remove(own)
+        except (OSError, StoreError) as error:
+            reason = f"{machine} cannot write there ({error})"
+    else:
+        reason = f"{machine} does not see it"
+    return environment_here(device=device, threads=threads), reason

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from infomax_tune.errors import ConfigError, EnvironmentDriftError, StoreError
+from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError, StoreError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.fit import Job, train_all
-from infomax_tune.on_ray.machines import drift, environments
+from infomax_tune.on_ray.machines import ask, drift
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
@@ -242,8 +242,13 @@ class _Sweep:
         """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""
         folder, options, display = self._folder, self._options, self._display
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
-        machines, silent = environments(options)
-        self._compare_environments(machines, silent)
+        answers = ask(options, folder.root)
+        if answers.blind:
+            raise ResourceError(
+                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, give an --out that all of them share."
+            )
+        machines = answers.environments
+        self._compare_environments(machines, answers.silent)
         if options.device_or_default != "cpu":
             display.say(
                 f"note: on {options.device_or_default} the last bits of a trial can depend on the pack it is trained in; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +12,16 @@ from typing import Any
 import torch
 from ray import tune
 
+from infomax_tune.errors import StoreError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
+from infomax_tune.on_ray.machines import seen
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.objects import is_object, location
-from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.sweep_folder import SWEEP_FILE, SweepFolder
 from infomax_tune.study.pack import Pack
 
 
@@ -44,16 +47,18 @@ def train_on_ray(
     trials = [folder.trial(trial.trial_id) for trial in pack]
     described = _described(execution.device, threads)
     execution = replace(execution, environment=fingerprint(described))
-    latest = PackProgress(statuses=(None,) * len(pack))
+    latest = PackProgress(statuses=(None,) * len(pack), host=socket.gethostname())
     warnings: list[str] = []
 
     def report(progress: PackProgress) -> None:
         nonlocal latest
-        latest = progress
+        latest = progress = replace(progress, host=latest.host)
         if progress.epoch > 0 or progress.finished:  # the untrained epoch is not worth the driver's time
             tune.report(replace(progress, warnings=tuple(warnings)).to_dict())
             warnings.clear()
 
+    if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into a folder of its own
+        raise StoreError(f"{latest.host} does not see {out}: all machines must share it.")
     try:
         folder.environments.note_used(described, execution.environment)
         if not folder.driver.stop_asked():
@@ -74,7 +79,7 @@ def train_on_ray(
             tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
     except Exception:
         trace = traceback.format_exc()
-        for trial in trials:
+        for trial in trials if folder.driver.is_driven_by(driver) else []:
             trial.write_failure(trace, latest.epoch)
         tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
         raise

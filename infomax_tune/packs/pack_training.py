@@ -31,15 +31,20 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 
 
+class _TakenOverError(Exception):
+    """Another is at work in the folder."""
+
+
 @dataclass
 class _Trial:
-    """One trial of a pack while it trains. data: the digest of its dataset."""
+    """One trial of a pack while it trains. data: the digest of its dataset. may_write: see `train_pack`."""
 
     config: TrialConfig
     folder: TrialFolder
     run: Run | None
     warn: Callable[[str], None]
     data: str
+    may_write: Callable[[], bool] = lambda: True
     checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -50,6 +55,11 @@ class _Trial:
     )
     status: TrialStatus | None = None
     """None while it is training, then done or diverged."""
+
+    def require_leave(self) -> None:
+        """Raises _TakenOverError if the trial may not be written any more."""
+        if not self.may_write():
+            raise _TakenOverError
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
         """Writes to the trial's run. If that fails, the trial trains on, and its run is later made from its record."""
@@ -87,35 +97,39 @@ def train_pack(
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
     runs: the TensorBoard run of each; None for no runs.
     should_stop: asked after each epoch; if True, the trials leave checkpoints and training ends for now.
-    may_write: asked after each epoch, before anything of it is written; if False, training ends and writes nothing more.
+    may_write: asked after each epoch, before anything of it is written, and before each checkpoint and record, since an
+    evaluation may take long; if False, training ends and writes nothing more.
     Raises whatever the training raises; trials that have ended keep their records.
     """
-    if not may_write():
-        return
-    trials = [
-        _begin(config, folder, run, warn, dataset.digest)
-        for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
-    ]
-    to_train = [trial for trial in trials if trial.status is None]
-    if to_train and execution.stacked and execution.device == "cpu" and not packs_agree(_configs(to_train), dataset):
-        execution = dataclasses.replace(execution, stacked=False)
-        warn(
-            f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
-            "their numbers and costs speed (see `infomax-tune selfcheck`)"
-        )
-    # a pack that was killed between the writes of two checkpoints goes on as two groups
-    for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
-        members = list(group)
-        for report, seconds in _timed(_reports(members, dataset, execution)):
-            if not may_write():
-                return
-            _take(members, report, seconds / len(members), execution)
-            on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
-            if all(trial.status for trial in members):
-                break
-            if should_stop():
-                _checkpoint(members, report)
-                return
+    with contextlib.suppress(_TakenOverError):
+        trials = [
+            _begin(_Trial(config, folder, run, warn, dataset.digest, may_write))
+            for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
+        ]
+        to_train = [trial for trial in trials if trial.status is None]
+        if (
+            to_train
+            and execution.stacked
+            and execution.device == "cpu"
+            and not packs_agree(_configs(to_train), dataset)
+        ):
+            execution = dataclasses.replace(execution, stacked=False)
+            warn(
+                f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
+                "their numbers and costs speed (see `infomax-tune selfcheck`)"
+            )
+        # a pack that was killed between the writes of two checkpoints goes on as two groups
+        for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
+            members = list(group)
+            for report, seconds in _timed(_reports(members, dataset, execution)):
+                members[0].require_leave()
+                _take(members, report, seconds / len(members), execution)
+                on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
+                if all(trial.status for trial in members):
+                    break
+                if should_stop():
+                    _checkpoint(members, report)
+                    return
 
 
 def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:
@@ -127,14 +141,14 @@ def _epochs_behind(trial: _Trial) -> int:
     return trial.checkpoint.epoch if trial.checkpoint else 0
 
 
-def _begin(config: TrialConfig, folder: TrialFolder, run: Run | None, warn: Callable[[str], None], data: str) -> _Trial:
+def _begin(trial: _Trial) -> _Trial:
     """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run starts anew from there."""
-    trial = _Trial(config, folder, run, warn, data)
-    record = folder.read_record()
+    trial.require_leave()
+    record = trial.folder.read_record()
     if record:
         trial.status = record.status
         return trial
-    trial.checkpoint = _checkpoint_of(config, folder, warn, data)
+    trial.checkpoint = _checkpoint_of(trial.config, trial.folder, trial.warn, trial.data)
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
@@ -243,6 +257,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 data=trial.data,
                 arithmetic=ARITHMETIC,
             )
+            trial.require_leave()
             trial.folder.write_checkpoint(checkpoint)
 
 
@@ -279,6 +294,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
         data=trial.data,
         arithmetic=ARITHMETIC,
     )
+    trial.require_leave()
     trial.folder.write_record(record, trial.history, weights)
 
 

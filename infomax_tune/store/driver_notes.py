@@ -38,6 +38,7 @@ class DriverNotes:
         self._latest: Mapping[str, Any] | None = None
         self._in_objects = objects.is_object(root)
         self._glances: dict[str, tuple[float, bool]] = {}
+        self._number: int | None = None
 
     def take_over(self) -> int:
         """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
@@ -51,7 +52,12 @@ class DriverNotes:
         except DamagedFileError:
             number = time.time_ns()  # higher than any before it
         write_json(self._driver, DRIVER_FORMAT, {"number": number + 1})
+        self._number = number + 1
         return number + 1
+
+    def _is_another_s(self) -> bool:
+        """Whether the caller was the driver, and another has taken over: the notes are that one's."""
+        return self._number is not None and not self.is_driven_by(self._number)
 
     def is_driven_by(self, number: int) -> bool:
         """Whether no other driver has taken over since the one of that number. See `_glance`."""
@@ -93,7 +99,7 @@ class DriverNotes:
             thread.join()
 
     def _write_latest(self) -> None:
-        if self._latest is not None:
+        if self._latest is not None and not self._is_another_s():
             with contextlib.suppress(StoreError):
                 write_json(self._progress, PROGRESS_FORMAT, {**self._latest, "updated": time.time()}, durably=False)
 
@@ -107,18 +113,21 @@ class DriverNotes:
     def clear_progress(self) -> None:
         with self._writing:
             self._latest = None
-            remove(self._progress)
+            if not self._is_another_s():
+                remove(self._progress)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
-        write_atomically(self._stop, b"")
+        if not self._is_another_s():
+            write_atomically(self._stop, b"")
 
     def stop_asked(self) -> bool:
         """Whether the workers are asked to stop. See `_glance`."""
         return self._glance("stop", lambda: exists(self._stop))
 
     def clear_stop(self) -> None:
-        remove(self._stop)
+        if not self._is_another_s():
+            remove(self._stop)
 
     def _glance(self, name: str, look: Callable[[], bool]) -> bool:
         """What `look` says; from an object store it is asked once a second at most, for an epoch may be shorter."""

@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard_data_server import server_binary
 
 from infomax_tune.errors import ResourceError
+from infomax_tune.follow import tensorboard_server
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run, of_sweep
 from infomax_tune.follow.tensorboard_server import free_port as first_free_port
@@ -263,3 +264,15 @@ def test_a_folder_that_is_no_sweep_and_a_port_that_is_taken_are_said(
         assert f"cannot serve at 127.0.0.1:{number} (Address already in use); choose another --port" in refused.stderr
         with pytest.raises(ResourceError, match=r"cannot serve at 192\.0\.2\.1:6006"):
             first_free_port("192.0.2.1", None)
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("localhost", False), ("127.0.0.1", False), ("0.0.0.0", True)])
+def test_what_a_host_opens_is_told(
+    host: str, is_told: bool, tmp_path: Path, alone: TrialConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorBoard itself is not started."""
+    monkeypatch.setattr(tensorboard_server, "serve", lambda runs, host, port: None)
+    run_trial(alone, TrialFolder(tmp_path / "run"))
+    port = free_port()
+    told = call("tensorboard", tmp_path / "run", "--host", host, "--port", port).stderr
+    assert (f"whoever reaches port {port} of this machine sees these runs; no password is asked for" in told) is is_told

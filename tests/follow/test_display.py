@@ -42,6 +42,15 @@ def test_the_table_shows_counts_speed_time_and_a_row_a_pack() -> None:
     assert lines[3].split() == ["tanh-k16-01234567", "1-3,", "7", "5/30", "-1.235", "14.5"]
 
 
+def test_where_other_machines_train_each_pack_s_is_shown() -> None:
+    packs = [PackState("tanh-k16-01234567", [1, 2], 5, 30, host="b"), PackState("relu-k16-01234567", [1], 0, 30)]
+    spread = state(packs=packs, host="a")
+    assert drawn(spread)[2].split() == ["under", "way", "seeds", "host", "epoch", "loss", "effective", "rank"]
+    assert drawn(spread)[3].split() == ["tanh-k16-01234567", "1-2", "b", "5/30"]
+    assert display.where(spread) == ["on b: tanh-k16-01234567 1-2 (5/30)"]
+    assert display.where(state(packs=packs, host="b")) == []
+
+
 def test_failures_show_and_what_is_not_known_does_not() -> None:
     counts = {"done": 0, "diverged": 0, "failed": 2, "running": 0, "left": 4}
     lines = drawn(state(counts=counts, eta_s=None, packs=[], phase="starting Ray"))

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from infomax_tune.on_ray.machines import drift, environments
+import threading
+from pathlib import Path
+
+import pytest
+
+from infomax_tune.on_ray import machines
+from infomax_tune.on_ray.machines import Answers, ask, drift
 from infomax_tune.packs.execution import environment_here
+from infomax_tune.process.environment import fingerprint
 from infomax_tune.study.options import Options
 
 HERE = environment_here(device="cpu", threads=1)
@@ -11,7 +18,7 @@ OLDER = HERE | {"cpu": "an older one"}
 
 
 def test_a_sweep_that_starts_ray_itself_is_on_this_machine() -> None:
-    assert environments(Options()) == ([HERE], 0)
+    assert ask(Options(), Path()) == Answers([HERE])
 
 
 def test_machines_that_are_alike_and_always_were_are_not_told() -> None:
@@ -35,3 +42,20 @@ def test_every_machine_is_compared_with_what_trials_were_trained_in() -> None:
 
 def test_machines_that_give_no_answer_are_told() -> None:
     assert drift([HERE], [HERE], 2) == ["machines of the cluster gave no answer: 2 of them"]
+
+
+def test_machines_with_different_gpus_are_told() -> None:
+    """An environment's device is the name of its GPU, and a trial's timing names the environment that it was trained in."""
+    a100, h100 = HERE | {"device": "NVIDIA A100"}, HERE | {"device": "NVIDIA H100"}
+    assert drift([], [a100, h100], 0) == [
+        "the machines of the cluster are not alike: device is NVIDIA A100 and NVIDIA H100"
+    ]
+    assert fingerprint(a100) != fingerprint(h100)
+
+
+def test_a_folder_that_is_not_there_is_waited_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "_LATE_S", 0.2)
+    assert not machines.seen(tmp_path / "late")
+    monkeypatch.setattr(machines, "_LATE_S", 60)
+    threading.Timer(0.2, (tmp_path / "late").touch).start()
+    assert machines.seen(tmp_path / "late")

@@ -334,3 +334,28 @@ def test_a_pack_that_would_differ_trains_its_trials_one_after_another(
     assert "rounds tanh-k16-" in message
     assert "its trials train one after another" in message
     assert [numbers(folder) for folder in folders(tmp_path / "pack", pack)] == [numbers(folder) for folder in alone]
+
+
+def test_a_worker_whose_driver_was_replaced_writes_nothing_more(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset
+) -> None:
+    """At whatever moment that happens, between two of its writes too: what was written is whole, and nothing follows."""
+    for moment in range(1, 40):
+        out = tmp_path / str(moment)
+        asked, left = Countdown(moment), []
+
+        def may_write(asked: Countdown = asked, out: Path = out, left: list[dict[Path, bytes]] = left) -> bool:
+            if not asked():
+                return True
+            left.append({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+            return False
+
+        train_pack(pack, folders(out, pack), digits, may_write=may_write, warn=pytest.fail)
+        if not left:
+            break
+        assert len(left) == 1, "it went on"
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == left[0]
+    else:
+        pytest.fail("there is no end to its questions")
+    records = [folder.has_record() for folder in folders(tmp_path / str(moment - 1), pack)]
+    assert records == [True, True, False], "it asks before each record"

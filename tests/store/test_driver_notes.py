@@ -55,3 +55,23 @@ def test_a_number_that_is_gone_or_damaged_stops_nobody(tmp_path: Path) -> None:
         assert notes.is_driven_by(number)
     (tmp_path / "driver.json").write_bytes(b"{}")
     assert notes.take_over() > number  # of one that cannot be read, it is higher all the same
+
+
+def test_a_driver_that_comes_back_leaves_the_notes_of_its_successor_alone(tmp_path: Path) -> None:
+    """As one that was suspended, or cut off from a network file system."""
+    old, new = DriverNotes(tmp_path), DriverNotes(tmp_path)
+    old.take_over()
+    old.write_progress({"phase": "training"})
+    new.take_over()
+    new.write_progress({"phase": "resumed"})
+    new.ask_to_stop()
+    old.write_progress({"phase": "training"})
+    old.clear_progress()
+    old.clear_stop()
+    progress = new.read_progress()
+    assert progress is not None
+    assert progress["phase"] == "resumed"
+    assert new.stop_asked()
+    new.clear_stop()
+    old.ask_to_stop()
+    assert not new.stop_asked()
