@@ -1,6 +1,7 @@
 # make sweep   set up, and run the quickstart sweep
 # make test    set up with the test extras, and run all tests
 # make check   lint, types and import contracts
+# make image   the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # Setting up needs Python >= 3.10 (PYTHON=python3.12 make ... to choose one) and a package index; it is done again
 # only when pyproject.toml or constraints.txt changed.
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test check clean
+.PHONY: sweep test check image clean
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed
@@ -24,6 +25,15 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# Without CUDA; with it: IMAGE_ARGS='--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130'
+# docker is there when its engine answers; its client alone is on many machines.
+image:
+	@if docker version >/dev/null 2>&1; then build='docker build'; \
+	elif command -v podman >/dev/null; then build='podman build'; \
+	elif command -v buildah >/dev/null; then build='buildah build'; \
+	else echo "make image needs docker with a running engine, podman or buildah." >&2; exit 1; fi; \
+	set -x; $$build --file docker/Dockerfile --tag infomax-tune $(IMAGE_ARGS) .
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
