@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CLUSTER := $(VENV)/cluster
 
 .PHONY: sweep test check image clean
 .DELETE_ON_ERROR:
@@ -49,6 +50,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need: some minutes, PyTorch alone is about 5 GB."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@# The packages of Ray's dashboard, which the tests of docker/ need: apart from the others, which they borrow, because
+	@# with them there every Ray that a test starts would start the dashboard's servers too.
+	$(BIN)/python -m venv --without-pip $(CLUSTER)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(CLUSTER)/lib/python3*/site-packages)/borrowed.pth
+	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --constraint constraints.txt 'ray[default]'
 	@touch $@ $(VENV)/.installed
 
 clean: # the environment; results stay

@@ -125,7 +125,8 @@ def test_the_token_is_a_secret_of_those_who_speak_to_ray() -> None:
 def test_what_serves_is_checked_and_what_depends_on_it_waits() -> None:
     services = compose({})["services"]
     assert {name for name, service in services.items() if "healthcheck" in service} == {"head", "worker", "tensorboard"}
-    assert services["sweep"]["depends_on"] == dict.fromkeys(["head", "worker"], {"condition": "service_healthy"})
+    healthy = {"condition": "service_healthy"}
+    assert services["sweep"]["depends_on"] == {"head": healthy, "worker": healthy}
     assert services["report"]["depends_on"] == {"sweep": {"condition": "service_completed_successfully"}}
 
 
@@ -168,7 +169,9 @@ def test_kuberay_accepts_the_job() -> None:
     job = ray_job()
     assert complaints(job, of) == []
     assert unknown_fields(job, of) == []
-    assert unknown_fields({"spec": {"rayClusterSpec": {"authoptions": {}}}}, of) == ["$.spec.rayClusterSpec.authoptions"]
+    assert unknown_fields({"spec": {"rayClusterSpec": {"authoptions": {}}}}, of) == [
+        "$.spec.rayClusterSpec.authoptions"
+    ]
     assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
 
 
