@@ -1,14 +1,16 @@
 # make sweep   set up, and run the quickstart sweep
 # make test    set up with the test extras, and run all tests
 # make check   lint, types and import contracts
+# make image   the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # Setting up needs Python >= 3.10 (PYTHON=python3.12 make ... to choose one) and a package index; it is done again
 # only when pyproject.toml or constraints.txt changed.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CLUSTER := $(VENV)/cluster
 
-.PHONY: sweep test check clean
+.PHONY: sweep test check image clean
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed
@@ -25,6 +27,15 @@ check: $(VENV)/.installed-test
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# Without CUDA; with it: IMAGE_ARGS='--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130'
+# docker is there when its engine answers; its client alone is on many machines.
+image:
+	@if docker version >/dev/null 2>&1; then build='docker build'; \
+	elif command -v podman >/dev/null; then build='podman build'; \
+	elif command -v buildah >/dev/null; then build='buildah build'; \
+	else echo "make image needs docker with a running engine, podman or buildah." >&2; exit 1; fi; \
+	set -x; $$build --file docker/Dockerfile --tag infomax-tune $(IMAGE_ARGS) .
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "infomax-tune needs Python >= 3.10; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12" >&2; exit 1; }
@@ -39,6 +50,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need: some minutes, PyTorch alone is about 5 GB."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@# The packages of Ray's dashboard, which the tests of docker/ need: apart from the others, which they borrow, because
+	@# with them there every Ray that a test starts would start the dashboard's servers too.
+	$(BIN)/python -m venv --without-pip $(CLUSTER)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(CLUSTER)/lib/python3*/site-packages)/borrowed.pth
+	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --constraint constraints.txt 'ray[default]'
 	@touch $@ $(VENV)/.installed
 
 clean: # the environment; results stay
