@@ -32,6 +32,9 @@ HEADINGS = {
     "ci_high": "95% to",
     "cohens_d": "Cohen's d",
     "superiority": "a better in",
+    "sim_low": "all 95% from",
+    "sim_high": "all 95% to",
+    "p_max_t": "p (max-T)",
     "p_holm": "p (Holm)",
     "difference": "a - b",
 }
@@ -216,7 +219,7 @@ def _cell(column: str, value: Any) -> Cell:
 
 
 def _digits(column: str, value: float) -> str:
-    if column in ("p", "p_holm", "smallest_p_holm"):
+    if column in ("p", "p_max_t", "p_holm", "smallest_p"):
         return format_p(value)
     if column in ("superiority", "share"):
         return f"{value:.0%}"
