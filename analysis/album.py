@@ -147,27 +147,31 @@ def _effective_rank(e: Evidence) -> Iterator[Drawing]:
 
 def _forests(e: Evidence) -> Iterator[Drawing]:
     """For each metric, the activations against one reference."""
-    pairs = e.by_width if len(e.by_width) else e.pooled
-    if e.infomax["activation"].nunique() < 2 or not len(pairs):
+    pairs = e.by_width
+    if not len(pairs) and len(e.pooled):
+        pairs = e.pooled.assign(hidden_dim=e.infomax["hidden_dim"].iloc[0])
+    if not len(pairs):
         return
     reference = plots_comparison.reference_activation(e.infomax["activation"])
     for metric in _ranked(e):
         rows = plots_comparison.against(pairs[pairs["metric"] == metric], reference)
-        rows = rows[rows["sim_low"].notna()]
+        rows = rows[rows["low"].notna()]
         if rows.empty:
             continue
         by_level = rows.groupby("level", sort=False)["significant"].agg(["sum", "count"])
         told = ", ".join(f"{level} in {row['sum']} of {row['count']}" for level, row in by_level.iterrows())
-        where = "panels" if "hidden_dim" in rows else "panel"
+        holds = f"holds for all {int(rows['family_size'].max())} pairs of this metric at once"
+        if not rows["simultaneous"].all():
+            holds = "is each pair's own, for the seeds are too few for one that holds for all pairs at once"
         yield Drawing(
             f"forest_{metric}",
             "activation",
             f"{capital(label(metric))}: each activation against {reference}",
-            f"Forest plot of the difference in {label(metric)} to {reference}. Told apart from it: {told} {where}.",
-            f"Mean difference to {reference}, seed by seed ({_n_of(rows)}), with the 95% interval that holds for all "
-            f"{int(rows['family_size'].max())} pairs of this metric at once. Filled: told apart; open: not. The gray band is "
-            f"{100 * MARGIN:g}% of {reference}'s mean: an interval inside it means the same for most purposes.",
-            lambda pairs=pairs, metric=metric: plots_comparison.forest(pairs, metric, reference),
+            f"Forest plot of the difference in {label(metric)} to {reference}. Told apart from it: {told}.",
+            f"Mean difference to {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: told apart; "
+            f"open: not. The gray band is {100 * MARGIN:g}% of {reference}'s mean: an interval inside it means the same for "
+            "most purposes.",
+            lambda metric=metric: plots_comparison.forest(pairs, metric, reference),
             metric=metric,
         )
 
@@ -206,13 +210,14 @@ def _ranks(e: Evidence) -> Iterator[Drawing]:
         test = friedman(e.averaged, metric, "activation", []).iloc[0]
         n = int(test["n_seeds"])
         told = ", ".join(f"{level} {rank:.2g}" for level, rank in ranks.items())
+        widths = ", mean over widths" if e.sized else ""
         yield Drawing(
             name,
             "activation",
             f"Average ranks by {label(metric)}",
             f"Critical-difference diagram of {label(metric)}. Average ranks: {told}.",
-            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds that have every activation, mean over "
-            "widths. A bar joins activations, each with a dot, that the corrected pairs do not tell apart. CD is the distance "
+            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds that have every activation{widths}. "
+            "A bar joins activations, each with a dot, that the corrected pairs do not tell apart. CD is the distance "
             "of ranks that Nemenyi's test (5%) would need, a scale to read by.",
             lambda ranks=ranks, p=p, metric=metric, test=test, n=n: plots_overview.critical_difference(
                 ranks, p, label(metric), n, float(test["p"])

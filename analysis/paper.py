@@ -16,7 +16,7 @@ from analysis.evidence import Evidence
 from analysis.metrics import METRICS, is_log, label, sign
 from analysis.reshape import as_tuple, cell_columns
 from analysis.schema import activation_order
-from analysis.wording import capital, counted, show
+from analysis.wording import capital, counted, number, show
 
 MAX_TABLES = 24
 """A study of many settings would make a book."""
@@ -125,14 +125,19 @@ def _letter(i: int) -> str:
 
 
 def with_interval(mean: float, low: float, high: float, *, symmetric: bool = True) -> str:
-    """A mean with its interval, rounded so that half the interval keeps two digits: 55.42 \u00b1 0.26; or (low to high)."""
+    """A mean with its interval, rounded so that half the interval keeps two digits: 55.42 \u00b1 0.26; or (low to high).
+
+    symmetric: no for a ratio, whose interval can span factors; its numbers have three digits each.
+    """
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{mean:.3g}"
+    if not symmetric:
+        return f"{number(mean)} ({number(low)} to {number(high)})"
     half = (high - low) / 2
     if half <= 0:
         return f"{mean:.3g} \u00b1 0"
     digits = max(0, 1 - math.floor(math.log10(half)))
-    if symmetric and math.isclose(mean - low, high - mean, rel_tol=1e-6):
+    if math.isclose(mean - low, high - mean, rel_tol=1e-6):
         return f"{mean:,.{digits}f} \u00b1 {half:,.{digits}f}"
     return f"{mean:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 

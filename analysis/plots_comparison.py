@@ -32,19 +32,23 @@ def reference_activation(names: Any) -> str:
 def against(pairs: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The pairs with one level, turned so that the difference is "the other minus the reference".
 
-    pairs: from stats.compare. Columns: those of the strata, level, n, mean (of the reference), difference, sim_low, sim_high,
-    significant.
+    pairs: from stats.compare. Columns: those of the strata, level, n, mean (of the reference), difference, low, high,
+    simultaneous, significant. low and high are the interval that holds for the whole family at once; where its seeds are
+    too few for one (simultaneous is then false), that of the pair alone.
     """
     with_it = pairs[(pairs["a"] == reference) | (pairs["b"] == reference)]
+    simultaneous = with_it["sim_low"].notna()
     first = with_it["a"] == reference
     turn = np.where(first, -1.0, 1.0)
-    low, high = (turn * with_it[column] for column in ("sim_low", "sim_high"))
+    low = turn * with_it["sim_low"].where(simultaneous, with_it["ci_low"])
+    high = turn * with_it["sim_high"].where(simultaneous, with_it["ci_high"])
     return with_it.assign(
         level=with_it["b"].where(first, with_it["a"]),
         mean=with_it["mean_a"].where(first, with_it["mean_b"]),
         difference=turn * with_it["difference"],
-        sim_low=np.fmin(low, high),
-        sim_high=np.fmax(low, high),
+        low=np.fmin(low, high),
+        high=np.fmax(low, high),
+        simultaneous=simultaneous,
     )
 
 
@@ -52,17 +56,18 @@ def against(pairs: pd.DataFrame, reference: str) -> pd.DataFrame:
 def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
     """Each activation's difference to a reference, paired by seed, with its simultaneous 95% interval; one panel a width.
 
-    pairs: of one metric, from stats.compare; its strata make the panels. Filled: told apart from the reference (corrected
+    pairs: from stats.compare, within each width; other strata make panels too. Filled: told apart from the reference (corrected
     for all pairs of the metric). Open: not. The gray band is the margin within which two are called the same, 1% of the
     reference's mean. A ratio is compared by its quotient, on a logarithmic axis, with 1 for no difference.
     """
-    rows = against(pairs[pairs["metric"] == metric], reference).dropna(subset=["difference"])
+    rows = against(pairs[pairs["metric"] == metric], reference).dropna(subset=["difference", "low"])
     if rows.empty:
         return empty_figure(f"no pair of activations with {label(metric)}")
     ratio = is_log(metric)
     if ratio:
-        rows = rows.assign(**{name: np.exp(rows[name]) for name in ("difference", "sim_low", "sim_high", "mean")})
-    panels = panels_of(rows, "level") if "hidden_dim" in rows else [("mean over widths", rows)]
+        # A few seeds of a ratio without bounds can have an interval beyond any number.
+        rows = rows.assign(**{name: np.exp(rows[name].clip(-600, 600)) for name in ("difference", "low", "high")})
+    panels = panels_of(rows, "level")
     levels = activation_order(rows["level"])[::-1]
     figure, grid = grid_of(len(panels), 0.75 + 0.3 * len(levels), sharey=True, extra=0.35)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
@@ -76,7 +81,7 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
-        ends = panel[["difference", "sim_low", "sim_high"]].stack()
+        ends = panel[["difference", "low", "high"]].stack()
         if ratio and ends.max() / ends.min() > 3:
             axes.set_xscale("log")
             log_ticks(axes.xaxis, ends)
@@ -90,10 +95,10 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
 
 def _interval(axes: Axes, row: Any, y: float) -> None:
     tint = color(row.level)
-    axes.hlines(y, row.sim_low, row.sim_high, color=tint, linewidth=1.6)
-    axes.vlines([row.sim_low, row.sim_high], y - 0.13, y + 0.13, color=tint, linewidth=1.1)
+    axes.hlines(y, row.low, row.high, color=tint, linewidth=1.6)
+    axes.vlines([row.low, row.high], y - 0.13, y + 0.13, color=tint, linewidth=1.1)
     filled = tint if row.significant else PAPER
     point = axes.scatter(
         [row.difference], [y], s=34, marker=marker(row.level), facecolors=filled, edgecolors=tint, linewidths=1.3, zorder=3
     )
-    hover(point, [f"{row.level}: {number(row.difference)} ({number(row.sim_low)} to {number(row.sim_high)}), {row.n} seeds"])
+    hover(point, [f"{row.level}: {number(row.difference)} ({number(row.low)} to {number(row.high)}), {row.n} seeds"])

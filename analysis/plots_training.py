@@ -166,6 +166,8 @@ def _curves(axes: Axes, curves: pd.DataFrame, activation: str) -> None:
     axes.plot(epochs, curves.median(axis=1), color=tint, linewidth=2.2, marker=mark, mec=PAPER, mew=0.5)
     axes.autoscale()
     axes.margins(x=0.02)
+    if mark:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
 def _thinned(curves: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis import reshape
 from analysis.dynamics import convergence_speed, equal_spread, loss_spread
+from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, stack
 from analysis.intervals import cell_statistics
 from analysis.metrics import METRICS
@@ -88,6 +89,7 @@ def study_tables(e: Evidence) -> Iterator[StudyTable]:
         columns=_pair_columns(e, "hidden_dim"),
     )
     yield _interactions(e)
+    yield _equivalence(e)
     yield _friedman(e)
     yield _moving(e)
     yield _convergence(e)
@@ -154,6 +156,34 @@ def _cells(e: Evidence) -> StudyTable:
         shown=shown,
         columns=["activation", *e.others, "hidden_dim", "metric", *numbers],
         headings={"iqm": "IQM"},
+    )
+
+
+def _equivalence(e: Evidence) -> StudyTable:
+    table = equivalence(e.by_width if len(e.by_width) else e.pooled)
+    margin = f"{100 * MARGIN:g}%"
+    return StudyTable(
+        "equivalence.csv",
+        table,
+        section="activation",
+        id="equivalence",
+        caption=f"Pairs of activations by how near they are; the same within {margin} first",
+        shown=table.sort_values("within", kind="stable"),
+        columns=[*e.others, "hidden_dim", "metric", "a", "b", "n", "percent", "percent_low", "percent_high", "within", "same"],
+        headings={
+            "percent": "a - b in %",
+            "percent_low": "all 95% from",
+            "percent_high": "all 95% to",
+            "within": "within %",
+            "same": f"same within {margin}",
+        },
+        terms=(
+            (
+                f"the same within {margin}",
+                "The whole simultaneous interval of the difference lies within that share of the pair's mean. \u201cNot told "
+                "apart\u201d says less: the seeds may be too few to see a difference.",
+            ),
+        ),
     )
 
 
