@@ -169,7 +169,7 @@ def _forests(e: Evidence) -> Iterator[Drawing]:
             f"{capital(label(metric))}: each activation against {reference}",
             f"Forest plot of the difference in {label(metric)} to {reference}. Told apart from it: {told}.",
             f"Mean difference to {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: told apart; "
-            f"open: not. The gray band is {100 * MARGIN:g}% of {reference}'s mean: an interval inside it means the same for "
+            f"open: not. The gray band is {MARGIN:g}% of {reference}'s mean: an interval inside it means the same for "
             "most purposes.",
             lambda metric=metric: plots_comparison.forest(pairs, metric, reference),
             metric=metric,

@@ -72,7 +72,7 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
     figure, grid = grid_of(len(panels), 0.75 + 0.3 * len(levels), sharey=True, extra=0.35)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
         none = 1.0 if ratio else 0.0
-        margin = MARGIN if ratio else MARGIN * abs(panel["mean"].mean())
+        margin = MARGIN / 100 * (1.0 if ratio else abs(panel["mean"].mean()))
         axes.axvspan(none - margin, none + margin, color=GRID, linewidth=0, zorder=0)
         axes.axvline(none, color=MUTED, linewidth=0.9)
         for row in panel.itertuples():

@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.metrics import METRICS, label
 from analysis.reshape import as_tuple
 from analysis.svg import Part, inline, stacked
-from analysis.wording import format_p, number, show
+from analysis.wording import format_p, number, rounded, show
 
 SectionId = Literal["redundancy", "activation", "lambda", "settings", "lost"]
 """The sections that figures and tables can stand in."""
@@ -133,18 +133,27 @@ def table(
     return Table(name, caption, heads, [list(row) for row in zip(*cells, strict=True)], folded, metrics)
 
 
-def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str]) -> Table:
-    """The summary with a row a group and a column a metric: the mean, below it its interval; sorted by the mean."""
+def overview(
+    name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str], *, per_size: bool = False
+) -> Table:
+    """The summary with a row a group and a column a metric: the mean, below it its interval; sorted by the mean.
+
+    per_size: of values divided by what they grow with.
+    """
     rows = []
     for key, group in summary.groupby(keys, sort=False, dropna=False):
         found = group.set_index("metric")
         cells = [Cell(show(value), str(value)) for value in as_tuple(key)]
         for metric in metrics:
             mean, low, high = (float(found[column][metric]) for column in ("mean", "ci_low", "ci_high"))
-            between = f"{number(low)} to {number(high)}" if math.isfinite(low) else ""
-            cells.append(Cell(number(mean), mean if math.isfinite(mean) else None, numeric=True, detail=between))
+            width = high - low
+            between = f"{rounded(low, width)} to {rounded(high, width)}" if math.isfinite(width) else ""
+            value = mean if math.isfinite(mean) else None
+            cells.append(Cell(rounded(mean, width), value, numeric=True, detail=between))
         rows.append(cells)
-    headings = [(HEADINGS.get(key, key), False) for key in keys] + [(label(metric), True) for metric in metrics]
+    headings = [(HEADINGS.get(key, key), False) for key in keys] + [
+        (label(metric, per_size=per_size), True) for metric in metrics
+    ]
     return Table(name, caption, headings, rows)
 
 

@@ -63,9 +63,10 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
     least the observed one. p_max_t: the comparisons in the order of their |t|, each against the largest |t| among itself
     and those after it (step-down). Both have their smallest value at 2 / 2^n, whatever the number of comparisons.
     Interval: mean +- c times the standard error, c the quantile of the family's largest |t| over the patterns, of the
-    differences about their means, and at least the quantile that the test itself uses: an interval without 0 belongs
-    to a pair that is told apart. None below MIN_SEEDS. NaN for fewer than 2 seeds; p is 1 where all differences are 0.
-    Source: Westfall & Young (1993), algorithm 4.1; Romano & Wolf (2005).
+    differences about their means, and at least the quantile that a test in one step would use. Where the step-down test
+    rejects 0, the interval's end beyond 0 is drawn to 0. So an interval has 0 inside it just where the test does not reject.
+    None below MIN_SEEDS. NaN for fewer than 2 seeds; p is 1 where all differences are 0.
+    Source: Westfall & Young (1993), algorithm 4.1; Romano & Wolf (2005); Strassburger & Bretz (2008) on such intervals.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=float))
     there = np.isfinite(differences)
@@ -100,12 +101,17 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
     p[tested] = alone / len(patterns)
     p_max_t[tested[order]] = np.maximum.accumulate(beyond / len(patterns))
     critical = max(_quantile(largest_about_0, confidence), _quantile(largest_about_mean, confidence))
+    critical *= 1 + 1e-9  # an interval that ends at 0 has it inside, whatever the last bits say
     mean = d.sum(axis=1) / n
     se = np.sqrt(np.where(there, (d - mean[:, None]) ** 2, 0.0).sum(axis=1) / (n - 1) / n)
     # Without any spread there is nothing to be unsure of, and an endless quantile times 0 is no number.
     half = np.where(se > 0, critical * np.where(se > 0, se, 1.0), 0.0)
     enough = (n >= MIN_SEEDS) & np.isfinite(half)
-    low[tested], high[tested] = np.where(enough, mean - half, np.nan), np.where(enough, mean + half, np.nan)
+    bottom, top = mean - half, mean + half
+    rejected = p_max_t[tested] <= 1 - confidence + 1e-12
+    bottom = np.where(rejected & (mean > 0), np.maximum(bottom, 0.0), bottom)
+    top = np.where(rejected & (mean < 0), np.minimum(top, 0.0), top)
+    low[tested], high[tested] = np.where(enough, bottom, np.nan), np.where(enough, top, np.nan)
     return Flipped(p, p_max_t, low, high, exact)
 
 

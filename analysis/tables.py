@@ -161,7 +161,7 @@ def _cells(e: Evidence) -> StudyTable:
 
 def _equivalence(e: Evidence) -> StudyTable:
     table = equivalence(e.by_width if len(e.by_width) else e.pooled)
-    margin = f"{100 * MARGIN:g}%"
+    margin = f"{MARGIN:g}%"
     return StudyTable(
         "equivalence.csv",
         table,
