@@ -12,7 +12,6 @@ from analysis.load import AnalysisError
 from infomax_tune.errors import StoreError
 from infomax_tune.store.files import write_atomically
 
-
 FORMATS = ("png", "pdf", "svg")
 
 DPI = 150

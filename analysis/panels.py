@@ -120,7 +120,11 @@ def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:
 def grows_in_factors(metric: str) -> bool:
     """Whether a metric's values lie factors apart, between widths or activations, and want a logarithmic axis."""
     known = METRICS.get(metric)
-    return known is not None and (known.log or (known.grows is not None and known.low >= 0 and known.sign < 0)) and not known.integer
+    return (
+        known is not None
+        and (known.log or (known.grows is not None and known.low >= 0 and known.sign < 0))
+        and not known.integer
+    )
 
 
 def scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = False) -> None:

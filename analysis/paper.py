@@ -88,7 +88,11 @@ def _entries(cells: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str,
     order = (sign(metric) * cells["mean"]).sort_values(ascending=False, kind="stable").index.tolist()
     of_metric = pairs[pairs["metric"] == metric] if len(pairs) else pairs
     tested = of_metric[of_metric["p"].notna()] if len(of_metric) else of_metric
-    apart = [(str(a), str(b)) for a, b, told in tested[["a", "b", "significant"]].itertuples(index=False) if told] if len(tested) else []
+    apart = (
+        [(str(a), str(b)) for a, b, told in tested[["a", "b", "significant"]].itertuples(index=False) if told]
+        if len(tested)
+        else []
+    )
     given = letters(order, apart) if len(tested) else {}
     best = cells["mean"].max() if sign(metric) > 0 else cells["mean"].min()
     return {
@@ -165,7 +169,13 @@ def as_latex(tables: Sequence[PaperTable]) -> str:
     """The tables one after another, for a document that loads booktabs."""
     parts = ["% For a document with \\usepackage{booktabs}."]
     for table in tables:
-        heads = ["activation", *(_heading(metric).replace("\u2191", "$\\uparrow$").replace("\u2193", "$\\downarrow$") for metric in table.metrics)]
+        heads = [
+            "activation",
+            *(
+                _heading(metric).replace("\u2191", "$\\uparrow$").replace("\u2193", "$\\downarrow$")
+                for metric in table.metrics
+            ),
+        ]
         lines = [
             "\\begin{table}",
             "\\centering",

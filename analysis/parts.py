@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from analysis.svg import Part
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -58,9 +59,9 @@ def parts_of(figure: Figure) -> list[Part]:
             if box is not None:
                 boxes.append(box.translated(dx, dy))
         found.append(Part(tuple(uses), cut([box for box in boxes if box is not None])))
-    if figure._supxlabel is not None and figure._supxlabel.get_text():
-        figure._supxlabel.set_gid("below")
-        found.append(Part((("below", 0.0, 0.0),), cut([figure._supxlabel.get_window_extent(renderer)]), small=True))
+    for i, text in enumerate(figure.texts):
+        text.set_gid(f"text{i}")
+        found.append(Part(((f"text{i}", 0.0, 0.0),), cut([text.get_window_extent(renderer)]), small=True))
     for i, legend in enumerate(figure.legends):
         legend.set_gid(f"legend{i}")
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
@@ -71,18 +72,20 @@ def parts_of(figure: Figure) -> list[Part]:
     return found
 
 
-def _borrowed(axes: Axes, panels: list[Axes]) -> list[tuple[Axis | object, Axes]]:
+def _borrowed(axes: Axes, panels: list[Axes]) -> list[tuple[Artist, Axes]]:
     """The axes' labels and the title that this panel lacks, each with the panel that has them."""
     row = [other for other in panels if abs(other.bbox.y0 - axes.bbox.y0) < 1 and other.bbox.x0 < axes.bbox.x0]
     column = [other for other in panels if abs(other.bbox.x0 - axes.bbox.x0) < 1]
     below = [other for other in column if other.bbox.y0 < axes.bbox.y0]
     above = [other for other in column if other.bbox.y0 > axes.bbox.y0]
-    found = []
+    found: list[tuple[Artist, Axes]] = []
     for lenders, which in ((row, "yaxis"), (below, "xaxis")):
         if not _labelled(getattr(axes, which)):
             having = [other for other in lenders if _labelled(getattr(other, which))]
             if having:
-                nearest = min(having, key=lambda other: abs(other.bbox.x0 - axes.bbox.x0 + other.bbox.y0 - axes.bbox.y0))
+                nearest = min(
+                    having, key=lambda other: abs(other.bbox.x0 - axes.bbox.x0 + other.bbox.y0 - axes.bbox.y0)
+                )
                 found.append((getattr(nearest, which), nearest))
     if not axes.get_title() and above:
         titled = [other for other in above if other.get_title()]

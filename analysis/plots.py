@@ -183,7 +183,9 @@ def _line(axes: Axes, found: pd.DataFrame, places: Mapping[Any, float], x: str, 
 
 
 @styled
-def pareto(results: pd.DataFrame, factor: str, x: str = "tc", y: Sequence[str] = ("entropy", "effective_rank")) -> Figure:
+def pareto(
+    results: pd.DataFrame, factor: str, x: str = "tc", y: Sequence[str] = ("entropy", "effective_rank")
+) -> Figure:
     """What one term of the loss costs the other: x against each y as a lambda grows, by activation, one column a width.
 
     A point is the mean over the seeds that have every trial, its lines the 95% t intervals; points of one activation are

@@ -81,7 +81,7 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
-        ends = panel[["difference", "low", "high"]].stack()
+        ends = panel[["difference", "low", "high"]].to_numpy(float)
         if ratio and ends.max() / ends.min() > 3:
             axes.set_xscale("log")
             log_ticks(axes.xaxis, ends)
@@ -99,6 +99,13 @@ def _interval(axes: Axes, row: Any, y: float) -> None:
     axes.vlines([row.low, row.high], y - 0.13, y + 0.13, color=tint, linewidth=1.1)
     filled = tint if row.significant else PAPER
     point = axes.scatter(
-        [row.difference], [y], s=34, marker=marker(row.level), facecolors=filled, edgecolors=tint, linewidths=1.3, zorder=3
+        [row.difference],
+        [y],
+        s=34,
+        marker=marker(row.level),
+        facecolors=filled,
+        edgecolors=tint,
+        linewidths=1.3,
+        zorder=3,
     )
     hover(point, [f"{row.level}: {number(row.difference)} ({number(row.low)} to {number(row.high)}), {row.n} seeds"])

@@ -113,7 +113,7 @@ def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None
             if i == j:
                 _name(axes, below)
             elif j > i:
-                _correlation(axes, float(correlations.loc[below, across]))
+                _correlation(axes, float(correlations.to_numpy()[i, j]))
             else:
                 _cells(axes, cells, across, below, sizes)
                 axes.tick_params(labelbottom=i == m - 1, labelleft=j == 0, labelsize=7)
@@ -169,7 +169,9 @@ def trade_off_metrics(results: pd.DataFrame) -> list[str]:
 
 
 @styled
-def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int, friedman_p: float = np.nan) -> Figure:
+def critical_difference(
+    ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int, friedman_p: float = np.nan
+) -> Figure:
     """Critical-difference diagram: average rank of each activation over seeds (1 = best), bars join those not told apart.
 
     ranks, p: from stats.average_ranks, whose p are those of the corrected pairs: a bar has a dot at each activation that it
@@ -208,7 +210,9 @@ def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: 
     if np.isfinite(length):
         last = max(last, first + length)
         axes.plot([first, first + length], [top, top], color=MUTED, marker="|", markersize=7, linewidth=1.2)
-        axes.text(first + length / 2, top + 0.1, f"CD = {length:.2f}", ha="center", va="bottom", fontsize=8, color=MUTED)
+        axes.text(
+            first + length / 2, top + 0.1, f"CD = {length:.2f}", ha="center", va="bottom", fontsize=8, color=MUTED
+        )
     axes.set_xlim(first - 0.08 * (last - first), last + 0.08 * (last - first))
     axes.set_xticks(range(1, len(ranks) + 1))
     axes.set_ylim(top=top + 0.6)
@@ -228,7 +232,10 @@ def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray) -> 
     for (i, j), value in np.ndenumerate(values.filled(np.nan)):
         text, ink = "n/a", MUTED
         if np.isfinite(value):
-            text, ink = f"{value:.3g}", "#ffffff" if np.dot(colors[i, j, :3], (0.299, 0.587, 0.114)) < 0.5 else "#000000"
+            text, ink = (
+                f"{value:.3g}",
+                "#ffffff" if np.dot(colors[i, j, :3], (0.299, 0.587, 0.114)) < 0.5 else "#000000",
+            )
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
             bounds = seed_mean(seeds, metric)
             for y, name in enumerate(levels):
                 if (name, "trained") in bounds.index and (name, "untrained") in bounds.index:
-                    _change(axes, y, name, bounds.loc[name])
+                    _change(axes, y, name, bounds.xs(name))
             axes.set_yticks(range(len(levels)), levels)
             axes.set_ylim(-0.6, len(levels) - 0.4)
             axes.grid(axis="y", visible=False)
@@ -70,14 +70,14 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def _change(axes: Axes, y: float, name: str, bounds: pd.DataFrame) -> None:
+def _change(axes: Axes, y: float, name: str, bounds: Any) -> None:
     """bounds: mean, low and high of the stages untrained and trained."""
     tint, mark = color(name), marker(name)
     start, end = bounds.loc["untrained"], bounds.loc["trained"]
     axes.plot([start["mean"], end["mean"]], [y, y], color=tint, lw=1, alpha=0.6)
-    for stage, fill in ((start, PAPER), (end, tint)):
+    for stage, inside in ((start, PAPER), (end, tint)):
         axes.hlines(y, stage["low"], stage["high"], color=tint, linewidth=6, alpha=0.3)
-        axes.plot(stage["mean"], y, mark, mfc=fill, mec=tint, mew=1.2, ms=5)
+        axes.plot(stage["mean"], y, mark, mfc=inside, mec=tint, mew=1.2, ms=5)
 
 
 @styled

@@ -70,10 +70,11 @@ def analyze_study(
     *,
     seed: int = 0,
     command: str | None = None,
-    files: FigureFiles = FigureFiles(),
+    files: FigureFiles | None = None,
     latex: bool = False,
 ) -> Analysis:
     """As `analyze`, from a study already in memory."""
+    files = files or FigureFiles()
     evidence = gather(study, seed=seed)
     tables = list(study_tables(evidence))
     for table in tables:
@@ -94,10 +95,7 @@ def analyze_study(
         pieces = parts_of(figure) if drawing.stacks else []
         svg = style.to_svg(figure)
         for kind in files.formats:
-            content = {"svg": lambda: svg, "png": lambda: style.to_png(figure, files.dpi)}.get(
-                kind, lambda: style.to_pdf(figure, files.dpi)
-            )()
-            target.write(f"{drawing.name}.{kind}", content)
+            target.write(f"{drawing.name}.{kind}", svg if kind == "svg" else style.to_bytes(figure, kind, files.dpi))
         pictures.append(
             report.picture(
                 drawing.name,

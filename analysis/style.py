@@ -171,6 +171,11 @@ def to_pdf(figure: Figure, dpi: int = DPI) -> bytes:
     return _save(figure, "pdf", dpi=dpi, metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
 
+def to_bytes(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
+    """The figure as a file of this kind, png or pdf."""
+    return {"png": to_png, "pdf": to_pdf}[kind](figure, dpi)
+
+
 def to_svg(figure: Figure) -> str:
     """The figure as SVG on a transparent ground, without a date or version in it; points say their words."""
     options = {"Date": None, "Creator": None, "Format": None, "Type": None}

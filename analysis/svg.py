@@ -87,9 +87,7 @@ def _own(name: str) -> str:
 def _attributes(style: re.Match[str]) -> str:
     """A style's properties as attributes; the page's style sheet says how images are scaled."""
     pairs = [item.split(":", 1) for item in style[1].split(";") if ":" in item]
-    return "".join(
-        f' {key.strip()}="{value.strip()}"' for key, value in pairs if key.strip() not in ("image-rendering",)
-    )
+    return "".join(f' {key.strip()}="{value.strip()}"' for key, value in pairs if key.strip() != "image-rendering")
 
 
 def _round(number: re.Match[str]) -> str:
