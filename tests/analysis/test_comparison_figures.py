@@ -122,7 +122,9 @@ def test_bars_of_the_diagram_join_what_the_corrected_pairs_do_not_tell_apart():
     pairs = stats.compare(averaged, "output_correlation", "activation", [], complete=True)
     (axes,) = plots_overview.critical_difference(ranks, p, "x", 10, 0.00002).axes
     bars = [line for line in axes.lines if line.get_marker() == "o"]
-    joined = {tuple(sorted(pair)) for line in bars for pair in zip(line.get_xdata()[:-1], line.get_xdata()[1:], strict=True)}
+    joined = {
+        tuple(sorted(pair)) for line in bars for pair in zip(line.get_xdata()[:-1], line.get_xdata()[1:], strict=True)
+    }
     alike = pairs[~pairs["significant"]]
     assert joined <= {tuple(sorted((ranks[row.a], ranks[row.b]))) for row in alike.itertuples()}
     assert len(pairs) > len(alike)
@@ -227,8 +229,8 @@ def test_the_pareto_curve_goes_through_the_means_on_a_logarithmic_axis():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda table: plots.metric_box(table),
-        lambda table: plots.redundancy_vs_dead(table),
+        plots.metric_box,
+        plots.redundancy_vs_dead,
         lambda table: plots_training.training_curves(table, synthetic.make_history(table), "relu"),
     ],
 )

@@ -50,7 +50,9 @@ def test_means_have_the_digits_that_their_interval_allows(numbers, told):
 @pytest.fixture(scope="module")
 def tables():
     """Two widths of three activations, of which tanh is best by construction."""
-    results = synthetic.make_results({"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32]}, seeds=8, effect=2)
+    results = synthetic.make_results(
+        {"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32]}, seeds=8, effect=2
+    )
     evidence = gather(analysis.Study("made up", results), seed=0)
     return evidence, paper.paper_tables(evidence)
 
@@ -64,7 +66,9 @@ def test_the_best_is_bold_and_the_letters_are_those_of_the_pairs(tables):
     means = evidence.summary.query("metric == 'effective_rank' and activation == 'tanh' and hidden_dim == 16").iloc[0]
     value = paper.with_interval(means["mean"], means["ci_low"], means["ci_high"])
     assert rows[0].startswith(f"| tanh | **{value}** <sup>a</sup> |")
-    narrow = evidence.by_width.query("metric == 'effective_rank' and hidden_dim == 16").set_index(["a", "b"])["significant"]
+    narrow = evidence.by_width.query("metric == 'effective_rank' and hidden_dim == 16").set_index(["a", "b"])[
+        "significant"
+    ]
     column = {name: entries[0].letters for name, entries in made[0].rows}
     for (a, b), told in narrow.items():
         assert bool(set(column[a]) & set(column[b])) is not bool(told)
