@@ -62,6 +62,7 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
     Test: the statistic is |t|, the mean difference over its standard error. p is the share of sign patterns whose |t| is at
     least the observed one. p_max_t: the comparisons in the order of their |t|, each against the largest |t| among itself
     and those after it (step-down). Both have their smallest value at 2 / 2^n, whatever the number of comparisons.
+    Comparisons of fewer than MIN_SEEDS seeds, which no p under 5% can come of, are a family of their own.
     Interval: mean +- c times the standard error, c the quantile of the family's largest |t| over the patterns, of the
     differences about their means, and at least the quantile that a test in one step would use. Where the step-down test
     rejects 0, the interval's end beyond 0 is drawn to 0. So an interval has 0 inside it just where the test does not reject.
@@ -69,6 +70,23 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
     Source: Westfall & Young (1993), algorithm 4.1; Romano & Wolf (2005); Strassburger & Bretz (2008) on such intervals.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=float))
+    enough = np.isfinite(differences).sum(axis=1) >= MIN_SEEDS
+    if enough.all() or not enough.any():
+        return _flip(differences, confidence, draws)
+    # What cannot be told apart whatever happens must not cost the others: |t| of three seeds has no bounds.
+    parts = {flag: _flip(differences[enough == flag], confidence, draws) for flag in (True, False)}
+
+    def joined(name: str) -> np.ndarray:
+        values = np.empty(len(differences))
+        for flag, part in parts.items():
+            values[enough == flag] = getattr(part, name)
+        return values
+
+    return Flipped(*(joined(name) for name in ("p", "p_max_t", "low", "high")), parts[True].exact)
+
+
+def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:
+    """As `flip_family`, all comparisons in one family."""
     there = np.isfinite(differences)
     n = there.sum(axis=1)
     tested = np.flatnonzero(n >= 2)
