@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis import plots, plots_overview, plots_training, plots_weights
+from analysis import plots, plots_comparison, plots_overview, plots_training, plots_weights
+from analysis.equivalence import MARGIN
 from analysis.evidence import Evidence, level_means
 from analysis.load import Weights
-from analysis.metrics import METRICS, REDUNDANCY_METRICS, label
+from analysis.metrics import METRICS, REDUNDANCY_METRICS, label, sign
 from analysis.report import SectionId, section_of_setting
-from analysis.reshape import done, varying
+from analysis.reshape import cell_columns, done, varying
 from analysis.schema import LOSS_TERMS, activation_order
-from analysis.stats import average_ranks, seed_blocks
-from analysis.wording import number, words
+from analysis.stats import average_ranks, friedman
+from analysis.wording import capital, counted, number, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ARROWS = "An arrow after a metric points to its better side."
+BOXES = "A point is a finished trial. Box: quartiles and median; whiskers: the last point within 1.5 box lengths."
+INCOMPLETE = "Open: some seeds are left out, because a trial of theirs is lost; a cross at the foot: all of them."
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Drawing:
     """A figure to be made.
 
     name: of its file, without ending. section: of the page it stands in. title, alt text, caption (how to read it).
-    draw: makes it. folded: shown only when opened, behind the section's tables.
+    draw: makes it. folded: shown only when opened, behind the section's tables. metric: what it is about, where there is
+    such a figure for every metric: the page shows the one that its reader picks. stacks: whether its panels can be read one
+    by one, and so stand one below another on a narrow screen.
     """
 
     name: str
@@ -44,6 +49,8 @@ class Drawing:
     caption: str
     draw: Callable[[], Figure]
     folded: bool = False
+    metric: str | None = None
+    stacks: bool = True
 
 
 def album(e: Evidence) -> Iterator[Drawing]:
@@ -63,7 +70,7 @@ def _before_and_after(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             "Before and after training",
             f"Mean {_labels(shown)} before training (open marker) and after (filled), by activation.",
-            f"The line joins an activation's mean at epoch 0 to its mean at the end. {ARROWS}",
+            f"Open marker: mean at epoch 0; filled: at the end; {_seeds(e)}. The bars are 95% intervals of the means. {ARROWS}",
             lambda: plots_training.before_and_after(e.stages, shown),
         )
 
@@ -76,7 +83,7 @@ def _baselines(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             "InfoMax and the baselines",
             "Box plots of effective rank by objective, with every seed as a point.",
-            "Each point is a finished trial; all activations together.",
+            f"{BOXES} All activations together.",
             lambda: plots.metric_box(rows, "effective_rank"),
         )
 
@@ -111,6 +118,7 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
             f"{title} of one network with K = {k} for {words(activation_order(tiles))}.",
             f"{which}, up to 16 units. Red is positive, blue negative; the scale is written at each row.",
             lambda: plots_weights.weight_gallery(tiles),
+            stacks=False,
         )
     if lines:
         title = "Learned weights as lines over the clusters"
@@ -132,8 +140,60 @@ def _effective_rank(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Effective rank over seeds",
             f"Box plots of effective rank with every seed as a point. {_means(e, 'effective_rank')}",
-            "Each point is a finished trial. Box: quartiles and median; whiskers: the last point within 1.5 box lengths.",
+            f"{BOXES} {capital(_seeds(e))}.",
             lambda: plots.metric_box(e.infomax, "effective_rank"),
+        )
+
+
+def _forests(e: Evidence) -> Iterator[Drawing]:
+    """For each metric, the activations against one reference."""
+    pairs = e.by_width
+    if not len(pairs) and len(e.pooled):
+        pairs = e.pooled.assign(hidden_dim=e.infomax["hidden_dim"].iloc[0])
+    if not len(pairs):
+        return
+    reference = plots_comparison.reference_activation(e.infomax["activation"])
+    for metric in _ranked(e):
+        rows = plots_comparison.against(pairs[pairs["metric"] == metric], reference)
+        rows = rows[rows["low"].notna()]
+        if rows.empty:
+            continue
+        by_level = rows.groupby("level", sort=False)["significant"].agg(["sum", "count"])
+        told = ", ".join(f"{level} in {row['sum']} of {row['count']}" for level, row in by_level.iterrows())
+        holds = f"holds for all {int(rows['family_size'].max())} pairs of this metric at once"
+        if not rows["simultaneous"].all():
+            holds = "is each pair's own, for the seeds are too few for one that holds for all pairs at once"
+        yield Drawing(
+            f"forest_{metric}",
+            "activation",
+            f"{capital(label(metric))}: each activation against {reference}",
+            f"Forest plot of the difference in {label(metric)} to {reference}. Told apart from it: {told}.",
+            f"Mean difference to {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: told apart; "
+            f"open: not. The gray band is {MARGIN:g}% of {reference}'s mean: an interval inside it means the same for "
+            "most purposes.",
+            lambda metric=metric: plots_comparison.forest(pairs, metric, reference),
+            metric=metric,
+        )
+
+
+def _trajectories(e: Evidence) -> Iterator[Drawing]:
+    """For each metric, how it got where it is."""
+    history = e.study.history
+    if history is None:
+        return
+    finished = set(done(e.infomax)["trial_id"])
+    found = history[history["trial_id"].isin(finished) & (history["epoch"] > 0)]
+    for metric in _ranked(e):
+        if metric not in found or found[metric].notna().sum() == 0:
+            continue
+        yield Drawing(
+            f"epochs_{metric}",
+            "activation",
+            f"{capital(label(metric))} over the epochs",
+            f"Line charts of {label(metric)} against the epoch, a line an activation. {_means(e, metric)}",
+            f"Mean over {_seeds(e)}; the band is its 95% interval at each epoch. Epoch 0 is before any training.",
+            lambda metric=metric: plots_training.metric_over_epochs(e.infomax, history, metric),
+            metric=metric,
         )
 
 
@@ -147,16 +207,21 @@ def _ranks(e: Evidence) -> Iterator[Drawing]:
         ranks, p = average_ranks(e.averaged, metric)
         if ranks.empty:
             continue
-        n = len(seed_blocks(e.averaged, metric, "activation", []).dropna(axis=1, how="all").dropna())
+        test = friedman(e.averaged, metric, "activation", []).iloc[0]
+        n = int(test["n_seeds"])
         told = ", ".join(f"{level} {rank:.2g}" for level, rank in ranks.items())
+        widths = ", mean over widths" if e.sized else ""
         yield Drawing(
             name,
             "activation",
             f"Average ranks by {label(metric)}",
             f"Critical-difference diagram of {label(metric)}. Average ranks: {told}.",
-            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds, mean over widths. A bar joins "
-            "activations that Nemenyi's test (5%) does not tell apart.",
-            lambda ranks=ranks, p=p, metric=metric, n=n: plots_overview.critical_difference(ranks, p, label(metric), n),
+            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds that have every activation{widths}. "
+            "A bar joins activations, each with a dot, that the corrected pairs do not tell apart. CD is the distance "
+            "of ranks that Nemenyi's test (5%) would need, a scale to read by.",
+            lambda ranks=ranks, p=p, metric=metric, test=test, n=n: plots_overview.critical_difference(
+                ranks, p, label(metric), n, float(test["p"])
+            ),
         )
 
 
@@ -168,7 +233,7 @@ def _by_width(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Metrics against width",
             f"Line charts of {_labels(shown)} against the number of units, a line an activation.",
-            f"Mean over seeds; the band is its 95% interval. {ARROWS}",
+            f"Mean over {_seeds(e)}; the band is its 95% interval. {INCOMPLETE} {ARROWS}",
             lambda: plots.metric_against(e.infomax, shown, "hidden_dim"),
         )
 
@@ -181,7 +246,8 @@ def _heatmaps(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Effective rank and output correlation by activation and width",
             f"Heatmaps of {_labels(shown)}. {_means(e, shown[0])}",
-            "Mean over seeds. Brighter is larger, whichever direction is better.",
+            f"Mean over {_seeds(e)}. The color compares the activations of one width: the brightest of a column is the best there, "
+            "the darkest the worst.",
             lambda: plots_overview.heatmaps(e.infomax, shown),
         )
 
@@ -194,7 +260,8 @@ def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
             "Weight redundancy against dead units",
             "Scatter plot of weight redundancy against dead units, a point a trial. "
             f"{_means(e, 'weight_redundancy')} {_means(e, 'dead_units')}",
-            "Best is the lower left corner. Dead units are whole numbers: activations are set side by side within each.",
+            f"A point is a finished trial; {_seeds(e)}. Best is the lower left corner. Dead units are whole numbers: activations "
+            "are set side by side within each.",
             lambda: plots.redundancy_vs_dead(e.infomax),
         )
 
@@ -207,26 +274,33 @@ def _trade_offs(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Trade-offs between metrics",
             f"Matrix of scatter plots of {_labels(shown)}, with their rank correlations.",
-            "Below the diagonal: a point is a cell's mean over seeds, larger for wider networks. Above: correlation of the "
-            "trials' ranks within their width; red: both rise together, blue: one rises as the other falls.",
+            f"Below the diagonal: a point is a cell ({_seeds(e)}), the mean rank of its trials among those of its width, 0 lowest, "
+            "1 highest; larger for wider networks. Above: correlation over seeds of the trials' ranks within their cell; red: "
+            "both rise together, blue: one rises as the other falls.",
             lambda: plots_overview.trade_off_matrix(e.infomax, shown),
+            stacks=False,
         )
 
 
 def _training(e: Evidence) -> Iterator[Drawing]:
-    for metric, name, title in (
-        ("convergence_epoch", "convergence", "Speed of convergence"),
-        ("loss", "loss_spread", "Final loss over seeds"),
-    ):
-        if metric in e.metrics:
-            yield Drawing(
-                name,
-                "activation",
-                title,
-                f"Box plots of {label(metric)} with every seed as a point. {_means(e, metric)}",
-                "Each point is a finished trial. Compare losses within a panel only: they grow with the number of units.",
-                lambda metric=metric: plots.metric_box(e.infomax, metric),
-            )
+    if "convergence_epoch" in e.metrics:
+        yield Drawing(
+            "convergence",
+            "activation",
+            "Speed of convergence",
+            f"Box plots of the convergence epoch with every seed as a point. {_means(e, 'convergence_epoch')}",
+            f"The first epoch that has made 90% of the fall in training loss. {BOXES} {capital(_seeds(e))}.",
+            lambda: plots.metric_box(e.infomax, "convergence_epoch"),
+        )
+    if "loss" in e.metrics:
+        yield Drawing(
+            "loss_spread",
+            "activation",
+            "Spread of the final loss over seeds",
+            "Box plots of how far each trial's final loss is from the median of its cell, with every seed as a point.",
+            f"0 is the median of the trials that differ only in their seed. {BOXES} {capital(_seeds(e))}.",
+            lambda: plots.metric_box(e.infomax, "loss", from_median=True),
+        )
 
 
 def _curves(e: Evidence) -> Iterator[Drawing]:
@@ -244,7 +318,8 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
             "activation",
             f"Training curves: {name}",
             f"Loss, entropy and tc over the epochs for {name}, seeds as thin lines, their median bold.{ends}",
-            "Thin: one finished trial; bold: their median. Over 60 seeds in a panel, the band holds the middle 90% instead.",
+            f"Thin: one finished trial; bold: their median; {_seeds(e)}. Over 60 seeds in a panel, the band holds the middle 90% "
+            "instead.",
             lambda name=name: plots_training.training_curves(trained, history, name),
             folded=True,
         )
@@ -253,13 +328,15 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
 def _settings(e: Evidence) -> Iterator[Drawing]:
     shown = _redundancy(e)
     for factor in e.settings:
-        if shown and pd.api.types.is_numeric_dtype(e.infomax[factor]):
+        numeric = pd.api.types.is_numeric_dtype(e.infomax[factor])
+        if shown and numeric:
             yield Drawing(
                 f"by_{factor}",
                 section_of_setting(factor),
                 f"Metrics against {factor}",
                 f"Line charts of {_labels(shown)} against {factor}, a line an activation.",
-                f"Mean over seeds (each seed first averaged over all other settings); the band is its 95% interval. {ARROWS}",
+                f"Mean over {_seeds(e)}, each first averaged over all other settings; the band is its 95% interval. "
+                f"{INCOMPLETE} {ARROWS}",
                 lambda factor=factor: plots.metric_against(e.infomax, shown, factor),
             )
         elif "effective_rank" in e.metrics:
@@ -268,8 +345,20 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
                 section_of_setting(factor),
                 f"Effective rank by {factor}",
                 f"Box plots of effective rank by {factor}, with every seed as a point.",
-                "Each point is a finished trial.",
+                f"{BOXES} {capital(_seeds(e))}.",
                 lambda factor=factor: plots.metric_box(e.infomax, "effective_rank", factor),
+            )
+        costs = [metric for metric in ("entropy", "effective_rank") if metric in e.metrics]
+        if factor.startswith("lambda") and numeric and "tc" in e.metrics and costs:
+            yield Drawing(
+                f"pareto_{factor}",
+                section_of_setting(factor),
+                f"What decorrelation costs, as {factor} grows",
+                f"Line charts of {_labels(costs)} against the decorrelation term tc, a line an activation, a point a {factor}.",
+                f"The Pareto curve: a point is one {factor}, whose value stands at it; mean over {_seeds(e)} with 95% intervals, "
+                "tc on a logarithmic axis. Further left is less correlated. Entropy compares within an activation only: "
+                "outputs of another range have another entropy. Open: a point that lacks seeds.",
+                lambda factor=factor, costs=costs: plots.pareto(e.infomax, factor, "tc", costs),
             )
 
 
@@ -277,6 +366,8 @@ ALBUM = (
     _before_and_after,
     _baselines,
     _weights,
+    _forests,
+    _trajectories,
     _effective_rank,
     _ranks,
     _by_width,
@@ -288,6 +379,24 @@ ALBUM = (
     _settings,
 )
 """In the order in which they stand within their sections."""
+
+
+def _ranked(e: Evidence) -> list[str]:
+    """The metrics that have figures of their own."""
+    return [metric for metric in e.metrics if sign(metric) and METRICS[metric].ranked]
+
+
+def _seeds(e: Evidence) -> str:
+    """n, for the captions: how many seeds a cell has."""
+    finished = done(e.infomax)
+    n = finished.groupby(cell_columns(e.infomax), dropna=False)["seed"].nunique()
+    least, most = int(n.min()), int(n.max())
+    return f"{counted(most, 'seed')} a cell" if least == most else f"{least} to {most} seeds a cell"
+
+
+def _n_of(pairs: pd.DataFrame) -> str:
+    least, most = int(pairs["n"].min()), int(pairs["n"].max())
+    return f"n = {most}" if least == most else f"n = {least} to {most}"
 
 
 def _redundancy(e: Evidence) -> list[str]:

@@ -1,46 +1,65 @@
 """What a study says, as sentences with their numbers: who leads and how surely, what training, lambda and seeds did.
 
-From the tables of `evidence` to text; imports neither figures nor the page.
+From the tables of `evidence` to text; imports neither figures nor the page. A lead is claimed only where the corrected test
+tells the leader apart from the next.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, label, sign
-from analysis.power import ALPHA, detectable_effect, power_of, smallest_p
+from analysis.power import ALPHA, power_of, seeds_needed, smallest_p
+from analysis.reshape import as_tuple, done
 from analysis.schema import DONE, UNFINISHED
-from analysis.wording import capital, format_p, interval, number, p_words, share, show, words
+from analysis.stats import percent
+from analysis.widths import reversals
+from analysis.wording import (
+    capital,
+    counted,
+    format_p,
+    measured,
+    number,
+    p_words,
+    per_cent,
+    rounded,
+    share,
+    show,
+    words,
+)
 
 IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussian_total_correlation", "dead_units")
-"""The metrics of the report's first lines."""
+"""The metrics that the study's questions are answered by first."""
+
+UNSURE = "no level is surely best"
+
+MAX_WIDTHS = 4
+"""More widths than this are counted, not listed."""
 
 
 @dataclass(frozen=True)
 class Lead:
-    """Who leads on a metric: the sentences that say so, and the names (several that are equal share the lead)."""
+    """Which level of a factor is best on a metric, at one width or over all.
+
+    text: the clause that says so. leaders: the best on average (several that are equal share it). sure: there is one, and the
+    corrected test tells it apart from the next. ahead: by how much it is better than the next, in words. effect: that in per
+    cent, NaN where there is no such number. lost, few: levels that are not ranked, without any seed and with too few.
+    """
 
     text: str
     leaders: tuple[str, ...]
-
-
-def headlines(e: Evidence) -> list[str]:
-    """The study in a few sentences: what training did, which activation leads, what lambda does."""
-    recorded = [metric for metric in IN_SHORT[:3] if metric in e.metrics]
-    sentences = [change_sentence(e, metric) for metric in recorded]
-    sentences += [leader_sentence(e, metric) for metric in IN_SHORT]
-    for factor in e.settings:
-        sentences += [setting_sentence(e, factor, metric) for metric in recorded[:1]]
-    if e.metrics and not any(factor.startswith("lambda") for factor in e.settings):
-        lambdas = [column for column in ("lambda_tc", "lambda_wr") if column in e.infomax]
-        held = [f"{column} = {show(e.infomax[column].iloc[0])}" for column in lambdas]
-        if held:
-            sentences.append(f"How lambda matters cannot be said from this study: it holds {words(held)}.")
-    return [sentence for sentence in sentences if sentence]
+    sure: bool = False
+    ahead: str = ""
+    effect: float = math.nan
+    lost: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
 
 
 def warnings(e: Evidence) -> list[str]:
@@ -66,93 +85,254 @@ def unfinished(results: pd.DataFrame) -> list[str]:
     return [f"{found[status]} {status}" for status in UNFINISHED if status in found]
 
 
-def leader_sentence(e: Evidence, metric: str) -> str | None:
-    """Which activation leads. Where other settings vary, in how many of them each one leads."""
-    if metric not in e.metrics or e.infomax["activation"].nunique() < 2 or not sign(metric):
-        return None
-    pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
-    if e.others:
-        return _leaders_by_setting(e, metric, pairs)
-    means = level_means(e.averaged, metric)
-    found = leader(metric, means, pairs)
-    if found is None:
-        return None
-    lacking = [str(name) for name in means.loc[means["n"] == 0, "activation"]]
-    return found.text + (f" No complete value for {words(lacking)}." if lacking else "")
-
-
-def _leaders_by_setting(e: Evidence, metric: str, pairs: pd.DataFrame) -> str | None:
-    leads: dict[str, int] = {}
-    strata = 0
-    for _, rows in e.averaged.groupby(e.others, dropna=False):
-        found = leader(metric, level_means(rows, metric), pd.DataFrame())
-        if found is not None:
-            strata += 1
-            for name in found.leaders:
-                leads[name] = leads.get(name, 0) + 1
-    if not leads:
-        return None
-    told = [f"{name} in {n}" for name, n in sorted(leads.items(), key=lambda item: -item[1])]
-    text = f"{_with_direction(metric)}: of {strata} settings of {words(e.others)}, best is {words(told)}"
-    return text + (f"; {_significant_pairs(pairs)}." if len(pairs) else ".")
+# ---- who leads
 
 
 def leader(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str = "activation") -> Lead | None:
     """Which level of a factor is best on a metric, against the next best and all others.
 
-    means: one row a level with columns factor, mean, ci_low, ci_high. pairs: from stats.compare, one stratum.
-    None for a metric without a better direction, or with fewer than two levels that have a value.
+    means: from evidence.level_means. pairs: from stats.compare on complete blocks, one stratum. None for a metric without a
+    better direction, or with fewer than two levels that can be ranked.
     """
-    means = means.dropna(subset=["mean"])
-    if not sign(metric) or len(means) < 2:
+    there = means[means["ranked"]].dropna(subset=["mean"])
+    if not sign(metric) or len(there) < 2:
         return None
+    lost = tuple(str(show(level)) for level in means.loc[means["n"] == 0, factor])
+    few = tuple(str(show(level)) for level in means.loc[(means["n"] > 0) & ~means["ranked"], factor])
+    return replace(_lead(metric, there, pairs, factor), lost=lost, few=few)
+
+
+def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) -> Lead:
+    """As `leader`, of at least two levels that are all ranked."""
     ranked = means.assign(score=sign(metric) * means["mean"]).sort_values("score", ascending=False, kind="stable")
     best = ranked.iloc[0]
     equal = np.isclose(ranked["mean"], best["mean"], rtol=1e-12, atol=0)
-    tied = tuple(str(level) for level in ranked.loc[equal, factor])
+    tied = tuple(str(show(level)) for level in ranked.loc[equal, factor])
     if len(tied) == len(ranked):
-        return Lead(f"{capital(label(metric))}: the same for all, {number(best['mean'])}.", tied)
-    top, second = tied[0], ranked.iloc[len(tied)]
-    text = (
-        f"{_with_direction(metric)}: {words(tied)} {'share the lead' if len(tied) > 1 else 'leads'} with "
-        f"{number(best['mean'])} ({interval(best['ci_low'], best['ci_high'])})"
-    )
-    pair = _pair(pairs, top, str(second[factor]))
-    if pair is None:
-        return Lead(f"{text}; {second[factor]} follows with {number(second['mean'])}.", tied)
-    # A difference over complete pairs; where trials are missing it may differ from the difference of the means.
-    ahead, low, high = _turned(pair, top, sign(metric))
-    text += f", ahead of {second[factor]} by {number(ahead)} ({interval(low, high)}; {p_words(pair['p_holm'])})."
-    others = [str(level) for level in ranked[factor].iloc[len(tied) :]]
-    return Lead(text + _told_apart(pairs, top, others, alone=len(tied) == 1), tied)
+        return Lead(f"the same for all, {number(best['mean'])}", tied)
+    value = measured(best["mean"], best["ci_low"], best["ci_high"])
+    rest = ranked.iloc[len(tied) :]
+    second = rest.iloc[0]
+    if best["n"] < 2:
+        return Lead(
+            f"in the one seed that can be compared, {words(tied)} {'have' if len(tied) > 1 else 'has'} the best value, "
+            f"{number(best['mean'])}, then {show(second[factor])} with {number(second['mean'])}; one seed shows no lead",
+            tied,
+        )
+    if len(tied) > 1:
+        return Lead(f"{words(tied)} share the best value, {value}", tied)
+    apart, same = _told_apart(pairs, best[factor], rest[factor])
+    pair = _pair(pairs, best[factor], second[factor])
+    behind = str(show(second[factor]))
+    if pair is None or behind not in apart or _turned(pair, best[factor])[0] * sign(metric) <= 0:
+        text = f"{tied[0]} is best on average with {value}, but no lead is sure: "
+        if best["n"] < seeds_needed():
+            text += f"{counted(int(best['n']), 'seed')} cannot tell anything apart, {seeds_needed()} are the fewest that can"
+        elif same:
+            text += f"it is not told apart from {words(same)}"
+        else:
+            text += "it cannot be tested"
+        return Lead(text, tied)
+    ahead, effect = _ahead(metric, pair, best[factor], second)
+    told = "told apart from every other" if not same else f"not told apart from {words(same)}"
+    text = f"{tied[0]} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); {told}"
+    return Lead(text, tied, sure=True, ahead=f"{ahead} {behind}", effect=effect)
 
 
-def _told_apart(pairs: pd.DataFrame, top: str, others: list[str], *, alone: bool) -> str:
-    """How surely the leader differs from each of the others. alone: nobody shares its lead."""
-    apart, few, same, untested = [], [], [], []
+def _told_apart(pairs: pd.DataFrame, top: object, others: Iterable[object]) -> tuple[list[str], list[str]]:
+    """Which of the others the corrected test tells apart from the top, and which not."""
+    apart, same = [], []
     for level in others:
         pair = _pair(pairs, top, level)
-        if pair is None or not np.isfinite(pair["p_holm"]):
-            untested.append(level)
-        elif pair["significant"]:
-            apart.append(level)
-        elif np.isclose(pair["p"], smallest_p(int(pair["n"]))):
-            # A p at its floor means that all seeds agree: no data could have said more.
-            few.append(level)
+        (apart if pair is not None and pair["significant"] else same).append(str(show(level)))
+    return apart, same
+
+
+def _ahead(metric: str, pair: pd.Series, top: object, second: pd.Series) -> tuple[str, float]:
+    """How far the top is ahead of the second: in per cent of the second's mean where there is one, else in its own units."""
+    ends = np.array(_turned(pair, top))
+    side = "above" if sign(metric) > 0 else "below"
+    scaled = percent(metric, ends, np.full(3, second["mean"]))
+    if np.isfinite(scaled[0]):
+        effect, low, high = (sign(metric) * scaled).tolist()
+        low, high = min(low, high), max(low, high)
+        return f"{per_cent(effect, low, high)} {side}", effect
+    difference, low, high = (sign(metric) * ends).tolist()
+    low, high = min(low, high), max(low, high)
+    interval = f" ({rounded(low, high - low)} to {rounded(high, high - low)})" if np.isfinite(high - low) else ""
+    return f"{rounded(difference, high - low)}{interval} {side}", math.nan
+
+
+def leads_by_width(e: Evidence, metric: str) -> dict[int, Lead]:
+    """Who leads at each width at which at least two activations can be ranked. For a study without other settings."""
+    rows = done(e.infomax)
+    found = {}
+    for width, part in rows.groupby("hidden_dim"):
+        units = int(str(width))
+        pairs = e.by_width if e.sized else e.pooled
+        if len(pairs):
+            pairs = pairs[(pairs["metric"] == metric) & ((pairs["hidden_dim"] == width) if e.sized else True)]
+        lead = leader(metric, level_means(part, metric, units=units), pairs)
+        if lead is not None:
+            found[units] = lead
+    return found
+
+
+def order_changes(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> bool:
+    """Whether the order of the activations surely changes with the width: other leaders, or a pair that turns round."""
+    if not len(e.by_width):
+        return False
+    sure = {lead.leaders for lead in leads.values() if lead.sure}
+    return len(sure) > 1 or len(reversals(e.by_width[e.by_width["metric"] == metric])) > 0
+
+
+def is_ranked(e: Evidence, metric: str) -> bool:
+    """Whether this study can ask which activation is best on a metric."""
+    several = e.infomax["activation"].nunique() > 1
+    return metric in e.metrics and several and bool(sign(metric)) and METRICS[metric].ranked
+
+
+def leader_sentence(e: Evidence, metric: str, leads: Mapping[int, Lead] | None = None) -> str | None:
+    """Which activation leads: at each width; where other settings vary, in how many of them each one leads.
+
+    leads: from `leads_by_width`, where they are at hand.
+    """
+    if not is_ranked(e, metric):
+        return None
+    if e.others:
+        return _leaders_by_setting(e, metric)
+    leads = leads_by_width(e, metric) if leads is None else leads
+    if not leads:
+        return None
+    if len(leads) == 1:
+        at = f" at K = {next(iter(leads))}" if e.sized else ""
+        text = f"{_with_direction(metric)}{at}: {next(iter(leads.values())).text}."
+    else:
+        text = _leaders_by_width(e, metric, leads)
+    return text + _not_ranked(leads)
+
+
+def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> str:
+    start = _with_direction(metric)
+    sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
+    all_sure = all(lead.sure for lead in leads.values())
+    if order_changes(e, metric, leads):
+        found = e.interactions[e.interactions["metric"] == metric]["p"]
+        p = f" (interaction: {p_words(float(found.iloc[0]))})" if len(found) else ""
+        text = f"{start}: the order of the activations changes with the width{p}. {_each_width(leads)}."
+        turned = reversals(e.by_width[e.by_width["metric"] == metric])
+        if len(turned):
+            one = turned.iloc[0]
+            text += (
+                f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
+                f"K = {words([show(k) for k in one['b_better']])}"
+            )
+            text += f"; {counted(len(turned) - 1, 'more pair')} turn round too." if len(turned) > 1 else "."
+        return text
+    if all_sure and len(sure) == 1:
+        text = f"{start}: {next(iter(sure))} leads at every width. {_each_width(leads)}."
+        pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
+        pooled = leader(metric, level_means(e.averaged, metric), pairs)
+        if pooled is not None and pooled.sure and pooled.leaders[0] in sure:
+            text += f" On the mean over widths of {label(metric, per_size=True)} it is {pooled.ahead}."
+        return text
+    if len({lead.text for lead in leads.values()}) == 1:
+        return f"{start}: {next(iter(leads.values())).text}, at every width."
+    return f"{start}: no activation surely leads at every width. {_each_width(leads)}."
+
+
+def _each_width(leads: Mapping[int, Lead]) -> str:
+    """K = 16: tanh leads, 3% above relu. K = 32: no sure lead. Of many widths: how many each one leads at."""
+    if len(leads) > MAX_WIDTHS:
+        led: dict[str, list[int]] = {}
+        for width, lead in leads.items():
+            led.setdefault(lead.leaders[0] if lead.sure else "", []).append(width)
+        none = led.pop("", [])
+        told = [f"{name} leads at {len(widths)} of {len(leads)} widths" for name, widths in led.items()]
+        return words([*told, *([f"no lead is sure at {len(none)}"] if none else [])])
+    told = []
+    for width, lead in leads.items():
+        if lead.sure:
+            what = f"{lead.leaders[0]} leads, {lead.ahead}"
+        elif len(lead.leaders) > 1:
+            what = f"{words(lead.leaders)} share the best value"
         else:
-            same.append(level)
-    text = ""
-    if apart and not (same or few or untested):
-        text += f" {'It' if alone else top} is told apart from every other."
-    elif apart:
-        text += f" Told apart from {words(apart)}."
-    if same:
-        text += f" Not distinguishable from {words(same)}."
-    if few:
-        text += f" Every seed agrees against {words(few)}, but the seeds are too few for the corrected test."
-    if untested:
-        text += f" Not testable against {words(untested)}."
-    return text
+            what = f"{lead.leaders[0]} is best on average, but no lead is sure"
+        told.append(f"K = {width}: {what}")
+    return ". ".join(told)
+
+
+def _not_ranked(leads: Mapping[int, Lead]) -> str:
+    """The activations that lost all their seeds at some width, or too many to be ranked."""
+    lost = sorted({name for lead in leads.values() for name in lead.lost})
+    few = sorted({name for lead in leads.values() for name in lead.few} - set(lost))
+    text = f" No value for {words(lost)}." if lost else ""
+    return text + (f" Not ranked, for more than half of the seeds are lost: {words(few)}." if few else "")
+
+
+def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
+    """In how many settings (of lambda, ...) each activation surely leads, on the mean over widths."""
+    pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
+    surely: dict[str, int] = {}
+    total = unsure = unranked = 0
+    for key, rows in e.averaged.groupby(e.others, dropna=False):
+        total += 1
+        lead = leader(metric, level_means(rows, metric), _stratum(pairs, e.others, key))
+        if lead is None:
+            unranked += 1
+        elif lead.sure:
+            surely[lead.leaders[0]] = surely.get(lead.leaders[0], 0) + 1
+        else:
+            unsure += 1
+    if total == unranked:
+        return None
+    told = [f"{name} leads in {n}" for name, n in sorted(surely.items(), key=lambda item: -item[1])]
+    if unsure:
+        told.append(f"no activation surely leads in {unsure}")
+    if unranked:
+        told.append(f"in {unranked} activations cannot be ranked")
+    what = label(metric, per_size=e.sized)
+    return (
+        f"{capital(what)} ({METRICS[metric].better} is better): of {counted(total, 'setting')} of {words(e.others)}, "
+        f"{words(told)}."
+    )
+
+
+def leader_sentences(e: Evidence) -> list[str]:
+    """A sentence a metric: first where the order changes with the width, then the largest leads, in per cent of the next."""
+    found = []
+    for place, metric in enumerate(e.metrics):
+        leads = {} if e.others or not is_ranked(e, metric) else leads_by_width(e, metric)
+        text = leader_sentence(e, metric, leads)
+        if text is None:
+            continue
+        effects = [lead.effect for lead in leads.values() if lead.sure and np.isfinite(lead.effect)]
+        changes = not e.others and order_changes(e, metric, leads)
+        found.append((not changes, -max(effects, default=0.0), place, text))
+    return [text for *_, text in sorted(found)]
+
+
+def equivalent_sentences(e: Evidence) -> list[str]:
+    """Activations that are the same within MARGIN per cent at every width, by their simultaneous intervals."""
+    pairs = e.by_width if e.sized else e.pooled
+    if e.others or not len(pairs):
+        return []
+    pairs = pairs[pairs["p"].notna()]
+    near = equivalence(pairs)
+    widths = e.infomax["hidden_dim"].nunique()
+    same = near[near["same"]].groupby(["a", "b", "metric"], sort=False).size()
+    found: dict[tuple[str, str], list[str]] = {}
+    for (a, b, metric), n in same.items():  # type: ignore[misc]
+        if n == widths:
+            found.setdefault((str(a), str(b)), []).append(label(str(metric)))
+    where = " at every width" if e.sized else ""
+    return [
+        f"{a} and {b} are the same within {MARGIN:g}%{where} in {words(names)} (95% simultaneous intervals)."
+        for (a, b), names in found.items()
+    ]
+
+
+# ---- what training did
 
 
 def change_sentence(e: Evidence, metric: str) -> str | None:
@@ -170,7 +350,7 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
     tested = rows["p"].notna().any()
 
     def surely(which: pd.Series) -> str:
-        return f" ({int((which & rows['significant']).sum())} significantly)" if tested else " (not tested)"
+        return f" ({int((which & rows['significant']).sum())} surely)" if tested else " (not tested)"
 
     parts = []
     if better:
@@ -179,44 +359,89 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
         parts.append(f"worse for {share(worse, total, unit)}{surely(gain < 0)}")
     if better + worse < total:
         parts.append(f"unchanged for {share(total - better - worse, total, unit)}")
-    span = f"mean change {number(rows['difference'].min())}"
-    if total > 1:
-        span += f" to {number(rows['difference'].max())}"
+    percents = rows["percent"] if (rows["a"] == trained).all() else rows["percent"].iloc[:0]
+    if len(percents) and percents.notna().all():
+        low, high = f"{number(percents.min())}%", f"{number(percents.max())}%"
+    else:
+        low, high = number(rows["difference"].min()), number(rows["difference"].max())
+    # Widths change by different amounts, and so do activations: a mean over cells would hide it.
+    span = f"mean change {low}" + (f" to {high}" if total > 1 else "")
     return f"{_with_direction(metric)} is {', '.join(parts)}; {span}."
 
 
 def baseline_sentences(e: Evidence) -> list[str]:
     """In how many cells InfoMax is better than each baseline, a sentence a metric and baseline."""
     texts = []
-    for (metric, baseline), pairs in e.baselines.groupby(["metric", "b"], sort=False):
-        gain = pairs["difference"] * sign(str(metric))
-        if gain.notna().any():
-            better, worse = (gain > 0), (gain < 0)
-            texts.append(
-                f"{capital(label(str(metric)))}: InfoMax is better than {baseline} in {int(better.sum())} of "
-                f"{int(gain.notna().sum())} cells ({int((better & pairs['significant']).sum())} significantly better, "
-                f"{int((worse & pairs['significant']).sum())} significantly worse)."
-            )
+    for (metric, infomax, baseline), pairs in e.baselines.groupby(["metric", "a", "b"], sort=False):
+        gain = (pairs["difference"] * sign(str(metric))).dropna()
+        if not len(gain):
+            continue
+        significant = pairs.loc[gain.index, "significant"]
+        better, worse, total = gain > 0, gain < 0, len(gain)
+        same = total - int(better.sum()) - int(worse.sum())
+        name = "InfoMax" if infomax == "infomax" else str(infomax).replace("infomax", "InfoMax")
+        texts.append(
+            f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells "
+            f"({int((better & significant).sum())} surely), worse in {int(worse.sum())} ({int((worse & significant).sum())} "
+            f"surely)" + (f" and the same in {same}." if same else ".")
+        )
     return texts
 
 
+def moving_sentence(e: Evidence) -> str | None:
+    """In how many cells something still moved when training ended, and what."""
+    known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
+    if not len(known):
+        return None
+    cell = [column for column in known.columns[: known.columns.get_loc("metric")]]  # type: ignore[misc]
+    known = known.assign(moving=known["moving"].astype(bool))
+    cells = known.groupby(cell, dropna=False)["moving"].any()
+    if not cells.any():
+        return f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread in the last tenth of the epochs."
+    counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
+    told = [f"{label(str(metric))} in {n}" for metric, n in counts.items()]
+    return (
+        f"Training has not ended in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs "
+        f"{words(told)} still move{'s' if len(told) == 1 else ''} by more than the seeds' spread, so more epochs would "
+        "change these numbers. No speed of convergence is given there."
+    )
+
+
+# ---- settings and seeds
+
+
 def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
-    """Which level of a setting is best for each activation."""
+    """Which level of a setting is best for each activation (and each value of what else varies)."""
     pairs = e.settings[factor]
     pairs = pairs[pairs["metric"] == metric] if len(pairs) else pairs
     if not len(pairs) or not sign(metric):
         return None
-    means = e.averaged.groupby(["activation", factor], sort=False)[metric].mean().unstack(factor).dropna(how="all")
-    if means.empty:
+    rest = [other for other in e.others if other != factor]
+    strata = [*rest, "activation"]
+    best: dict[str, list[str]] = {}
+    for key, rows in e.averaged.groupby(strata, dropna=False, sort=False):
+        lead = leader(metric, level_means(rows, metric, factor), _stratum(pairs, strata, key), factor)
+        if lead is None:
+            continue
+        name = str(as_tuple(key)[-1])
+        told = UNSURE
+        if lead.sure:
+            told = f"the best {factor} is {lead.leaders[0]}"
+        elif lead.text.startswith("the same for all"):
+            told = "every level is the same"
+        best.setdefault(told, []).append(name)
+    if not best:
         return None
-    # Activations whose levels are all equal have no best level.
-    flat = means.index[np.ptp(means.to_numpy(), axis=1) == 0].tolist()
-    means = means.drop(index=flat)
-    best = means.idxmax(axis=1) if sign(metric) > 0 else means.idxmin(axis=1)
-    told = [f"{show(level)} for {words([str(name) for name in names.index])}" for level, names in best.groupby(best)]
-    if flat:
-        told.append(f"the same at every level for {words(flat)}")
-    return f"{_with_direction(metric)}: the best {factor} is {words(told)}; {_significant_pairs(pairs)}."
+    order = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
+    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in order)
+    what = label(metric, per_size=e.sized)
+    return f"{capital(what)} ({METRICS[metric].better} is better): {text}. {_significant_pairs(pairs)}."
+
+
+def _who(names: list[str], rest: list[str]) -> str:
+    """The activations by name; where other settings vary too, how often each."""
+    counts = {name: names.count(name) for name in names}
+    return words([f"{name} ({n} settings of {words(rest)})" if rest else name for name, n in counts.items()])
 
 
 @dataclass(frozen=True)
@@ -239,8 +464,6 @@ def power_note(pairs: pd.DataFrame, what: str) -> PowerNote | None:
     if not power.reachable:
         text += f" Read a p above {ALPHA:g} here as \u201cnot enough seeds\u201d, not as \u201cno difference\u201d."
         return PowerNote(text, caution=True)
-    effect = detectable_effect(seeds, family)
-    text += f" It finds a difference of {effect:.2g} standard deviations (Cohen's d) in about 4 studies of 5."
     fewest = int(pairs.loc[pairs["p"].notna(), "n"].min())
     if fewest < seeds:
         text += f" Pairs that lost seeds can show less: {fewest} seeds allow no p under {format_p(smallest_p(fewest))}."
@@ -252,19 +475,29 @@ def _with_direction(metric: str) -> str:
 
 
 def _significant_pairs(pairs: pd.DataFrame) -> str:
-    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs reach {ALPHA:g}"
+    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs are told apart"
 
 
-def _pair(pairs: pd.DataFrame, one: str, other: str) -> pd.Series | None:
+def _stratum(pairs: pd.DataFrame, columns: list[str], key: object) -> pd.DataFrame:
+    """The pairs of one stratum."""
+    if not len(pairs):
+        return pairs
+    keep = pd.Series(data=True, index=pairs.index)
+    for column, value in zip(columns, as_tuple(key), strict=True):
+        keep &= pairs[column].isna() if pd.isna(value) else pairs[column] == value  # type: ignore[arg-type]
+    return pairs[keep]
+
+
+def _pair(pairs: pd.DataFrame, one: object, other: object) -> pd.Series | None:
     if pairs.empty:
         return None
-    a, b = pairs["a"].astype(str), pairs["b"].astype(str)
+    a, b = pairs["a"], pairs["b"]
     found = pairs[((a == one) & (b == other)) | ((a == other) & (b == one))]
     return found.iloc[0] if len(found) else None
 
 
-def _turned(pair: pd.Series, top: str, direction: int) -> tuple[float, float, float]:
-    """The pair's difference and interval as a lead of `top`: positive when it is better."""
-    turn = direction if str(pair["a"]) == top else -direction
-    low, high = sorted((turn * pair["ci_low"], turn * pair["ci_high"]))
-    return turn * pair["difference"], low, high
+def _turned(pair: pd.Series, top: object) -> tuple[float, float, float]:
+    """The pair's difference top - other and its simultaneous interval."""
+    if pair["a"] == top:
+        return pair["difference"], pair["sim_low"], pair["sim_high"]
+    return -pair["difference"], -pair["sim_high"], -pair["sim_low"]

@@ -1,4 +1,4 @@
-"""How training went: the speed of convergence and the spread of the final loss over seeds.
+"""How training went: whether it has ended, how fast it converged, how the final loss scatters over seeds.
 
 DataFrame in, DataFrame out. Imports other statistics, nothing that draws or writes.
 """
@@ -11,16 +11,83 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import RESAMPLES, bca_interval
+from analysis.metrics import REDUNDANCY_METRICS, to_scale
 from analysis.reshape import as_tuple, cell_columns, done, order, varying
 from analysis.stats import levels_of
+
+
+def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
+    """Has training ended? How far the loss and each redundancy metric moved over the last tenth of the epochs.
+
+    One row a cell and quantity. Columns: the cell, metric, n (seeds), change (mean over seeds of the value at the end minus
+    that a tenth of the epochs, at least one, before it; between two evaluations on a straight line), spread (sd over seeds
+    of the value at the end), moving (whether |change| > spread; empty for fewer than 2 seeds). Seeds whose history
+    does not reach back so far, epoch 0 apart, are left out; without a history there are no rows. A ratio is taken by its
+    logarithm.
+    """
+    by = cell_columns(results)
+    columns = [*by, "metric", "n", "change", "spread", "moving"]
+    rows = done(results)
+    if history is None or rows.empty:
+        return pd.DataFrame(columns=columns)
+    trained = history[(history["epoch"] > 0) & history["trial_id"].isin(rows["trial_id"])]
+    trained = trained.sort_values(["trial_id", "epoch"])
+    last = trained.groupby("trial_id")["epoch"].max()
+    start = last - np.maximum(1, last / 10)
+    parts = []
+    for metric in ("loss", *REDUNDANCY_METRICS):
+        if metric not in trained:
+            continue
+        values = trained[["trial_id", "epoch"]].assign(value=to_scale(metric, trained[metric].astype(float)))
+        values = values[np.isfinite(values["value"])]
+        since = values["trial_id"].map(start)
+        before = values[values["epoch"] <= since].groupby("trial_id").last()
+        after = values[values["epoch"] >= since].groupby("trial_id").first()
+        end = values[values["epoch"] == values["trial_id"].map(last)].set_index("trial_id")["value"]
+        gap = (after["epoch"] - before["epoch"]).replace(0, np.nan)
+        share = ((start - before["epoch"]) / gap).fillna(0.0)
+        then = before["value"] + share * (after["value"] - before["value"]).fillna(0.0)
+        moved = pd.DataFrame({"end": end, "change": end - then}).dropna()
+        moved = rows[["trial_id", *by]].merge(moved, left_on="trial_id", right_index=True)
+        groups = moved.groupby(by, dropna=False)
+        table = pd.DataFrame(
+            {"n": groups.size(), "change": groups["change"].mean(), "spread": groups["end"].std()}
+        ).reset_index()
+        parts.append(table.assign(metric=metric))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(parts, ignore_index=True)
+    table["moving"] = (table["change"].abs() > table["spread"]).astype("boolean").mask(table["n"] < 2)
+    return order(table[columns], by)
+
+
+def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
+    """The table with convergence_epoch only in cells that have converged: nothing that `still_moving` knows of them moves.
+
+    Of a loss that still falls, the epoch of 90% of the fall measures the number of epochs. Cells of which nothing is known
+    (no history, one seed) keep none either.
+    """
+    if "convergence_epoch" not in results:
+        return results
+    by = cell_columns(results)
+    if moving.empty:
+        return results.assign(convergence_epoch=np.nan)
+    known = moving.dropna(subset=["moving"])
+    settled = ~known.astype({"moving": bool}).groupby(by, dropna=False)["moving"].any()
+    with_loss = known[known["metric"] == "loss"].groupby(by, dropna=False).size() > 0
+    settled = (settled & with_loss.reindex(settled.index, fill_value=False)).rename("settled")
+    found = results[by].merge(settled.reset_index(), on=by, how="left")["settled"]
+    is_settled = found.astype("boolean").fillna(False).to_numpy(bool)
+    return results.assign(convergence_epoch=results["convergence_epoch"].where(is_settled))
 
 
 def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:
     """Epochs until 90% of the fall in training loss, per cell.
 
-    Columns: the cell, planned (trials), n (with a value), median, q25, q75, min, max (epochs; lower is faster), and
-    share (the median as a share of the epochs run, where the table says how many). An epoch of the last tenth of the
-    run means that training had not settled: the value is then a lower bound.
+    results: from `only_settled`, so that a cell which has not converged has no value. Columns: the cell, planned (trials), n
+    (with a value), median, q25, q75, min, max (epochs; lower is faster), and share (the median as a share of the epochs
+    run, where the table says how many).
     """
     by = cell_columns(results)
     planned = results.groupby(by, dropna=False).size().rename("planned")
@@ -46,8 +113,8 @@ def loss_spread(results: pd.DataFrame, *, seed: int, n_resamples: int = RESAMPLE
     """How much the final loss depends on the seed, per cell.
 
     Columns: the cell, n, mean, sd with its BCa bootstrap interval (sd_low, sd_high), iqr, min, max. Units of the loss;
-    lower spread means that one seed tells more about the others. Compare spreads within a width only: the loss grows
-    with the number of units.
+    lower spread means that one seed tells more about the others. Compare spreads within a width only: the loss is a
+    sum over units.
     """
     by = cell_columns(results)
     rows = done(results)

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from analysis import reshape
+from analysis.dynamics import only_settled, still_moving
 from analysis.intervals import RESAMPLES, t_interval
 from analysis.load import Study
-from analysis.metrics import REDUNDANCY_METRICS, sign
+from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, from_scale, sign, to_scale
 from analysis.schema import BASELINE_COLUMNS, LOSS_TERMS
-from analysis.stats import compare
+from analysis.stats import compare, complete_blocks, seed_blocks
+from analysis.widths import interaction
 
 LARGE = 2_000
 """Trials above which the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
@@ -25,14 +28,20 @@ LARGE = 2_000
 class Evidence:
     """The shared numbers of one study.
 
-    infomax: the trials of the InfoMax objective (all, where no baseline was run). averaged: those, each metric averaged
-    over the widths, one row a seed. others: settings that vary besides activation and width. pooled, by_width: pairs of
-    activations on averaged values, and within each width. change: trained against untrained. baselines: InfoMax against
-    each baseline. settings: factor -> pairs of its levels, on averaged values. seed, n_resamples: of every bootstrap.
+    results: the whole results table, baselines included, convergence only where it has happened. infomax: the trials of
+    the InfoMax objective (all, where no baseline was run). sized: whether there are several widths, so that averaged values
+    are per size (`reshape.per_size`). averaged: the infomax trials, each metric averaged over the widths, one row a seed.
+    others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
+    values, and within each width, on complete blocks, but for metrics by which activations are not ranked. interactions: of
+    activation and width, a row a metric. moving: what still moved when training ended. change: trained against untrained.
+    baselines: InfoMax against each baseline. settings: factor -> pairs of its levels, on averaged values. seed,
+    n_resamples: of every bootstrap.
     """
 
     study: Study
+    results: pd.DataFrame
     infomax: pd.DataFrame
+    sized: bool
     averaged: pd.DataFrame
     metrics: list[str]
     others: list[str]
@@ -40,6 +49,8 @@ class Evidence:
     summary: pd.DataFrame
     pooled: pd.DataFrame
     by_width: pd.DataFrame
+    interactions: pd.DataFrame
+    moving: pd.DataFrame
     stages: pd.DataFrame
     change: pd.DataFrame
     baseline_rows: pd.DataFrame
@@ -47,11 +58,6 @@ class Evidence:
     seed: int
     n_resamples: int
     settings: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    @property
-    def results(self) -> pd.DataFrame:
-        """The whole results table, baselines included."""
-        return self.study.results
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -76,30 +82,41 @@ class Evidence:
 
 
 def gather(study: Study, *, seed: int) -> Evidence:
-    """All statistics of a study. seed: of the bootstrap, the only draw there is."""
-    results = study.results
+    """All statistics of a study. seed: of the bootstrap; sign patterns that cannot be counted have a seed of their own."""
+    moving = still_moving(study.results, study.history)
+    results = only_settled(study.results, moving)
     infomax = reshape.infomax_rows(results)
-    averaged = reshape.mean_over_width(infomax)
+    sized = infomax["hidden_dim"].nunique() > 1
+    averaged = reshape.mean_over_width(reshape.per_size(infomax) if sized else infomax)
     metrics = reshape.recorded_metrics(results)
     finished = reshape.done(infomax)
     others = reshape.varying(infomax, but=("activation", "hidden_dim"))
     stages = reshape.with_untrained(infomax, study.history)
     baseline_rows, baselines = _baselines(results, metrics)
+    between = [metric for metric in metrics if METRICS[metric].ranked]
+    ranked = [metric for metric in between if sign(metric)]
+    several = sized and infomax["activation"].nunique() > 1
     return Evidence(
         study=study,
+        results=results,
         infomax=infomax,
+        sized=sized,
         averaged=averaged,
         metrics=metrics,
         others=others,
         counts=reshape.counts(results),
         summary=reshape.summary(results),
-        pooled=_each(metrics, averaged, "activation", others),
+        pooled=_each(between, averaged, "activation", others, complete=True),
         # With one width the pooled comparison is this one already; twice would look like more evidence.
         by_width=(
-            _each(metrics, finished, "activation", [*others, "hidden_dim"])
-            if infomax["hidden_dim"].nunique() > 1
+            _each(between, finished, "activation", [*others, "hidden_dim"], complete=True) if sized else pd.DataFrame()
+        ),
+        interactions=(
+            stack([interaction(finished, metric, "activation", others) for metric in ranked])
+            if several
             else pd.DataFrame()
         ),
+        moving=moving,
         stages=stages,
         change=_change(stages, [*others, "activation", "hidden_dim"]),
         baseline_rows=baseline_rows,
@@ -110,12 +127,30 @@ def gather(study: Study, *, seed: int) -> Evidence:
     )
 
 
-def level_means(rows: pd.DataFrame, metric: str, factor: str = "activation") -> pd.DataFrame:
-    """Mean of each level over seeds with its t interval: columns factor, n, mean, ci_low, ci_high."""
-    groups = rows.groupby(factor, sort=False, dropna=False)[metric]
-    n, mean = groups.count(), groups.mean()
-    low, high = t_interval(mean, groups.std(), n)
-    return pd.DataFrame({"n": n, "mean": mean, "ci_low": low, "ci_high": high}).reset_index()
+def level_means(rows: pd.DataFrame, metric: str, factor: str = "activation", units: int = 1) -> pd.DataFrame:
+    """Mean of each level over the seeds that have every level, with its t interval.
+
+    rows: one row a seed and level. units: of the layer, 1 for values per size. Columns: factor, n (seeds), mean (geometric, of
+    a ratio), ci_low, ci_high, ranked. A level that lost more than half of the seeds is not ranked and has the mean of the
+    seeds it has (see `stats.complete_blocks`).
+    """
+    blocks = to_scale(metric, seed_blocks(rows, metric, factor, []))
+    full = complete_blocks(blocks)
+    values = blocks.copy()
+    values.loc[~values.index.isin(full.index), full.columns] = np.nan
+    n, mean = values.count(), values.mean()
+    low, high = (from_scale(metric, end) for end in t_interval(mean, values.std(), n))
+    bottom, top = bounds(metric, units)
+    table = pd.DataFrame(
+        {
+            "n": n,
+            "mean": from_scale(metric, mean),
+            "ci_low": np.maximum(low, bottom),
+            "ci_high": np.minimum(high, top),
+            "ranked": values.columns.isin(full.columns),
+        }
+    )
+    return table.rename_axis(factor).reset_index()
 
 
 def _change(stages: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
@@ -127,29 +162,40 @@ def _change(stages: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
 
 def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others: Sequence[str]) -> pd.DataFrame:
     """The levels of a setting against each other, all other settings equal."""
-    # A loss with another lambda is another quantity.
+    # A loss with another lambda is another quantity, and wr is weight redundancy once more.
     what = [metric for metric in metrics if metric != "loss" or not factor.startswith("lambda")]
+    what = [metric for metric in what if metric != "wr" or "weight_redundancy" not in metrics]
     rest = [other for other in others if other != factor]
-    return _each(what, averaged, factor, [*rest, "activation"])
+    return _each(what, averaged, factor, [*rest, "activation"], complete=True)
 
 
 def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "objective" not in results or results["objective"].nunique() < 2 or "infomax" not in set(results["objective"]):
         return results.iloc[:0], pd.DataFrame()
     rows = reshape.with_setting(results, BASELINE_COLUMNS, "setting")
-    infomax = rows.loc[rows["objective"] == "infomax", "setting"].drop_duplicates().tolist()
+    is_infomax = rows["objective"] == "infomax"
     rest = reshape.varying(results, but=BASELINE_COLUMNS)
-    finished = reshape.done(rows)
     what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]
-    return rows, stack([_each(what, finished, "setting", rest, against=level) for level in infomax])
+    # Each InfoMax setting against the baselines; another InfoMax setting is none.
+    parts = [
+        _each(what, reshape.done(rows[~is_infomax | (rows["setting"] == level)]), "setting", rest, against=level)
+        for level in rows.loc[is_infomax, "setting"].drop_duplicates()
+    ]
+    return rows, stack(parts)
 
 
 def _each(
-    metrics: Sequence[str], rows: pd.DataFrame, factor: str, within: Sequence[str], against: object = None
+    metrics: Sequence[str],
+    rows: pd.DataFrame,
+    factor: str,
+    within: Sequence[str],
+    *,
+    against: object = None,
+    complete: bool = False,
 ) -> pd.DataFrame:
     parts = []
     for metric in metrics:
-        part = compare(rows, metric, factor, within, against=against)
+        part = compare(rows, metric, factor, within, against=against, complete=complete)
         if len(part):
             parts.append(reshape.order(part, [column for column in within if column in part]))
     return stack(parts)

@@ -1,6 +1,6 @@
 """Intervals over seeds: Student's t for means, BCa bootstrap for mean, median and interquartile mean.
 
-Imports nothing of ours.
+Imports what is known of each metric.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from analysis.metrics import bounds, from_scale, to_scale
 
 MIN_BOOTSTRAP = 5
 """Fewer seeds than this have too few distinct resamples (4 give 35) for a bootstrap interval to mean anything."""
@@ -35,10 +37,20 @@ def t_interval(mean: Any, sd: Any, n: Any, confidence: float = 0.95) -> tuple[np
 
 
 def mean_median_iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean, median and interquartile mean (mean of the middle half) along an axis, stacked in front."""
-    from scipy import stats
+    """Mean, median and interquartile mean along an axis, stacked in front.
 
-    return np.stack([np.mean(values, axis), np.median(values, axis), stats.trim_mean(values, 0.25, axis)])
+    The interquartile mean is that of the middle half exactly: of ten values the middle four, and half of each neighbor.
+    (scipy.stats.trim_mean cuts whole values and keeps six of ten.)
+    """
+    ordered = np.moveaxis(np.sort(values, axis), axis, -1)
+    n = ordered.shape[-1]
+    # Each value stands for a stretch of the line from 0 to n; what of it lies between n/4 and 3n/4 is its weight.
+    ends = np.arange(n + 1)
+    inside = np.diff(np.clip(ends, n / 4, 3 * n / 4)) / (n / 2)
+    lowest = ordered[..., :1]
+    # From the lowest up: the mean of equal values is that value, to the last bit.
+    iqm = lowest[..., 0] + (ordered - lowest) @ inside
+    return np.stack([np.mean(values, axis), np.median(values, axis), iqm])
 
 
 def bca_interval(
@@ -116,7 +128,9 @@ def cell_statistics(
 
     One row a cell and metric. Columns: the `by` columns, metric, n (seeds with a finite value), mean, sd, t_low, t_high
     (t interval of the mean), then for each of mean, median and iqm its value and `<name>_low`, `<name>_high` (BCa).
-    Intervals that the number of seeds does not allow are missing. Units are the metric's.
+    Intervals that the number of seeds does not allow are missing. Units are the metric's; of a ratio (`metrics.is_log`) all
+    is worked out on natural logarithms, of which sd is, and the mean is geometric. No t interval leaves the values that the
+    metric can have.
     """
     by = list(by)
     frames = []
@@ -126,7 +140,7 @@ def cell_statistics(
     keys = results.groupby(group, sort=True)[by].first().reset_index(drop=True)
     for metric in metrics:
         values = np.full((len(keys), int(place.max()) + 1), np.nan)
-        values[group, place] = results[metric].to_numpy(float)
+        values[group, place] = to_scale(metric, results[metric]).to_numpy(float)
         values[~np.isfinite(values)] = np.nan
         n = np.isfinite(values).sum(axis=1)
         point = np.full((3, len(keys)), np.nan)
@@ -139,6 +153,9 @@ def cell_statistics(
                 sd[rows] = full.std(axis=1, ddof=1)
         t_low, t_high = t_interval(point[0], sd, n, confidence)
         low, high = bca_interval(values, mean_median_iqm, seed=seed, confidence=confidence, n_resamples=n_resamples)
+        bottom, top = bounds(metric, keys["hidden_dim"] if "hidden_dim" in keys else results["hidden_dim"].max())
+        t_low, t_high = np.maximum(from_scale(metric, t_low), bottom), np.minimum(from_scale(metric, t_high), top)
+        point, low, high = (from_scale(metric, numbers) for numbers in (point, low, high))
         columns: dict[str, Any] = {"metric": metric, "n": n, "sd": sd, "t_low": t_low, "t_high": t_high}
         for i, name in enumerate(("mean", "median", "iqm")):
             columns |= {name: point[i], f"{name}_low": low[i], f"{name}_high": high[i]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,28 @@ from analysis.load import AnalysisError
 from infomax_tune.errors import StoreError
 from infomax_tune.store.files import make_folder, write_atomically
 from infomax_tune.store.objects import location
+
+FORMATS = ("png", "pdf", "svg")
+
+DPI = 150
+"""Of the figures' pixels, unless asked otherwise."""
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """As which files figures are written; AnalysisError for what cannot be. dpi: of pixels, in PDF those of large figures."""
+
+    formats: tuple[str, ...] = ("png",)
+    dpi: int = DPI
+
+    def __post_init__(self) -> None:
+        unknown = [kind for kind in self.formats if kind not in FORMATS]
+        if unknown or not self.formats:
+            raise AnalysisError(
+                f"format {', '.join(map(repr, unknown)) or 'of nothing'} is unknown; one or more of {', '.join(FORMATS)}."
+            )
+        if not 30 <= self.dpi <= 1_200:
+            raise AnalysisError(f"dpi {self.dpi} is out of range; give 30 to 1,200.")
 
 
 class Output:

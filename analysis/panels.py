@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.metrics import METRICS, label, sign
+from analysis.intervals import t_interval
+from analysis.metrics import METRICS, bounds, from_scale, label, sign, to_scale
 from analysis.reshape import as_tuple, varying
 from analysis.schema import BASELINE_COLUMNS
-from analysis.style import log_ticks, round_ticks, wide_range
+from analysis.style import log_ticks, new_figure, round_ticks, wide_range
 from analysis.wording import show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_PANELS = 12
 
@@ -67,6 +70,17 @@ def _title(columns: Sequence[str], key: Any) -> str:
     return ", ".join(f"{name} = {show(value)}" for name, value in zip(names, as_tuple(key), strict=True))
 
 
+def positions(values: Sequence[Any], column: str) -> tuple[dict[Any, float], bool]:
+    """Where each value of a numeric setting stands on its axis, and whether that axis is logarithmic.
+
+    Values that span a factor of more than 3 stand on a logarithmic axis; where they include 0, which has no logarithm, at
+    equal steps.
+    """
+    log = values[0] > 0 and values[-1] / values[0] > 3
+    to_scale = log or (values[0] >= 0 and column == "hidden_dim")
+    return {value: float(value) if to_scale else float(step) for step, value in enumerate(values)}, log
+
+
 def axis_label(metric: str) -> str:
     better = METRICS[metric].better if metric in METRICS else None
     return label(metric) + (f" ({better} is better)" if better else "")
@@ -77,17 +91,49 @@ def arrow(metric: str) -> str:
     return {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
 
 
+def grid_of(panels: int, height: float, *, sharey: bool = False, extra: float = 0.5) -> tuple[Figure, np.ndarray]:
+    """A figure with room for so many panels, three a row, each so high (inches), and its axes; unused ones are hidden.
+
+    extra: inches for what stands below all panels.
+    """
+    columns = min(panels, 3)
+    lines = math.ceil(panels / columns)
+    figure = new_figure(9.5 if columns > 1 else 6.5, height * lines + extra)
+    grid = figure.subplots(lines, columns, sharey=sharey, squeeze=False)
+    for axes in list(grid.flat)[panels:]:
+        axes.set_visible(False)
+    return figure, grid
+
+
+def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean over seeds (rows) of each column, with its 95% t interval: columns mean, low, high.
+
+    Of a ratio the mean is geometric; no interval goes below the values that the metric can have.
+    """
+    scaled = to_scale(metric, values)
+    mean = scaled.mean()
+    low, high = t_interval(mean, scaled.std(), scaled.count())
+    found = from_scale(metric, pd.DataFrame({"mean": mean, "low": low, "high": high}))
+    return found.assign(low=found["low"].clip(lower=bounds(metric)[0]))
+
+
+def grows_in_factors(metric: str) -> bool:
+    """Whether a metric's values lie factors apart, between widths or activations, and want a logarithmic axis."""
+    known = METRICS.get(metric)
+    return (
+        known is not None
+        and (known.log or (known.grows is not None and known.low >= 0 and known.sign < 0))
+        and not known.integer
+    )
+
+
 def scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = False) -> None:
     """Logarithmic where the metric asks for it and its values allow it; few, round tick labels."""
     which = axes.xaxis if axis == "x" else axes.yaxis
     known = METRICS.get(metric)
-    if (log or (known and known.log)) and wide_range(values):
+    # Where a figure asks for it, because its lines lie factors apart, a smaller range will do.
+    if wide_range(values, 3 if log else 20) and (log or (known and known.log)):
         axes.set(**{f"{axis}scale": "log"})
         log_ticks(which, values)
     else:
         round_ticks(which, 5, integer=bool(known and known.integer))
-
-
-def hide_rest(grid: np.ndarray, used: int) -> None:
-    for axes in list(grid.flat)[used:]:
-        axes.set_visible(False)

@@ -5,18 +5,26 @@ Each function takes DataFrames and returns a matplotlib Figure; none reads a fil
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import t_interval
 from analysis.metrics import label
-from analysis.panels import arrow, axis_label, hide_rest, main_factor, panels_of, scale, ticks_apart
-from analysis.reshape import done
+from analysis.panels import (
+    arrow,
+    axis_label,
+    grid_of,
+    grows_in_factors,
+    main_factor,
+    panels_of,
+    positions,
+    scale,
+    ticks_apart,
+)
+from analysis.reshape import cell_columns, done, points
 from analysis.schema import activation_order
 from analysis.stats import levels_of
 from analysis.style import (
@@ -25,12 +33,14 @@ from analysis.style import (
     PAPER,
     color,
     empty_figure,
+    hover,
     legend_of,
     marker,
     new_figure,
+    round_ticks,
     styled,
 )
-from analysis.wording import show
+from analysis.wording import number, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,59 +54,65 @@ MAX_POINTS = 400
 
 
 @styled
-def metric_box(results: pd.DataFrame, metric: str = "effective_rank", factor: str | None = None) -> Figure:
+def metric_box(
+    results: pd.DataFrame, metric: str = "effective_rank", factor: str | None = None, *, from_median: bool = False
+) -> Figure:
     """Box plot of a metric with every seed as a point, one panel a width (and other setting).
 
     factor: what is put side by side, by default the activation (or what varies, where there is only one). Box: quartiles
     and median; whiskers: the last point within 1.5 interquartile ranges. Only finished trials.
+    from_median: draw how far each trial is from the median of its cell, so that the spread is seen of what differs
+    between cells by far more.
     """
     rows = done(results).dropna(subset=[metric])
     if rows.empty:
         return empty_figure(f"no finished trial has a value of {label(metric)}")
     factor = factor or main_factor(results)
+    if from_median:
+        rows = rows.assign(**{metric: rows[metric] - _cell_medians(rows, metric)})
     panels = panels_of(rows, factor)
     levels = levels_of(rows, factor)[::-1]
-    columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
-    figure = new_figure(9.5 if columns > 1 else 6.5, lines * (0.75 + 0.3 * len(levels)) + 0.35)
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    figure, grid = grid_of(len(panels), 0.75 + 0.3 * len(levels), sharey=True, extra=0.35)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
+        if from_median:
+            axes.axvline(0, color=MUTED, linewidth=0.9)
         for y, level in enumerate(levels):
-            values = panel.loc[panel[factor] == level, metric].to_numpy(float)
-            _box(axes, values, y, color(level), marker(level))
+            _box(axes, panel[panel[factor] == level], metric, y, level)
         axes.set_yticks(range(len(levels)), [show(level) for level in levels])
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
         scale(axes, "x", metric, rows[metric])
-    hide_rest(grid, len(panels))
-    figure.supxlabel(axis_label(metric), fontsize=9)
+    words = f"{label(metric)}: distance from the median of its cell" if from_median else axis_label(metric)
+    figure.supxlabel(words, fontsize=9)
     return figure
+
+
+def _cell_medians(rows: pd.DataFrame, metric: str) -> pd.Series:
+    return rows.groupby(cell_columns(rows), dropna=False)[metric].transform("median")
 
 
 @styled
 def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
     """Scatter of weight redundancy against dead units, one point a finished trial, one panel a width.
 
-    Points that share a number of dead units are set side by side, by at most 0.3 units, so that all are seen.
+    Points that share a number of dead units are set side by side, activation by activation, so that all are seen; where no
+    unit is dead that is all there is across.
     """
     rows = done(results).dropna(subset=["weight_redundancy", "dead_units"])
     if rows.empty:
         return empty_figure("no finished trial has both weight redundancy and dead units")
     factor = main_factor(results)
     panels = panels_of(rows, factor)
-    columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
-    figure = new_figure(9.5 if columns > 1 else 6.5, 2.9 * lines + 0.5)
-    grid = figure.subplots(lines, columns, squeeze=False)
+    figure, grid = grid_of(len(panels), 2.9)
     levels = levels_of(rows, factor)
-    offset = {level: 0.6 * (i + 0.5) / len(levels) - 0.3 for i, level in enumerate(levels)}
+    offset = {level: 0.76 * (i + 0.5) / len(levels) - 0.38 for i, level in enumerate(levels)}
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
         for level in levels:
-            points = panel[panel[factor] == level]
-            axes.scatter(
-                points["dead_units"] + offset[level],
-                points["weight_redundancy"],
+            trials = panel[panel[factor] == level]
+            drawn = axes.scatter(
+                trials["dead_units"] + offset[level],
+                trials["weight_redundancy"],
                 s=26,
                 color=color(level),
                 marker=marker(level),
@@ -105,13 +121,16 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
                 label=show(level),
                 rasterized=len(panel) > MAX_POINTS,
             )
+            if len(panel) <= MAX_POINTS:
+                hover(drawn, trial_words(trials, "weight_redundancy"))
         axes.set_title(fill(title, 30))
         axes.set_xlabel(axis_label("dead_units"))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlim(-0.5, max(1.0, float(panel["dead_units"].max())) + 0.5)
+        axes.set_xlim(-0.5, float(panel["dead_units"].max()) + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        scale(axes, "y", "weight_redundancy", panel["weight_redundancy"], log=True)
     for row in grid:
-        row[0].set_ylabel(axis_label("weight_redundancy"))
-    hide_rest(grid, len(panels))
+        # In two lines: the panels are not high, and a label longer than its axis would leave the picture.
+        row[0].set_ylabel(axis_label("weight_redundancy").replace(" (", "\n("))
     legend_of(figure, grid.flat[0])
     return figure
 
@@ -120,43 +139,104 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
 def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidden_dim") -> Figure:
     """Mean of each metric against a numeric setting, with the 95% t interval over seeds as a band, by activation.
 
-    x: the column of that setting. Where other settings vary too, the lines average over them.
+    x: the column of that setting. Where other settings vary too, the lines average over them, each seed first: a seed that
+    lacks any of them (a trial of it diverged, say) is left out at that value of x, for the ones it has left are another
+    mixture. A point that lacks seeds is open; where no seed is whole there is a cross at the foot and a gap in the line.
     """
-    rows = done(results)
-    values = sorted(rows[x].dropna().unique())
-    if len(values) < 2:
-        return empty_figure(f"{x} takes one value only")
-    # Zero has no logarithm: lambdas that include it are drawn at equal steps.
-    log = values[0] > 0 and values[-1] / values[0] > 3
-    to_scale = log or (values[0] >= 0 and x == "hidden_dim")
-    places = {value: value if to_scale else step for step, value in enumerate(values)}
+    values = sorted(results[x].dropna().unique())
+    if len(values) < 2 or done(results).empty:
+        return empty_figure(f"{x} takes one value only" if len(values) < 2 else "no trial has finished")
+    places, log = positions(values, x)
     ticks = ticks_apart(list(places.values()), values, log)
-    columns = min(len(metrics), 3)
-    lines = math.ceil(len(metrics) / columns)
-    figure = new_figure(9.5 if columns > 1 else 6.5, 2.6 * lines + 0.5)
-    grid = figure.subplots(lines, columns, squeeze=False)
+    figure, grid = grid_of(len(metrics), 2.6)
     for axes, metric in zip(grid.flat, metrics, strict=False):
-        for name in activation_order(rows["activation"]):
-            # Per seed first: trials of one seed are one block, whatever else is averaged over.
-            seeds = rows[rows["activation"] == name].groupby([x, "seed"])[metric].mean().unstack(x)
-            n, mean, sd = seeds.count(), seeds.mean(), seeds.std()
-            low, high = t_interval(mean, sd, n)
-            at = [places[value] for value in seeds.columns]
-            axes.plot(at, mean, color=color(name), marker=marker(name), ms=4.5, mec=PAPER, mew=0.5, label=name)
-            axes.fill_between(at, low, high, color=color(name), alpha=0.22, linewidth=0)
+        found = points(results, metric, x)
+        # An activation that lacks the metric everywhere has no such metric, and has lost nothing.
+        there = found[found["n"] > 0]["activation"].unique()
+        for name in activation_order(there):
+            _line(axes, found[found["activation"] == name], places, x, name)
         if log:
             axes.set_xscale("log", base=2 if x == "hidden_dim" else 10)
         axes.minorticks_off()
         axes.set_xticks([places[value] for value in ticks], [show(value) for value in ticks])
         axes.set_title(label(metric) + arrow(metric))
         axes.set_xlabel("units (K)" if x == "hidden_dim" else x)
-        scale(axes, "y", metric, rows[metric])
-    hide_rest(grid, len(metrics))
+        scale(axes, "y", metric, found["mean"], log=grows_in_factors(metric))
     legend_of(figure, grid.flat[0])
     return figure
 
 
-def _box(axes: Axes, values: np.ndarray, y: float, tint: str, mark: str) -> None:
+def _line(axes: Axes, found: pd.DataFrame, places: Mapping[Any, float], x: str, name: str) -> None:
+    """One activation's line, band and marks. found: its rows of `reshape.points`."""
+    at = found[x].map(places).to_numpy(float)
+    mean, whole = found["mean"].to_numpy(), found["complete"].to_numpy(bool)
+    tint = color(name)
+    axes.plot(at, mean, color=tint, marker=marker(name), ms=4.5, mec=PAPER, mew=0.5, label=name)
+    axes.fill_between(at, found["ci_low"], found["ci_high"], color=tint, alpha=0.22, linewidth=0)
+    lacking, gone = ~whole & ~np.isnan(mean), np.isnan(mean)
+    # Where there is none, not even an empty line: the layout would look for its box in vain.
+    if lacking.any():
+        axes.plot(at[lacking], mean[lacking], linestyle="none", marker=marker(name), ms=6, mfc=PAPER, mec=tint, mew=1.4)
+    if gone.any():
+        foot = axes.get_xaxis_transform()
+        axes.plot(at[gone], [0.03] * gone.sum(), linestyle="none", marker="x", ms=6, mec=tint, mew=1.6, transform=foot)
+
+
+@styled
+def pareto(
+    results: pd.DataFrame, factor: str, x: str = "tc", y: Sequence[str] = ("entropy", "effective_rank")
+) -> Figure:
+    """What one term of the loss costs the other: x against each y as a lambda grows, by activation, one column a width.
+
+    A point is the mean over the seeds that have every trial, its lines the 95% t intervals; points of one activation are
+    joined in the order of lambda, whose value stands at each. A point that lacks seeds is open.
+    """
+    rows = done(results)
+    widths = sorted(rows["hidden_dim"].unique())[:4]
+    figure = new_figure(9.5 if len(widths) > 1 else 6.5, 2.9 * len(y) + 0.5)
+    grid = figure.subplots(len(y), len(widths), squeeze=False, sharex="col")
+    for column, width in zip(grid.T, widths, strict=True):
+        part = results[results["hidden_dim"] == width]
+        across = points(part, x, factor)
+        for axes, metric in zip(column, y, strict=True):
+            both = across.merge(points(part, metric, factor), on=["activation", factor], suffixes=("_x", "_y"))
+            for name in activation_order(both["activation"]):
+                _pareto_line(axes, both[both["activation"] == name], name, factor)
+            scale(axes, "x", x, across["mean"], log=True)
+            round_ticks(axes.yaxis, 5)
+            axes.margins(0.12)
+        column[0].set_title(f"K = {width}")
+        column[-1].set_xlabel(axis_label(x))
+    for row, metric in zip(grid, y, strict=True):
+        row[0].set_ylabel(axis_label(metric).replace(" (", "\n("))
+    legend_of(figure, grid.flat[0])
+    return figure
+
+
+def _pareto_line(axes: Axes, both: pd.DataFrame, name: str, factor: str) -> None:
+    """both: one activation's rows of `reshape.points` of the metric across (_x) and the metric up (_y)."""
+    tint, mark = color(name), marker(name)
+    both = both[both["mean_x"].notna() & both["mean_y"].notna()]
+    x, y = both["mean_x"], both["mean_y"]
+    axes.plot(x, y, color=tint, marker=mark, ms=5, mec=PAPER, mew=0.5, label=name)
+    axes.hlines(y, both["ci_low_x"], both["ci_high_x"], color=tint, linewidth=0.9)
+    axes.vlines(x, both["ci_low_y"], both["ci_high_y"], color=tint, linewidth=0.9)
+    lacking = ~(both["complete_x"] & both["complete_y"])
+    if lacking.any():
+        axes.plot(x[lacking], y[lacking], linestyle="none", marker=mark, ms=6.5, mfc=PAPER, mec=tint, mew=1.4)
+    for place in zip(both[factor], x, y, strict=True):
+        axes.annotate(show(place[0]), place[1:], xytext=(4, 4), textcoords="offset points", fontsize=6.5, color=MUTED)
+
+
+def trial_words(rows: pd.DataFrame, metric: str) -> list[str]:
+    """What shows over each trial's point: its id and its value."""
+    pairs = zip(rows["trial_id"], rows[metric], strict=True)
+    return [f"{trial}: {label(metric)} {number(value)}" for trial, value in pairs]
+
+
+def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, level: object) -> None:
+    values = rows[metric].to_numpy(float)
+    tint = color(level)
     if len(values) == 0:
         axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=MUTED)
         return
@@ -177,15 +257,17 @@ def _box(axes: Axes, values: np.ndarray, y: float, tint: str, mark: str) -> None
     # Spread in a fixed zigzag, not at random: the same table gives the same picture.
     jitter = 0.2 * np.sin(2.4 * np.arange(len(values)))
     many = len(values) > MANY_SEEDS
-    axes.scatter(
+    drawn = axes.scatter(
         values,
         y + jitter,
         s=5 if many else 13,
         color=tint,
-        marker=mark,
+        marker=marker(level),
         edgecolors="none" if many else PAPER,
         linewidths=0.4,
         zorder=1 if many else 3,
         alpha=0.35 if many else 1,
         rasterized=len(values) > MAX_POINTS,
     )
+    if len(values) <= MAX_POINTS:
+        hover(drawn, trial_words(rows, metric))

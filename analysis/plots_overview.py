@@ -15,20 +15,21 @@ import pandas as pd
 
 from analysis.metrics import METRICS, label, sign
 from analysis.reshape import by_activation_and_width, cell_columns, done, recorded_metrics
-from analysis.schema import LOSS_TERMS, activation_order
+from analysis.schema import activation_order
+from analysis.stats import critical_distance, rank_correlations
 from analysis.style import (
     INK,
     MUTED,
     PAPER,
     color,
     empty_figure,
+    hover,
     legend_of,
-    log_ticks,
     marker,
     new_figure,
-    round_ticks,
     styled,
 )
+from analysis.wording import format_p
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,18 +45,19 @@ MAX_VECTOR = 100
 def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", "output_correlation")) -> Figure:
     """Mean over seeds of each metric as a heatmap, activations down and widths across, the mean written in each cell.
 
-    The brighter, the larger, whichever direction is better.
+    The color compares activations within a width, for a scale over all widths would show the width alone: the best of a
+    column is brightest, the worst darkest (the largest, the smallest of a metric without a better direction).
     """
     metrics = [metric for metric in metrics if metric in recorded_metrics(results)]
     if not metrics:
         return empty_figure("none of these metrics was recorded")
     tables = [by_activation_and_width(results, metric) for metric in metrics]
-    height = 0.36 * len(tables[0]) + 1.3
-    figure = new_figure(4.7 * len(metrics), height)
+    figure = new_figure(4.7 * len(metrics), 0.36 * len(tables[0]) + 1.1)
     grid = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric, table in zip(grid, metrics, tables, strict=True):
         values = np.ma.masked_invalid(table.to_numpy())
-        mesh = axes.pcolormesh(values, cmap="cividis", edgecolors=PAPER, linewidth=1.5)
+        places = _within_columns(values, sign(metric) or 1)
+        mesh = axes.pcolormesh(places, cmap="cividis", vmin=0, vmax=1, edgecolors=PAPER, linewidth=1.5)
         widths = table.columns.tolist()
         step = math.ceil(len(widths) / 10)
         axes.set_xticks(np.arange(0.5, len(widths), step), [str(width) for width in widths[::step]])
@@ -66,35 +68,43 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
         for spine in axes.spines.values():
             spine.set_visible(False)
         if len(widths) <= MAX_ANNOTATED:
-            _write_values(axes, values, mesh)
+            _write_values(axes, values, mesh.to_rgba(places))
         axes.set_xlabel("units (K)")
         better = METRICS[metric].better
         axes.set_title(label(metric) + (f" ({better} is better)" if better else ""))
-        bar = figure.colorbar(mesh, ax=axes, pad=0.02)
-        bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
+
+
+def _within_columns(values: np.ma.MaskedArray, direction: int) -> np.ma.MaskedArray:
+    """Each column from 0, its worst value, to 1, its best; 0.5 where all are equal."""
+    better = direction * values
+    low, high = better.min(axis=0), better.max(axis=0)
+    span = np.ma.where(high > low, high - low, 1)
+    return np.ma.where(high > low, (better - low) / span, np.ma.where(np.ma.getmaskarray(better), np.ma.masked, 0.5))
 
 
 @styled
 def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None) -> Figure:
-    """Every metric against every other: below the diagonal the cells' means, above it the rank correlation.
+    """Every metric against every other: below the diagonal the cells, above it the rank correlation over seeds.
 
-    A point is the mean of one cell over its seeds, its size grows with the width. The number above the diagonal is the
-    correlation of ranks taken within each width (nearly all metrics grow with it, which would hide the rest), over all
-    finished trials: red where the two metrics rise together, blue where one falls.
+    A point is one cell: the mean rank of its trials among those of its width, from 0 (lowest) to 1 (highest), for raw
+    values grow with the width and would lie in one heap a width. The number above the diagonal is the correlation of
+    trials' ranks within their cell (`stats.rank_correlations`): red where two metrics rise together, blue where one falls.
     """
     rows = done(results)
     metrics = list(metrics) if metrics is not None else trade_off_metrics(results)
     if len(metrics) < 2:
         return empty_figure("fewer than two metrics vary")
-    cells = rows.groupby(cell_columns(results), dropna=False)[metrics].mean().reset_index()
-    within = [column for column in cell_columns(results) if column != "activation"]
+    cell = cell_columns(results)
+    within = [column for column in cell if column != "activation"]
     ranks = rows.groupby(within, dropna=False)[metrics].rank(pct=True)
+    cells = pd.concat([rows[cell], ranks], axis=1).groupby(cell, dropna=False)[metrics].mean().reset_index()
+    correlations = rank_correlations(rows, metrics, cell)
     m = len(metrics)
     figure = new_figure(9.5, 9.3)
     grid = figure.subplots(m, m, squeeze=False)
     widths = sorted(cells["hidden_dim"].unique())
-    areas = np.linspace(14, 46, len(widths)) if len(widths) > 1 else [26]
+    areas = np.linspace(12, 36, len(widths)) if len(widths) > 1 else [24]
     sizes = dict(zip(widths, areas, strict=True))
     for i, below in enumerate(metrics):
         for j, across in enumerate(metrics):
@@ -103,11 +113,10 @@ def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None
             if i == j:
                 _name(axes, below)
             elif j > i:
-                _correlation(axes, ranks[[below, across]].dropna())
+                _correlation(axes, float(correlations.to_numpy()[i, j]))
             else:
                 _cells(axes, cells, across, below, sizes)
                 axes.tick_params(labelbottom=i == m - 1, labelleft=j == 0, labelsize=7)
-                axes.tick_params(axis="x", rotation=40)
     legend_of(figure, grid[1, 0])
     return figure
 
@@ -119,14 +128,13 @@ def _name(axes: Axes, metric: str) -> None:
     axes.patch.set(facecolor=MUTED, alpha=0.1)
 
 
-def _correlation(axes: Axes, pair: pd.DataFrame) -> None:
-    """The correlation of two columns of ranks, as a number on a tile of its color."""
+def _correlation(axes: Axes, rho: float) -> None:
+    """A correlation as a number on a tile of its color."""
     from matplotlib import colormaps
 
     _blank(axes)
     tile, text, ink = "none", "n/a", INK
-    if len(pair) > 2 and (pair.nunique() > 1).all():
-        rho = float(pair.corr().to_numpy()[0, 1])
+    if np.isfinite(rho):
         # Half the map's range keeps the tiles pale enough for black writing in both themes.
         tile, text, ink = colormaps["RdBu_r"](0.5 + 0.3 * rho), f"{rho:+.2f}", "#000000"
     axes.patch.set(facecolor=tile, alpha=1)
@@ -135,8 +143,8 @@ def _correlation(axes: Axes, pair: pd.DataFrame) -> None:
 
 def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapping[int, float]) -> None:
     for name in activation_order(cells["activation"]):
-        part = cells[cells["activation"] == name]
-        axes.scatter(
+        part = cells[cells["activation"] == name].dropna(subset=[across, below])
+        points = axes.scatter(
             part[across],
             part[below],
             s=part["hidden_dim"].map(sizes),
@@ -144,30 +152,31 @@ def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapp
             marker=marker(name),
             edgecolors=PAPER,
             linewidths=0.4,
+            alpha=0.85,
             label=name,
             rasterized=len(cells) > MAX_VECTOR,
         )
-    for metric, axis, scale in ((across, axes.xaxis, axes.set_xscale), (below, axes.yaxis, axes.set_yscale)):
-        if METRICS[metric].log and (cells[metric].dropna() > 0).all():
-            scale("log")
-            log_ticks(axis, cells[metric])
-        else:
-            round_ticks(axis, 3)
-    axes.margins(0.15)
+        if 0 < len(cells) <= MAX_VECTOR:
+            hover(points, [f"{name}, K = {width}" for width in part["hidden_dim"]])
+    axes.set(xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
 
 
 def trade_off_metrics(results: pd.DataFrame) -> list[str]:
-    """The metrics worth setting against each other: with a direction, varying, and recorded for most trials."""
+    """The metrics worth setting against each other: activations are ranked by them, they vary, most trials have them."""
     rows = done(results)
-    chosen = [name for name in recorded_metrics(results) if sign(name) and name not in LOSS_TERMS[1:]]
+    chosen = [name for name in recorded_metrics(results) if sign(name) and METRICS[name].ranked]
     return [name for name in chosen if rows[name].notna().mean() > 0.5 and rows[name].nunique() > 1]
 
 
 @styled
-def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int) -> Figure:
+def critical_difference(
+    ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int, friedman_p: float = np.nan
+) -> Figure:
     """Critical-difference diagram: average rank of each activation over seeds (1 = best), bars join those not told apart.
 
-    ranks, p: from stats.average_ranks. Source: Demsar (2006); scikit_posthocs.critical_difference_diagram.
+    ranks, p: from stats.average_ranks, whose p are those of the corrected pairs: a bar has a dot at each activation that it
+    joins. friedman_p: of the test that any differ. The length named CD is Nemenyi's critical difference at 5%, which
+    ranks alone would need. Source: Demsar (2006); scikit_posthocs.critical_difference_diagram.
     """
     import scikit_posthocs
 
@@ -185,22 +194,48 @@ def critical_difference(ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: 
         label_fmt_left="{label} ({rank:.2g})  ",
         label_fmt_right="  ({rank:.2g}) {label}",
         label_props={"fontsize": 9},
-        crossbar_props={"color": INK, "linewidth": 3},
+        marker_props={"s": 0},
+        crossbar_props={"color": INK, "linewidth": 2.4, "marker": "o", "markersize": 5.5},
         text_h_margin=0.03,
     )
+    for name, rank in ranks.items():
+        axes.scatter(rank, 0, s=62, color=color(name), marker=marker(name), edgecolors=PAPER, linewidths=0.8, zorder=4)
     # It takes a bar's points from a set, whose order is another one in every process, and so would be the file's bytes.
     for bar in itertools.chain.from_iterable(drawn["crossbars"]):
         bar.set_xdata(sorted(bar.get_xdata()))
-    axes.set_title(f"{title}: average rank over {n_seeds} seeds, 1 = best", pad=10)
+    # The axis would stop at the worst rank there is, not at the last there could be.
+    first, last = 1.0, float(len(ranks))
+    length = critical_distance(len(ranks), n_seeds)
+    top = 1.3
+    if np.isfinite(length):
+        last = max(last, first + length)
+        axes.plot([first, first + length], [top, top], color=MUTED, marker="|", markersize=7, linewidth=1.2)
+        axes.text(
+            first + length / 2, top + 0.1, f"CD = {length:.2f}", ha="center", va="bottom", fontsize=8, color=MUTED
+        )
+    axes.set_xlim(first - 0.08 * (last - first), last + 0.08 * (last - first))
+    axes.set_xticks(range(1, len(ranks) + 1))
+    axes.set_ylim(top=top + 0.6)
+    test = f"; Friedman's {p_text(friedman_p)}" if np.isfinite(friedman_p) else ""
+    axes.set_title(f"{title}: average rank over {n_seeds} seeds, 1 = best{test}", pad=10)
     return figure
 
 
-def _write_values(axes: Axes, values: np.ma.MaskedArray, mesh) -> None:
+def p_text(p: float) -> str:
+    """p = 0.012, p < 0.0001."""
+    text = format_p(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray) -> None:
+    """colors: (rows, columns, 4), of the cells: dark ones get white letters."""
     for (i, j), value in np.ndenumerate(values.filled(np.nan)):
         text, ink = "n/a", MUTED
         if np.isfinite(value):
-            brightness = np.dot(mesh.cmap(mesh.norm(value))[:3], (0.299, 0.587, 0.114))
-            text, ink = f"{value:.3g}", "#ffffff" if brightness < 0.5 else "#000000"
+            text, ink = (
+                f"{value:.3g}",
+                "#ffffff" if np.dot(colors[i, j, :3], (0.299, 0.587, 0.114)) < 0.5 else "#000000",
+            )
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
 
 

@@ -6,19 +6,34 @@ Each function takes DataFrames and returns a matplotlib Figure; none reads a fil
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.metrics import label
-from analysis.panels import arrow, panels_of, scale
+from analysis.panels import arrow, axis_label, grid_of, grows_in_factors, panels_of, scale, seed_mean
+from analysis.reshape import cell_columns, done
 from analysis.schema import LOSS_TERMS, activation_order
-from analysis.style import PAPER, color, empty_figure, marker, new_figure, styled
+from analysis.style import (
+    PAPER,
+    color,
+    empty_figure,
+    hover,
+    legend_of,
+    marker,
+    new_figure,
+    round_ticks,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MAX_MARKS = 25
+"""Epochs up to which each evaluation has its marker."""
 
 MAX_LINES = 60
 """More seeds than this in one panel are drawn as a band: lines would be one blot, and the file large."""
@@ -28,7 +43,7 @@ MAX_LINES = 60
 def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels a width.
 
-    stages: from reshape.with_untrained.
+    The bars are 95% t intervals over seeds. stages: from reshape.with_untrained.
     """
     every = panels_of(stages, "activation", but=("stage",))
     panels = every[:4]
@@ -36,26 +51,65 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     figure = new_figure(9.5, len(panels) * (0.6 + 0.27 * len(levels)) + 0.7)
     grid = figure.subplots(len(panels), len(metrics), sharey=True, squeeze=False)
     for (title, panel), row in zip(panels, grid, strict=True):
-        means = panel.groupby(["activation", "stage"])[list(metrics)].mean()
         for axes, metric in zip(row, metrics, strict=True):
+            # A row a seed, so that whatever else varies is averaged within it.
+            seeds = panel.groupby(["seed", "activation", "stage"])[metric].mean().unstack(["activation", "stage"])
+            bounds = seed_mean(seeds, metric)
             for y, name in enumerate(levels):
-                if (name, "trained") not in means.index:
-                    continue
-                start, end = means.loc[(name, "untrained"), metric], means.loc[(name, "trained"), metric]
-                axes.plot([start, end], [y, y], color=color(name), lw=1.6)
-                axes.plot(start, y, marker(name), mfc=PAPER, mec=color(name), mew=1.4, ms=6)
-                axes.plot(end, y, marker(name), color=color(name), ms=6)
+                if (name, "trained") in bounds.index and (name, "untrained") in bounds.index:
+                    _change(axes, y, name, bounds.xs(name))
             axes.set_yticks(range(len(levels)), levels)
             axes.set_ylim(-0.6, len(levels) - 0.4)
             axes.grid(axis="y", visible=False)
-            scale(axes, "x", metric, stages[metric])
+            scale(axes, "x", metric, panel[metric], log=grows_in_factors(metric))
         row[0].set_ylabel(title.replace(", ", "\n"))
     for axes, metric in zip(grid[0], metrics, strict=True):
         axes.set_title(label(metric) + arrow(metric))
-    shown = f"; the first {len(panels)} of {len(every)} settings" if len(panels) < len(every) else ""
-    figure.supxlabel(
-        f"open marker: before training (epoch 0); filled marker: after training; mean over seeds{shown}", fontsize=8.5
-    )
+    if len(panels) < len(every):
+        figure.supxlabel(f"the first {len(panels)} of {len(every)} settings", fontsize=8.5)
+    return figure
+
+
+def _change(axes: Axes, y: float, name: str, bounds: Any) -> None:
+    """bounds: mean, low and high of the stages untrained and trained."""
+    tint, mark = color(name), marker(name)
+    start, end = bounds.loc["untrained"], bounds.loc["trained"]
+    axes.plot([start["mean"], end["mean"]], [y, y], color=tint, lw=1, alpha=0.6)
+    for stage, inside in ((start, PAPER), (end, tint)):
+        axes.hlines(y, stage["low"], stage["high"], color=tint, linewidth=6, alpha=0.3)
+        axes.plot(stage["mean"], y, mark, mfc=inside, mec=tint, mew=1.2, ms=5)
+
+
+@styled
+def metric_over_epochs(results: pd.DataFrame, history: pd.DataFrame, metric: str) -> Figure:
+    """A metric over the epochs, all activations together: mean over seeds, its 95% t interval as a band.
+
+    One panel a width (and other setting). history: one row a trial and epoch; epoch 0 is before any training.
+    """
+    rows = done(results)
+    found = history.loc[history[metric].notna(), ["trial_id", "epoch", metric]]
+    settings = ["trial_id", "seed", *cell_columns(results)]
+    found = found.merge(rows[settings], on="trial_id")
+    if found.empty:
+        return empty_figure(f"the history holds no {label(metric)}")
+    panels = panels_of(found, "activation")
+    figure, grid = grid_of(len(panels), 2.6)
+    for axes, (title, panel) in zip(grid.flat, panels, strict=False):
+        for name in activation_order(panel["activation"]):
+            part = panel[panel["activation"] == name]
+            seeds = _thinned(part.groupby(["epoch", "seed"])[metric].mean().unstack("seed")).T
+            line = seed_mean(seeds, metric)
+            # A marker at each evaluation, where they are few enough to be told apart; a single one has no line.
+            mark = marker(name) if len(line) <= MAX_MARKS else None
+            axes.plot(line.index, line["mean"], color=color(name), marker=mark, ms=3.5, mec=PAPER, mew=0.4, label=name)
+            axes.fill_between(line.index, line["low"], line["high"], color=color(name), alpha=0.2, linewidth=0)
+        axes.set_title(fill(title, 30))
+        axes.set_xlabel("epoch")
+        round_ticks(axes.xaxis, 5, integer=True)
+        scale(axes, "y", metric, panel[metric], log=grows_in_factors(metric))
+    for row in grid:
+        row[0].set_ylabel(axis_label(metric).replace(" (", "\n("))
+    legend_of(figure, grid.flat[0])
     return figure
 
 
@@ -76,7 +130,8 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: st
     for (title, panel), row in zip(panels, grid, strict=True):
         part = history[history["trial_id"].isin(panel["trial_id"]) & (history["epoch"] > 0)]
         for axes, term in zip(row, terms, strict=True):
-            _curves(axes, part.pivot(index="epoch", columns="trial_id", values=term), color(activation))
+            _curves(axes, part.pivot(index="epoch", columns="trial_id", values=term), activation)
+            round_ticks(axes.xaxis, 5, integer=True)
             if term == "tc":
                 scale(axes, "y", "tc", part[term], log=True)
         row[0].set_ylabel(title.replace(", ", "\n"))
@@ -87,19 +142,35 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: st
     return figure
 
 
-def _curves(axes: Axes, curves: pd.DataFrame, tint: str) -> None:
+def _curves(axes: Axes, curves: pd.DataFrame, activation: str) -> None:
     from matplotlib.collections import LineCollection
 
-    # More points than a panel has pixels only make the file large; the last epoch always stays.
-    keep = np.unique(np.r_[0 : len(curves) : max(1, len(curves) // 200), len(curves) - 1])
-    curves = curves.iloc[keep]
+    tint, curves = color(activation), _thinned(curves)
     epochs, values = curves.index.to_numpy(float), curves.to_numpy(float)
+    # A curve of one epoch is a point.
+    mark = marker(activation) if len(epochs) == 1 else None
     if values.shape[1] > MAX_LINES:
         low, high = np.nanquantile(values, [0.05, 0.95], axis=1)
         axes.fill_between(epochs, low, high, color=tint, alpha=0.25, linewidth=0)
+        if mark:
+            axes.vlines(epochs, low, high, color=tint, alpha=0.4, linewidth=3)
+    elif mark:
+        points = axes.scatter(np.repeat(epochs, values.shape[1]), values[0], s=9, color=tint, marker=mark, alpha=0.5)
+        hover(points, [str(trial) for trial in curves.columns])
     else:
-        lines = [np.column_stack([epochs, column]) for column in values.T]
-        axes.add_collection(LineCollection(lines, colors=tint, linewidths=0.6, alpha=0.5))
-    axes.plot(epochs, curves.median(axis=1), color=tint, linewidth=2.2)
+        lines = LineCollection(
+            [np.column_stack([epochs, column]) for column in values.T], colors=tint, linewidths=0.6, alpha=0.5
+        )
+        hover(lines, [str(trial) for trial in curves.columns])
+        axes.add_collection(lines)
+    axes.plot(epochs, curves.median(axis=1), color=tint, linewidth=2.2, marker=mark, mec=PAPER, mew=0.5)
     axes.autoscale()
     axes.margins(x=0.02)
+    if mark:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+
+
+def _thinned(curves: pd.DataFrame) -> pd.DataFrame:
+    """At most some 200 of the epochs (rows): more only make the file large; the last epoch always stays."""
+    keep = np.unique(np.r_[0 : len(curves) : max(1, len(curves) // 200), len(curves) - 1])
+    return curves.iloc[keep]

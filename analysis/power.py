@@ -1,94 +1,144 @@
-"""What a number of seeds can and cannot show: the smallest p, the seeds a family needs, the effect that is found.
+"""What a number of seeds can and cannot show, before anything is trained: the smallest p, and the effect that is found.
 
-Imports wording only.
+All of it is for the test that is used, the step-down max-T over sign-flips. Imports the test and wording.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
+
+from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS, sign_patterns, t_statistics
 from analysis.wording import counted, format_p
 
 ALPHA = 0.05
+STUDIES = 500
+"""Simulated studies behind a power, whose standard error is then at most 2 per cent."""
+
+MAX_BLOCK = 100
+"""Comparisons that are simulated at once; the largest |t| of a larger family is put together from several such blocks."""
+
+MAX_PATTERNS = 999
+"""Sign patterns in a simulated test. The report's own tests draw more, which adds hardly any power."""
 
 
 def smallest_p(n_seeds: int) -> float:
-    """The smallest two-sided p of an exact paired test on n seeds: 2 / 2^n (1 for n < 2).
+    """The smallest two-sided p of a sign-flip test on n seeds: 2 / 2^n (1 for n < 2).
 
-    All n differences have one sign; of the 2^n equally likely sign patterns two are as extreme. The same number holds
-    for the sign-flip test and for Wilcoxon's signed-rank test.
+    All n differences have one sign; of the 2^n equally likely sign patterns two are as extreme. Where patterns are drawn,
+    it is no less than one over their number. The correction over a family (max-T) has the same floor.
     """
-    return min(1.0, 2.0 / 2.0**n_seeds) if n_seeds > 0 else 1.0
+    if n_seeds < 1:
+        return 1.0
+    return max(min(1.0, 2.0 / 2.0**n_seeds), 0.0 if n_seeds <= MAX_EXACT_SEEDS else 1 / (DRAWS + 1))
 
 
-def seeds_needed(n_comparisons: int, alpha: float = ALPHA) -> int:
-    """The fewest seeds with which the first of this many Holm-corrected comparisons can reach p <= alpha."""
-    return max(2, math.ceil(math.log2(2 * max(1, n_comparisons) / alpha)))
+def seeds_needed(alpha: float = ALPHA) -> int:
+    """The fewest seeds with which any comparison can reach p <= alpha, whatever the size of its family: 6 for 5%."""
+    return max(2, math.ceil(math.log2(2 / alpha)))
 
 
-def detectable_effect(n_seeds: int, n_comparisons: int, alpha: float = ALPHA, power: float = 0.8) -> float:
-    """The paired Cohen's d that a paired t test finds with this power at level alpha / n_comparisons; NaN for n < 2.
+def power(effect: float, n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> float:
+    """In what share of studies the corrected test finds one difference of this paired Cohen's d, 0 to 1.
 
-    A guide, not a promise: Holm's first step and normal differences are assumed, and the exact test of few seeds is
-    coarser than the t test. Source: statsmodels TTestPower.
+    By simulation: n seeds, normal differences, the other n_comparisons - 1 without any effect and independent, which is the
+    hard case: comparisons that depend on one another cost less. The same arguments give the same number.
     """
-    from scipy.optimize import brentq
-    from statsmodels.stats.power import TTestPower
+    if n_seeds < seeds_needed(alpha) or n_comparisons < 1:
+        return 0.0
+    patterns, own, others = _null_studies(n_seeds, n_comparisons)
+    return _found(effect, patterns, own, others, alpha)
 
-    if n_seeds < 2:
-        return math.nan
-    level = alpha / max(1, n_comparisons)
 
-    def excess(effect: float) -> float:
-        found = float(TTestPower().power(effect, n_seeds, level, alternative="two-sided"))
-        if math.isnan(found):
-            # SciPy's noncentral t has no number for a far tail: that of the wrong sign, of less than one in a million.
-            found = float(TTestPower().power(effect, n_seeds, level / 2, alternative="larger"))
-        return found - power
-
-    # TTestPower's own solver starts at 0.5 and does not converge for the few seeds of such studies.
-    enough = 1.0
-    while excess(enough) < 0:
-        enough *= 2
-        if enough > 1e6:
+@lru_cache(maxsize=256)
+def detectable_effect(n_seeds: int, n_comparisons: int, alpha: float = ALPHA, share: float = 0.8) -> float:
+    """The paired Cohen's d that the corrected test finds in this share of studies; see `power`. Infinite below 6 seeds."""
+    if n_seeds < seeds_needed(alpha) or n_comparisons < 1:
+        return math.inf
+    patterns, own, others = _null_studies(n_seeds, n_comparisons)
+    low, high = 0.0, 1.0
+    while _found(high, patterns, own, others, alpha) < share:
+        low, high = high, 2 * high
+        if high > 1e3:
             return math.inf
-    return float(brentq(excess, 0.0, enough))  # type: ignore[arg-type]  # a tuple only with full_output
+    while high - low > 0.005 * high:
+        middle = (low + high) / 2
+        if _found(middle, patterns, own, others, alpha) < share:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@lru_cache(maxsize=4)
+def _null_studies(n_seeds: int, n_comparisons: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sign patterns (f, n), the noise of one comparison (studies, n), and the largest |t| of the others (studies, f)."""
+    rng = np.random.default_rng([n_seeds, n_comparisons])
+    patterns = sign_patterns(n_seeds, draws=MAX_PATTERNS)
+    if len(patterns) > MAX_PATTERNS + 1:
+        rest = rng.choice(len(patterns) - 1, MAX_PATTERNS, replace=False) + 1
+        patterns = patterns[np.r_[0, rest]]
+    own = rng.normal(size=(STUDIES, n_seeds))
+    others = np.zeros((STUDIES, len(patterns)))
+    if n_comparisons > 1:
+        blocks = math.ceil((n_comparisons - 1) / MAX_BLOCK)
+        size = math.ceil((n_comparisons - 1) / blocks)
+        for study in range(STUDIES):
+            noise = rng.normal(size=(size, n_seeds))
+            others[study] = t_statistics(patterns @ noise.T, noise, np.full(size, n_seeds)).max(axis=1)
+        if blocks > 1:
+            one = others
+            others = np.stack([one[rng.choice(STUDIES, blocks)].max(axis=0) for _ in range(STUDIES)])
+    return patterns, own, others
+
+
+def _found(effect: float, patterns: np.ndarray, own: np.ndarray, others: np.ndarray, alpha: float) -> float:
+    """The share of studies whose own comparison, moved by `effect`, has a corrected p <= alpha."""
+    differences = own + effect
+    seeds = np.full(len(own), own.shape[1])
+    mine = t_statistics(patterns @ differences.T, differences, seeds).T  # (studies, f)
+    p = (np.maximum(mine, others) >= mine[:, :1] * (1 - 1e-9)).mean(axis=1)
+    return float((p <= alpha).mean())
 
 
 @dataclass(frozen=True)
 class Power:
-    """What a family of paired comparisons can show. `sentence` says it in words."""
+    """What a family of paired comparisons can show. `sentence` says it in words.
+
+    reachable: whether any p can be as small as alpha. effect: the paired Cohen's d that is found in 4 studies of 5.
+    """
 
     n_seeds: int
     n_comparisons: int
     alpha: float
     smallest_p: float
-    smallest_holm_p: float
     reachable: bool
     seeds_needed: int
+    effect: float
     sentence: str
 
 
 def power_of(n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> Power:
-    """The power statement of a family of comparisons, each over n seeds, Holm-corrected together."""
-    p = smallest_p(n_seeds)
-    holm = min(1.0, p * max(1, n_comparisons))
-    needed = seeds_needed(n_comparisons, alpha)
-    reachable = n_comparisons > 0 and holm <= alpha
+    """The power statement of a family of comparisons, each over n seeds, corrected together. Needs no data."""
+    p, needed = smallest_p(n_seeds), seeds_needed(alpha)
+    reachable = n_comparisons > 0 and p <= alpha
+    effect = detectable_effect(n_seeds, n_comparisons, alpha) if reachable else math.inf
     seeds, family = counted(n_seeds, "seed"), counted(n_comparisons, "comparison")
-    start = f"With {seeds} the smallest exact two-sided p is {format_p(p)}"
     if n_comparisons == 0:
         sentence = "There is nothing to compare."
     elif n_seeds < 2:
-        sentence = f"One seed allows no test; {needed} seeds would be the fewest for this family of {family}."
+        sentence = f"One seed allows no test; {needed} seeds are the fewest that can reach {alpha:g}."
     elif reachable:
         sentence = (
-            f"{start}, and {format_p(holm)} after Holm's correction over {family}: this family can reach {alpha:g}."
+            f"{seeds} and {family} find a difference of {effect:.2g} standard deviations (paired Cohen's d) in 4 studies "
+            f"of 5, with the correction for them all. The smallest p there can be is {format_p(p)}."
         )
     else:
         sentence = (
-            f"{start}, and {format_p(holm)} after Holm's correction over {family}: no pair of this family can reach "
-            f"{alpha:g}, however large its difference. {counted(needed, 'seed')} would be the fewest that can."
+            f"With {seeds} no p can be under {format_p(p)}, so nothing can reach {alpha:g}, however large the difference. "
+            f"{counted(needed, 'seed')} are the fewest that can."
         )
-    return Power(n_seeds, n_comparisons, alpha, p, holm, reachable, needed, sentence)
+    return Power(n_seeds, n_comparisons, alpha, p, reachable, needed, effect, sentence)

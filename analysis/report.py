@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
@@ -18,8 +18,8 @@ import pandas as pd
 
 from analysis.metrics import METRICS, label
 from analysis.reshape import as_tuple
-from analysis.svg import inline
-from analysis.wording import format_p, number, show
+from analysis.svg import Part, inline, stacked
+from analysis.wording import format_p, number, rounded, show
 
 SectionId = Literal["redundancy", "activation", "lambda", "settings", "lost"]
 """The sections that figures and tables can stand in."""
@@ -32,6 +32,9 @@ HEADINGS = {
     "ci_high": "95% to",
     "cohens_d": "Cohen's d",
     "superiority": "a better in",
+    "sim_low": "all 95% from",
+    "sim_high": "all 95% to",
+    "p_max_t": "p (max-T)",
     "p_holm": "p (Holm)",
     "difference": "a - b",
 }
@@ -40,27 +43,33 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and what it sorts by (None sorts last)."""
+    """What a table shows, and what it sorts by (None sorts last). detail: a second line, smaller."""
 
     text: str
     value: float | str | None = None
     numeric: bool = False
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A sortable table. folded: shown only when opened."""
+    """A sortable table. folded: shown only when opened. metrics: of each row, where rows are about one metric each."""
 
     id: str
     caption: str
     headings: list[tuple[str, bool]]
     rows: list[list[Cell]]
     folded: bool = False
+    metrics: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: its file name, where it stands, its title, how to read it, and its `<svg>` element."""
+    """A figure of the report: its file name, where it stands, its title, how to read it, and its `<svg>` element.
+
+    stacked: the same in `<svg>` elements one below another, for a narrow screen; none where it has one panel. metric: what it
+    is about, where every metric has such a figure.
+    """
 
     name: str
     section: SectionId
@@ -68,6 +77,8 @@ class Picture:
     caption: str
     svg: str
     folded: bool = False
+    stacked: str = ""
+    metric: str | None = None
 
 
 @dataclass
@@ -84,6 +95,16 @@ class Section:
     pictures: list[Picture] = field(default_factory=list)
     folded_pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+
+    @property
+    def picked(self) -> list[Picture]:
+        """The pictures of which the page shows those of one metric."""
+        return [one for one in self.pictures if one.metric]
+
+    @property
+    def metrics(self) -> list[tuple[str, str]]:
+        """The metrics to pick from, each with its words."""
+        return [(name, label(name)) for name in dict.fromkeys(one.metric for one in self.picked if one.metric)]
 
 
 def section_of_setting(column: str) -> SectionId:
@@ -108,29 +129,48 @@ def table(
     known = {**HEADINGS, **(headings or {})}
     heads = [(known.get(column, column.replace("_", " ")), _is_number(frame[column])) for column in shown]
     cells = [[_cell(column, value) for value in frame[column]] for column in shown]
-    return Table(name, caption, heads, [list(row) for row in zip(*cells, strict=True)], folded)
+    metrics = [str(metric) for metric in frame["metric"]] if "metric" in shown else []
+    return Table(name, caption, heads, [list(row) for row in zip(*cells, strict=True)], folded, metrics)
 
 
-def overview(name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str]) -> Table:
-    """The summary with a row a group and a column a metric: "mean (low to high)", sorted by the mean."""
+def overview(
+    name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str], *, per_size: bool = False
+) -> Table:
+    """The summary with a row a group and a column a metric: the mean, below it its interval; sorted by the mean.
+
+    per_size: of values divided by what they grow with.
+    """
     rows = []
     for key, group in summary.groupby(keys, sort=False, dropna=False):
         found = group.set_index("metric")
         cells = [Cell(show(value), str(value)) for value in as_tuple(key)]
         for metric in metrics:
             mean, low, high = (float(found[column][metric]) for column in ("mean", "ci_low", "ci_high"))
-            text = number(mean) + (f" ({number(low)} to {number(high)})" if math.isfinite(low) else "")
-            cells.append(Cell(text, mean if math.isfinite(mean) else None, numeric=True))
+            width = high - low
+            between = f"{rounded(low, width)} to {rounded(high, width)}" if math.isfinite(width) else ""
+            value = mean if math.isfinite(mean) else None
+            cells.append(Cell(rounded(mean, width), value, numeric=True, detail=between))
         rows.append(cells)
-    headings = [(HEADINGS.get(key, key), False) for key in keys] + [(label(metric), True) for metric in metrics]
+    headings = [(HEADINGS.get(key, key), False) for key in keys] + [
+        (label(metric, per_size=per_size), True) for metric in metrics
+    ]
     return Table(name, caption, headings, rows)
 
 
 def picture(
-    name: str, section: SectionId, title: str, caption: str, *, svg: str, alt: str, folded: bool = False
+    name: str,
+    section: SectionId,
+    title: str,
+    caption: str,
+    *,
+    svg: str,
+    alt: str,
+    parts: Sequence[Part] = (),
+    folded: bool = False,
+    metric: str | None = None,
 ) -> Picture:
-    """A picture from matplotlib's SVG. alt: what it shows, in words."""
-    return Picture(name, section, title, caption, inline(svg, name, alt), folded)
+    """A picture from matplotlib's SVG. alt: what it shows, in words. parts: what a narrow screen shows, one by one."""
+    return Picture(name, section, title, caption, inline(svg, name, alt), folded, stacked(parts, name), metric)
 
 
 def render(context: Mapping[str, Any]) -> str:
@@ -188,7 +228,7 @@ def _cell(column: str, value: Any) -> Cell:
 
 
 def _digits(column: str, value: float) -> str:
-    if column in ("p", "p_holm", "smallest_p_holm"):
+    if column in ("p", "p_max_t", "p_holm", "smallest_p"):
         return format_p(value)
     if column in ("superiority", "share"):
         return f"{value:.0%}"

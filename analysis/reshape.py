@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.intervals import t_interval
-from analysis.metrics import METRICS, REDUNDANCY_METRICS
+from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, divisor, from_scale, to_scale
 from analysis.schema import ACTIVATIONS, CONFIG_COLUMNS, DONE, STATUSES
 from analysis.wording import show
 
@@ -103,13 +103,25 @@ def cell_columns(results: pd.DataFrame) -> list[str]:
     return ["activation", "hidden_dim", *varying(results, but=("activation", "hidden_dim"))]
 
 
+def per_size(results: pd.DataFrame) -> pd.DataFrame:
+    """The table with each metric divided by what it grows with: K, or K (K - 1); see `Metric.grows`.
+
+    Effective rank / K, weight redundancy / (K (K - 1)), and so on: only such values can be averaged over widths without the
+    widest deciding. Metrics that do not grow with the width stay as they are.
+    """
+    there = [name for name in METRICS if name in results and METRICS[name].grows]
+    return results.assign(**{name: results[name] / divisor(name, results["hidden_dim"]) for name in there})
+
+
 def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean, sd, n and t interval of every metric, by activation and by activation x width.
 
-    One row a group and metric. Columns: group ("activation" or "activation x width"), activation, hidden_dim (empty
-    where widths are pooled), any other setting that varies, metric, planned (trials), n (trials used), left_out
-    (finished trials with a value that are not used), mean and sd over those n (n - 1 in the denominator), n_seeds,
-    ci_low, ci_high.
+    One row a group and metric. Columns: group ("activation", "activation x width", and, where there are several widths,
+    "activation, per size", whose metrics are those of `per_size`), activation, hidden_dim (empty where widths are pooled),
+    any other setting that varies, metric, planned (trials), n (trials used), left_out (finished trials with a value that are
+    not used), mean and sd over those n (n - 1 in the denominator), n_seeds, ci_low, ci_high. Of a ratio
+    (`metrics.is_log`) the mean is geometric and the sd that of the natural logarithms. No interval leaves the values that
+    the metric can have: cutting it there loses nothing.
 
     The interval is for the mean over seeds. Where widths are pooled, only seeds that have every width are used (a seed
     without its wide network would pull the mean), and the interval is taken over the seeds' means across widths: the
@@ -117,26 +129,36 @@ def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     design, not of the error. It is missing for n_seeds < 2.
     """
     others = varying(results, but=("activation", "hidden_dim"))
+    parts = [_over_widths(results, others, confidence).assign(group="activation")]
+    if results["hidden_dim"].nunique() > 1:
+        sized = _over_widths(per_size(results), others, confidence, sized=True)
+        parts.append(sized.assign(group="activation, per size"))
     metrics = [name for name in METRICS if name in results]
-    over_widths, within_widths = ["activation", *others], cell_columns(results)
-    finished = done(results)
-    seed_means = mean_over_width(results)
-    used = finished
-    if len(finished):
-        keys = [*over_widths, "seed"]
-        whole = finished[keys].merge(seed_means, on=keys, how="left")[metrics].notna()
-        used = finished.assign(**{metric: finished[metric].where(whole[metric].to_numpy()) for metric in metrics})
-    table = pd.concat(
-        [
-            _summed_up(results, metrics, over_widths, used, seed_means, confidence).assign(group="activation"),
-            _summed_up(results, metrics, within_widths, finished, finished, confidence).assign(
-                group="activation x width"
-            ),
-        ],
-        ignore_index=True,
-    )
+    finished = _scaled(done(results), metrics)
+    within = _summed_up(results, metrics, cell_columns(results), finished, finished, confidence)
+    parts.append(within.assign(group="activation x width"))
+    table = pd.concat(parts, ignore_index=True)
     front = ["group", "activation", "hidden_dim", *others, "metric", "planned", "n", "left_out"]
     return table[[*front, "mean", "sd", "n_seeds", "ci_low", "ci_high"]]
+
+
+def _scaled(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """The rows with their metrics as they are averaged: ratios by their logarithms."""
+    return rows.assign(**{name: to_scale(name, rows[name]) for name in metrics})
+
+
+def _over_widths(results: pd.DataFrame, others: list[str], confidence: float, *, sized: bool = False) -> pd.DataFrame:
+    """The summary's rows of the means over the widths. sized: the values are those of `per_size`."""
+    metrics = [name for name in METRICS if name in results]
+    keys = ["activation", *others]
+    finished = _scaled(done(results), metrics)
+    seed_means = _scaled(mean_over_width(results), metrics)
+    used = finished
+    if len(finished):
+        by_seed = [*keys, "seed"]
+        whole = finished[by_seed].merge(seed_means, on=by_seed, how="left")[metrics].notna()
+        used = finished.assign(**{metric: finished[metric].where(whole[metric].to_numpy()) for metric in metrics})
+    return _summed_up(results, metrics, keys, used, seed_means, confidence, widest=1 if sized else None)
 
 
 def _summed_up(
@@ -146,8 +168,12 @@ def _summed_up(
     used: pd.DataFrame,
     blocks: pd.DataFrame,
     confidence: float,
+    widest: int | None = None,
 ) -> pd.DataFrame:
-    """One grouping of the summary. used: the trials that count, one row each; blocks: one row a seed, for the interval."""
+    """One grouping of the summary. used: the trials that count, one row each; blocks: one row a seed, for the interval.
+
+    Both hold metrics as they are averaged. widest: the units of the widest layer in a group, where it is not in the keys.
+    """
 
     def grouped(rows: pd.DataFrame) -> Any:
         return rows.groupby(keys, dropna=False)[list(metrics)]
@@ -171,22 +197,62 @@ def _summed_up(
     if "hidden_dim" not in keys:
         table["hidden_dim"] = pd.NA
     table["hidden_dim"] = table["hidden_dim"].astype("Int64")
+    units = table["hidden_dim"].fillna(widest or int(results["hidden_dim"].max())).to_numpy(float)
+    for metric, rows in table.groupby("metric").groups.items():
+        numbers_of = ["mean", "ci_low", "ci_high"]
+        values = from_scale(str(metric), table.loc[rows, numbers_of])
+        bottom, top = bounds(str(metric), units[rows])
+        values["ci_low"] = np.maximum(values["ci_low"], bottom)
+        values["ci_high"] = np.minimum(values["ci_high"], top)
+        table.loc[rows, numbers_of] = values
     return order(table, keys)
 
 
 def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, activation and other setting: each metric's mean over the widths.
+    """One row a seed, activation and other setting: each metric's mean over the widths (of a ratio: the geometric mean).
 
     Missing where any planned width of that seed lacks the value, so that no seed is judged by its easy widths alone.
+    Give it `per_size` values where there are several widths, or the widest decides.
     """
     metrics = [name for name in METRICS if name in results]
     keys = ["activation", *varying(results, but=("activation", "hidden_dim"))]
     widths = results.groupby(keys, dropna=False)["hidden_dim"].nunique().rename("widths")
-    groups = done(results).groupby([*keys, "seed"], dropna=False)[metrics]
+    groups = _scaled(done(results), metrics).groupby([*keys, "seed"], dropna=False)[metrics]
     table, n = groups.mean(), groups.count()
     needed = n.reset_index()[keys].merge(widths.reset_index(), on=keys, how="left")["widths"].to_numpy()
     table = table.where(n.ge(needed[:, None]))
+    table = table.assign(**{name: from_scale(name, table[name]) for name in metrics})
     return order(table.reset_index(), [*keys, "seed"])
+
+
+def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
+    """What a line of a metric against a setting goes through: one row an activation and level of x, from whole seeds only.
+
+    A seed counts where it has a value for every planned combination of the other settings (widths among them) at that
+    level, so that no point is drawn from what a lost trial has left. Columns: activation, x, planned (seeds), n (whole
+    seeds), mean, ci_low, ci_high (95% t interval over seeds, within the values that the metric can have), complete (n
+    is all that were planned). mean is missing where no seed is whole.
+    """
+    keys = ["activation", x]
+    planned = results.groupby([*keys, "seed"], dropna=False).size().rename("planned")
+    rows = done(results)
+    values = rows.assign(value=to_scale(metric, rows[metric])).groupby([*keys, "seed"], dropna=False)["value"]
+    table = planned.to_frame().join(pd.DataFrame({"n": values.count(), "mean": values.mean()}))
+    table["mean"] = table["mean"].where(table["n"] == table["planned"])
+    seeds = table.groupby(level=keys, dropna=False)["mean"]
+    n, mean = seeds.count(), seeds.mean()
+    low, high = t_interval(mean, seeds.std(), n)
+    bottom, top = bounds(metric, mean.reset_index()[x] if x == "hidden_dim" else results["hidden_dim"].max())
+    found = pd.DataFrame(
+        {
+            "planned": seeds.size(),
+            "n": n,
+            "mean": from_scale(metric, mean),
+            "ci_low": np.maximum(from_scale(metric, low), bottom),
+            "ci_high": np.minimum(from_scale(metric, high), top),
+        }
+    )
+    return order(found.assign(complete=found["n"] == found["planned"]).reset_index(), keys)
 
 
 def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:

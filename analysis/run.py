@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.evidence import gather
 from analysis.load import Study, load_study
-from analysis.output import Output
+from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
 from infomax_tune.store.objects import location
@@ -40,34 +41,50 @@ def analyze(
     seed: int = 0,
     command: str | None = None,
     host: bool = False,
+    formats: Sequence[str] = ("png",),
+    dpi: int = DPI,
+    latex: bool = False,
 ) -> Analysis:
-    """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures as PNG, and report.html.
+    """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures, and report.html.
 
     out: the folder a sweep wrote; only its results.csv is needed. output_dir: where to write, by default
     `<out>/analysis`. seed: of the bootstrap, the only random draw; the same tables and seed give the same bytes.
     command: what the report gives as the command that repeats the study, by default the one that
     environment.json names. host: whether the report names the machine, as environment.json does.
+    formats: of the figures' files, any of png, pdf and svg. dpi: of their pixels, 30 to 1,200. latex: whether the tables for
+    a paper are written as tables.tex too, beside tables.md.
 
-    Raises AnalysisError where the folder holds no results, the table is torn or lacks a column, or the output folder
-    cannot be written. Needs neither Ray nor torch.
+    Raises AnalysisError where the folder holds no results, the table is torn or lacks a column, the output folder cannot
+    be written, or a format is unknown. Needs neither Ray nor torch.
     """
+    files = FigureFiles(tuple(formats), dpi)
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
     target = Output(SweepFolder(location(out)).report.parent if output_dir is None else output_dir)
-    return analyze_study(study, target, seed=seed, command=command)
+    return analyze_study(study, target, seed=seed, command=command, files=files, latex=latex)
 
 
-def analyze_study(study: Study, target: Output, *, seed: int = 0, command: str | None = None) -> Analysis:
+def analyze_study(
+    study: Study,
+    target: Output,
+    *,
+    seed: int = 0,
+    command: str | None = None,
+    files: FigureFiles | None = None,
+    latex: bool = False,
+) -> Analysis:
     """As `analyze`, from a study already in memory."""
+    files = files or FigureFiles()
     evidence = gather(study, seed=seed)
     tables = list(study_tables(evidence))
     for table in tables:
         if table.rows is not None and len(table.rows.columns):
             target.write(table.csv, table.rows)
     # Here, not at the top: a caller who only wants tables should not wait for matplotlib.
-    from analysis import report, style
+    from analysis import paper, report, style
     from analysis.album import album
+    from analysis.parts import parts_of
     from analysis.sections import page
 
     pictures = []
@@ -76,18 +93,28 @@ def analyze_study(study: Study, target: Output, *, seed: int = 0, command: str |
         # The layout is found once, not again for each format: it is half the time of a figure.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        target.write(f"{drawing.name}.png", style.to_png(figure))
+        pieces = parts_of(figure) if drawing.stacks else []
+        svg = style.to_svg(figure)
+        for kind in files.formats:
+            target.write(f"{drawing.name}.{kind}", svg if kind == "svg" else style.to_bytes(figure, kind, files.dpi))
         pictures.append(
             report.picture(
                 drawing.name,
                 drawing.section,
                 drawing.title,
                 drawing.caption,
-                svg=style.to_svg(figure),
+                svg=svg,
                 alt=drawing.alt.strip(),
+                parts=pieces,
                 folded=drawing.folded,
+                metric=drawing.metric,
             )
         )
+    for_paper = paper.paper_tables(evidence)
+    if for_paper:
+        target.write("tables.md", paper.as_markdown(for_paper))
+        if latex:
+            target.write("tables.tex", paper.as_latex(for_paper))
     command = str(command or study.environment.get("command") or "infomax-tune sweep sweep.yaml")
     written = target.write("report.html", report.render(page(evidence, pictures, tables, command=command)))
     done = int((study.results["status"] == DONE).sum())

@@ -12,11 +12,13 @@ import pandas as pd
 
 from analysis import claims
 from analysis.evidence import Evidence
+from analysis.findings import Finding, findings, methods
 from analysis.glossary import glossary
-from analysis.metrics import sign
+from analysis.metrics import METRICS, sign
 from analysis.report import Picture, Section, Table, flat, overview, section_of_setting, table
 from analysis.reshape import cell_columns, gaps, order, varying
 from analysis.schema import CONFIG_COLUMNS, DONE, UNFINISHED
+from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.tables import StudyTable
 from analysis.wording import show, words
 
@@ -28,6 +30,7 @@ MAX_ROWS = 600
 def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable], *, command: str) -> dict[str, Any]:
     """All that the page's template asks for. command: what repeats the study."""
     study = e.study
+    found = sections(e, pictures, tables)
     return {
         "title": str(study.space.get("name") or study.name),
         "description": str(study.space.get("description") or "").strip(),
@@ -36,16 +39,24 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
         "shortfall": ", ".join(claims.unfinished(e.results)),
         "command": command,
         "warnings": claims.warnings(e),
-        "headlines": claims.headlines(e),
+        "headlines": _linked(e, pictures, found),
+        "methods": methods(e),
         "run_tables": _run_tables(e),
         "notes": [
             *study.notes,
-            *gaps(e.results),
-            f"Bootstrap intervals: {e.n_resamples:,} resamples, seed {e.seed}. No other number here is drawn at random.",
+            *gaps(study.results),
+            f"Bootstrap intervals: {e.n_resamples:,} resamples, seed {e.seed}. Sign patterns: all of them up to "
+            f"{MAX_EXACT_SEEDS} seeds, {DRAWS:,} draws above, always the same. No other number here is drawn at random.",
         ],
-        "sections": sections(e, pictures, tables),
+        "sections": found,
         "glossary": glossary(e.metrics, [term for of_study in tables for term in of_study.terms]),
     }
+
+
+def _linked(e: Evidence, pictures: Sequence[Picture], found: Sequence[Section]) -> list[Finding]:
+    """The findings, with links to the tables and figures that are on this page."""
+    on_page = {one.id for section in found for one in section.tables} | {"settings"}
+    return [finding.linked(on_page, {one.name for one in pictures}) for finding in findings(e)]
 
 
 def sections(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable]) -> list[Section]:
@@ -94,22 +105,31 @@ def _activation(e: Evidence) -> Section:
     if len(names) < 2:
         section.lead.append(f"This study has one activation, {names[0]}, so there is no other to compare it with.")
     elif len(widths) < 2:
-        section.findings = _told(claims.leader_sentence(e, metric) for metric in e.metrics)
+        section.findings = claims.leader_sentences(e) + claims.equivalent_sentences(e)
         _say_power(section, e.pooled, "pairs of activations")
     else:
         section.lead.append(
-            f"Leaders are named on the mean over the widths K = {words([str(width) for width in widths])}, seed by seed; "
-            "one family is one metric."
+            f"Leaders are named at each width, K = {words([str(width) for width in widths])}. A mean over widths is one of "
+            "values divided by what they grow with, or the widest network would decide."
+            if not e.others
+            else f"Leaders are named on the mean over the widths K = {words([str(width) for width in widths])}, of values "
+            "divided by what they grow with."
         )
-        section.findings = _told(claims.leader_sentence(e, metric) for metric in e.metrics)
+        section.findings = claims.leader_sentences(e) + claims.equivalent_sentences(e)
         _say_power(section, e.pooled, "pairs of activations, mean over widths")
         _say_power(section, e.by_width, "pairs of activations within each width")
-    pooled = e.of_infomax(e.summary[e.summary["group"] == "activation"])
+    moving = claims.moving_sentence(e)
+    if moving:
+        section.notes.append(moving)
+    group = "activation, per size" if e.sized else "activation"
+    pooled = e.of_infomax(e.summary[e.summary["group"] == group])
     keys = ["activation", *e.others]
-    metrics = [metric for metric in e.metrics if sign(metric)]
+    metrics = [metric for metric in e.metrics if sign(metric) and METRICS[metric].ranked]
     if metrics and len(pooled[keys].drop_duplicates()) <= MAX_OVERVIEW:
-        caption = "Each metric by activation: mean over widths and seeds, with its 95% interval"
-        section.tables.append(overview("overview", caption, pooled, keys, metrics))
+        caption = "Each metric by activation: mean over seeds, with its 95% interval"
+        if e.sized:
+            caption = "Each metric by activation: mean over widths and seeds of what one unit or pair has, with its 95% interval"
+        section.tables.append(overview("overview", caption, pooled, keys, metrics, per_size=e.sized))
     return section
 
 

@@ -1,4 +1,4 @@
-"""Comparisons between settings, paired by seed: pairs, rank tests, average ranks. Tests are SciPy's and statsmodels'.
+"""Comparisons between settings, paired by seed: pairs, rank tests, average ranks, correlations of ranks.
 
 DataFrame in, DataFrame out. Imports intervals and names, nothing that draws or writes.
 """
@@ -9,21 +9,17 @@ import gc
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from analysis.intervals import t_interval
-from analysis.metrics import sign
+from analysis.metrics import bounds, from_scale, is_log, sign, to_scale
 from analysis.power import ALPHA, smallest_p
 from analysis.reshape import as_tuple, varying
 from analysis.schema import activation_order
-
-MAX_EXACT_SEEDS = 12
-"""Up to here all 2^n sign patterns are counted; above, Wilcoxon's signed-rank test, whose cost does not double a seed."""
-
-Test = Literal["auto", "sign-flip", "wilcoxon"]
+from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS, flip_family
 
 
 def levels_of(rows: pd.DataFrame, factor: str) -> list:
@@ -39,6 +35,18 @@ def seed_blocks(rows: pd.DataFrame, metric: str, factor: str, within: Sequence[s
     return table.where(np.isfinite(table)).sort_index()
 
 
+def complete_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
+    """The seeds (rows) that have every level (column), so that all levels are averaged over the same seeds.
+
+    A level with values for fewer than half of the seeds that the best-served level has is left out: it would take the
+    others' seeds with it, and what is left of it may be its easy seeds.
+    """
+    there = blocks.notna().sum()
+    most = int(there.max()) if len(there) else 0
+    kept = blocks.loc[:, (there > 0) & (2 * there >= most)]
+    return kept.dropna()
+
+
 def compare(
     rows: pd.DataFrame,
     metric: str,
@@ -46,92 +54,106 @@ def compare(
     within: Sequence[str] | None = None,
     *,
     against: object = None,
+    complete: bool = False,
     family: Literal["all", "stratum"] = "all",
-    test: Test = "auto",
     alpha: float = ALPHA,
+    draws: int = DRAWS,
 ) -> pd.DataFrame:
     """Every pair of levels of a factor, paired by seed, all other settings equal.
 
     rows: one row a trial (finished ones). within: the columns that make a stratum; by default every other setting that
-    varies. against: only pairs with this level, which is then always `a`. family: Holm's correction covers all pairs of
-    all strata of this metric ("all"), or each stratum's alone.
+    varies. against: only pairs with this level, which is then always `a`. complete: whether a stratum's pairs all use
+    the seeds that have every level (see `complete_blocks`), so that their differences agree with one ranking. family: the
+    corrections cover all pairs of all strata of this metric ("all"), or each stratum's alone. draws: of sign patterns,
+    where there are too many seeds to count them all.
 
-    One row a stratum and pair. Columns: the stratum, metric, factor, a, b; n (seeds with both values), left_out (seeds
-    with only one); mean_a, mean_b, difference (mean of a - b), ci_low, ci_high (95% t interval of it, not corrected),
-    median_difference; cohens_d (mean / sd of the differences); superiority (share of seeds where a is better, or larger
-    where the metric has no better direction; ties count half); p, p_holm, method; family_size, smallest_p_holm (the
-    least p_holm that anything in the family could have had), significant.
+    One row a stratum and pair. Columns: the stratum, metric, factor, a, b; n (seeds used), left_out (seeds with a value
+    of a or b that are not); mean_a, mean_b, difference (mean of a - b), ci_low, ci_high (95% t interval of it, of this pair
+    alone), sim_low, sim_high (95% simultaneous interval of all the family's differences), median_difference; cohens_d
+    (mean / sd of the differences); superiority (share of seeds where a is better, or larger where the metric has no better
+    direction; ties count half); percent, percent_low, percent_high (the difference and its simultaneous interval in per
+    cent of b's mean, where values cannot be negative); p, p_max_t, p_holm, method (see `sign_flips`); family_size;
+    smallest_p (the least p and p_max_t that so many seeds allow), significant (p_max_t <= alpha).
+    A ratio (`metrics.is_log`) is compared by its logarithm: its means are geometric, its differences and intervals those of
+    natural logarithms.
     A pair with fewer than 2 seeds has no p and no interval, and is not counted in its family.
     """
     if within is None:
         within = varying(rows, but=(factor,))
     within = [column for column in within if column in rows]
-    blocks = seed_blocks(rows, metric, factor, within)
+    blocks = to_scale(metric, seed_blocks(rows, metric, factor, within))
     if against is None:
         pairs = list(itertools.combinations(blocks.columns, 2))
     else:
         pairs = [(against, level) for level in blocks.columns if level != against]
     strata = blocks.groupby(level=within, dropna=False, sort=True) if within else [((), blocks)]
-    records, differences = [], []
-    for key, block in strata:
+    seeds = sorted(set(blocks.index.get_level_values("seed")))
+    place = {seed: i for i, seed in enumerate(seeds)}
+    records, differences, groups = [], [], []
+    for stratum, (key, block) in enumerate(strata):
         names = as_tuple(key)
+        at = [place[seed] for seed in block.index.get_level_values("seed")]
+        full = complete_blocks(block) if complete else block
+        whole = block.index.isin(full.index)
+        values = {level: block[level].to_numpy() for level in block}
         for a, b in pairs:
-            x, y = block[a].to_numpy(), block[b].to_numpy()
+            x, y = values[a], values[b]
             either = np.isfinite(x) | np.isfinite(y)
             if not either.any():
                 continue
             both = np.isfinite(x) & np.isfinite(y)
-            differences.append((x - y)[both])
-            records.append(
-                (*names, a, b, both.sum(), (either & ~both).sum(), *_describe(x[both], y[both], sign(metric) or 1))
-            )
+            if complete and a in full and b in full:
+                both &= whole
+            difference = _difference(x[both], y[both])
+            of_seeds = np.full(len(seeds), np.nan)
+            of_seeds[np.asarray(at)[both]] = difference
+            differences.append(of_seeds)
+            groups.append(stratum if family == "stratum" else 0)
+            described = _describe(x[both], y[both], difference, sign(metric) or 1)
+            records.append((*names, a, b, both.sum(), (either & ~both).sum(), *described))
     if not records:
         return pd.DataFrame()
     table = pd.DataFrame(records, columns=[*within, "a", "b", "n", "left_out", *DESCRIBED, "sd"])
     table.insert(len(within), "metric", metric)
     table.insert(len(within) + 1, "factor", factor)
+    tests = _tests(np.stack(differences), np.asarray(groups), draws)
     low, high = t_interval(table["difference"], table["sd"], table["n"])
-    table.insert(table.columns.get_loc("median_difference"), "ci_low", low)  # type: ignore[arg-type]
-    table.insert(table.columns.get_loc("median_difference"), "ci_high", high)  # type: ignore[arg-type]
+    intervals = {"ci_low": low, "ci_high": high, "sim_low": tests["sim_low"], "sim_high": tests["sim_high"]}
+    for name, bound in intervals.items():
+        table.insert(table.columns.get_loc("median_difference"), name, bound)  # type: ignore[arg-type]
     table = table.drop(columns="sd")
-    table["p"], table["method"] = paired_p(differences, test)
-    groups = table.groupby(within, dropna=False).ngroup() if family == "stratum" and within else 0
-    table["p_holm"], table["family_size"] = _holm(table["p"], pd.Series(groups, index=table.index))
-    # Holm's first step multiplies the family's least p by its size, and no later step goes below the first.
-    seeds = table["n"].where(table["p"].notna(), 0).groupby(pd.Series(groups, index=table.index)).transform("max")
-    floor = seeds.map(smallest_p) * table["family_size"]
-    table["smallest_p_holm"] = floor.clip(upper=1.0).where(table["p"].notna())
-    table["significant"] = (table["p_holm"] <= alpha).fillna(False)
+    for name, of in (("percent", "difference"), ("percent_low", "sim_low"), ("percent_high", "sim_high")):
+        table[name] = percent(metric, table[of], table["mean_b"])
+    # A mean of logarithms is no mean of ratios to a reader.
+    table["mean_a"], table["mean_b"] = from_scale(metric, table["mean_a"]), from_scale(metric, table["mean_b"])
+    for name in ("p", "p_max_t", "p_holm", "method", "family_size"):
+        table[name] = tests[name].to_numpy()
+    table["smallest_p"] = table["n"].map(smallest_p).where(table["p"].notna())
+    table["significant"] = (table["p_max_t"] <= alpha).fillna(False)
     return table
 
 
-def paired_p(differences: Sequence[np.ndarray], test: Test = "auto") -> tuple[np.ndarray, list[str]]:
+def percent(metric: str, difference: Any, mean: Any) -> Any:
+    """A difference in per cent of the mean it is taken from; NaN where values may be negative, or the mean is 0.
+
+    difference: of logarithms where the metric is compared by them.
+    """
+    if is_log(metric):
+        return 100 * np.expm1(difference)
+    mean = np.asarray(mean, dtype=float)
+    if bounds(metric)[0] < 0:
+        return np.full_like(mean, np.nan)
+    return 100 * np.asarray(difference, dtype=float) / np.where(mean > 0, mean, np.nan)
+
+
+def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[np.ndarray, list[str]]:
     """Two-sided p of "the differences are symmetric about 0", one for each array of differences, and how it was found.
 
-    sign-flip: exact permutation of signs of the mean difference, 2^n patterns (scipy.stats.permutation_test).
-    wilcoxon: signed-rank test, exact where there are at most 50 untied differences (scipy.stats.wilcoxon).
-    auto: sign-flip up to 12 seeds, wilcoxon above. NaN below 2 seeds; 1 where all differences are 0.
+    The sign-flip test of the mean (Fisher 1935), at every number of seeds: exact up to 14, from 9,999 draws above. NaN below
+    2 seeds; 1 where all differences are 0. Not corrected: `compare` corrects for a family.
     """
-    from scipy import stats
-
-    p = np.full(len(differences), np.nan)
-    sizes = np.array([len(d) for d in differences])
-    zero = np.array([len(d) > 1 and not np.any(d) for d in differences], dtype=bool)
-    p[zero] = 1.0
-    use_flip = np.full(len(p), test == "sign-flip") | ((test == "auto") & (sizes <= MAX_EXACT_SEEDS))
-    for n in np.unique(sizes[use_flip & (sizes > 1) & ~zero]):
-        rows = np.flatnonzero(use_flip & (sizes == n) & ~zero)
-        for block in np.array_split(rows, math.ceil(len(rows) / 256)):
-            stacked = np.stack([differences[i] for i in block])
-            # 2^n sign patterns are all counted (n_resamples is only an upper bound), so no random draw is made.
-            result = stats.permutation_test(
-                (stacked,), _mean, permutation_type="samples", n_resamples=2 ** int(n) + 1, axis=-1, batch=64
-            )
-            p[block] = result.pvalue
-    for i in np.flatnonzero(~use_flip & (sizes > 1) & ~zero):
-        p[i] = float(stats.wilcoxon(differences[int(i)]).pvalue)  # type: ignore[attr-defined]  # scipy says "_"
-    method = np.where(sizes < 2, "none", np.where(use_flip, "sign-flip", "wilcoxon"))
-    return p, method.tolist()
+    p = np.array([flip_family(d, draws=draws).p[0] for d in differences])
+    return p, [_method(len(d), len(d), draws) for d in differences]
 
 
 def friedman(
@@ -151,8 +173,7 @@ def friedman(
     blocks = seed_blocks(rows, metric, factor, within)
     records = []
     for key, block in blocks.groupby(level=within, dropna=False) if within else [((), blocks)]:
-        block = block.dropna(axis="columns", how="all")
-        full = block.dropna()
+        full = complete_blocks(block)
         n, k = full.shape
         statistic = p = np.nan
         # A block of equal values has no ranking; if none has one, the statistic is 0 / 0.
@@ -175,32 +196,65 @@ def friedman(
 
 
 def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -> tuple[pd.Series, pd.DataFrame]:
-    """Average rank of each level over the seeds (1 = best), and Nemenyi's p between levels, for the diagram.
+    """Average rank of each level over the seeds (1 = best), and the corrected p between levels, for the diagram.
 
-    rows: one row a seed and level (see reshape.mean_over_width). Only seeds with every level count. A metric without a
-    better direction ranks the largest first. Both are empty where there are fewer than 3 levels or 2 complete seeds.
-    Source: Demsar (2006); scikit_posthocs.posthoc_nemenyi_friedman.
+    rows: one row a seed and level (see reshape.mean_over_width). Only complete seeds count (`complete_blocks`). p: p_max_t
+    of `compare`, 1 on the diagonal. A metric without a better direction ranks the largest first. Both are empty where there
+    are fewer than 3 levels or 2 complete seeds.
     """
-    import scikit_posthocs
-
-    full = seed_blocks(rows, metric, factor, []).dropna(axis="columns", how="all").dropna()
+    full = complete_blocks(seed_blocks(rows, metric, factor, []))
     if full.shape[1] < 3 or len(full) < 2:
         return pd.Series(dtype=float), pd.DataFrame()
     ranks = full.rank(axis=1, ascending=sign(metric) < 0).mean().sort_values(kind="stable")
-    p = scikit_posthocs.posthoc_nemenyi_friedman(full.reset_index(drop=True))
-    return ranks, p
+    return ranks, p_matrix(compare(rows, metric, factor, [], complete=True), list(full.columns))
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    return np.mean(values, axis=axis)
+def p_matrix(pairs: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
+    """p_max_t of the pairs of one stratum as a symmetric matrix of levels, 1 on the diagonal and where there is no test."""
+    matrix = pd.DataFrame(1.0, index=list(levels), columns=list(levels))
+    for pair in pairs.itertuples():
+        if pair.a in matrix and pair.b in matrix and np.isfinite(pair.p_max_t):
+            matrix.loc[pair.a, pair.b] = matrix.loc[pair.b, pair.a] = pair.p_max_t
+    return matrix
+
+
+def critical_distance(levels: int, n_seeds: int, alpha: float = ALPHA) -> float:
+    """Nemenyi's critical difference of average ranks, the length of that name in a critical-difference diagram.
+
+    q / sqrt(2) * sqrt(k (k + 1) / (6 n)), q the studentized range of k levels. NaN below 2 levels or seeds. A scale to read
+    the ranks by; which pairs are told apart is `compare`'s to say. Source: Demsar (2006).
+    """
+    from scipy import stats
+
+    if levels < 2 or n_seeds < 2:
+        return math.nan
+    q = float(stats.studentized_range.ppf(1 - alpha, levels, np.inf))
+    return q / math.sqrt(2) * math.sqrt(levels * (levels + 1) / (6 * n_seeds))
+
+
+def rank_correlations(rows: pd.DataFrame, metrics: Sequence[str], within: Sequence[str]) -> pd.DataFrame:
+    """How metrics go together from trial to trial within groups: the correlation of their ranks, as a symmetric matrix.
+
+    within: the columns that make a group (activation, width and whatever else varies). Ranks are taken within each group, so
+    that what differs between groups, and would make or turn a correlation of the whole, has no part in it. NaN where a
+    metric does not vary within any group.
+    """
+    ranks = rows.groupby(list(within), dropna=False)[list(metrics)].rank(pct=True)
+    centered = ranks - ranks.groupby([rows[column] for column in within], dropna=False).transform("mean")
+    return centered.corr()
 
 
 DESCRIBED = ("mean_a", "mean_b", "difference", "median_difference", "cohens_d", "superiority")
 
 
-def _describe(x: np.ndarray, y: np.ndarray, direction: int) -> tuple[float, ...]:
-    """The DESCRIBED columns and the sd of the differences."""
+def _difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x - y, and 0 where they are equal but for the rounding of an average: it would be a sign in every seed."""
     d = x - y
+    return np.where(np.abs(d) <= 1e-12 * np.maximum(np.abs(x), np.abs(y)), 0.0, d)
+
+
+def _describe(x: np.ndarray, y: np.ndarray, d: np.ndarray, direction: int) -> tuple[float, ...]:
+    """The DESCRIBED columns and the sd of the differences d."""
     if len(d) == 0:
         return (np.nan,) * (len(DESCRIBED) + 1)
     sd = d.std(ddof=1) if len(d) > 1 else np.nan
@@ -208,6 +262,28 @@ def _describe(x: np.ndarray, y: np.ndarray, direction: int) -> tuple[float, ...]
     effect = d.mean() / sd if sd > 0 else np.nan
     superiority = np.mean((d * direction > 0) + 0.5 * (d == 0))
     return x.mean(), y.mean(), d.mean(), float(np.median(d)), effect, float(superiority), sd
+
+
+def _tests(differences: np.ndarray, groups: np.ndarray, draws: int) -> pd.DataFrame:
+    """The tests of each family: p, p_max_t, sim_low, sim_high, p_holm, family_size, method."""
+    table = pd.DataFrame(index=range(len(differences)))
+    n = np.isfinite(differences).sum(axis=1)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        found = flip_family(differences[rows], draws=draws)
+        table.loc[rows, "p"], table.loc[rows, "p_max_t"] = found.p, found.p_max_t
+        table.loc[rows, "sim_low"], table.loc[rows, "sim_high"] = found.low, found.high
+        seeds = int(np.isfinite(differences[rows]).any(axis=0).sum())
+        table.loc[rows, "method"] = [_method(size, seeds, draws) for size in n[rows]]
+    table["p_holm"], table["family_size"] = _holm(table["p"], pd.Series(groups))
+    return table
+
+
+def _method(n: int, seeds: int, draws: int) -> str:
+    """n: seeds of a comparison; seeds: of its family."""
+    if n < 2:
+        return "none"
+    return "sign-flip, exact" if seeds <= MAX_EXACT_SEEDS else f"sign-flip, {draws:,} draws"
 
 
 def _holm(p: pd.Series, groups: pd.Series) -> tuple[pd.Series, pd.Series]:

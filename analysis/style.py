@@ -1,16 +1,20 @@
 """How every figure looks, and how it becomes bytes. One color and marker an activation; no global matplotlib state.
 
-Imports nothing of ours.
+Imports how SVG becomes part of a page, and the usual size of a pixel.
 """
 
 from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from analysis.output import DPI
+from analysis.svg import with_titles
+
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -66,6 +70,7 @@ STYLE: dict[str, Any] = {
     # The same figure gives the same bytes: ids come from this salt, not from a random one.
     "svg.hashsalt": "infomax-tune",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
 }
 
 
@@ -113,13 +118,13 @@ def empty_figure(why: str) -> Figure:
     return figure
 
 
-def wide_range(values: Any) -> bool:
-    """Whether positive values span more than a factor of 20, so that a logarithmic axis shows more than a linear one."""
+def wide_range(values: Any, factor: float = 20) -> bool:
+    """Whether positive values span more than a factor, so that a logarithmic axis shows more than a linear one."""
     import numpy as np
 
     finite = np.asarray(values, float)
     finite = finite[np.isfinite(finite)]
-    return len(finite) > 0 and finite.min() > 0 and finite.max() / finite.min() > 20
+    return len(finite) > 0 and finite.min() > 0 and finite.max() / finite.min() > factor
 
 
 def round_ticks(axis: Axis, most: int, integer: bool = False) -> None:
@@ -130,14 +135,15 @@ def round_ticks(axis: Axis, most: int, integer: bool = False) -> None:
 
 
 def log_ticks(axis: Axis, values: Any) -> None:
-    """Ticks of a logarithmic axis: 1 and 3 within few decades, powers of ten beyond."""
+    """Ticks of a logarithmic axis: 1, 2 and 5 within a decade or so, 1 and 3 within few, powers of ten beyond."""
     import numpy as np
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     finite = np.asarray(values, float)
     finite = finite[np.isfinite(finite)]
     decades = np.log10(finite.max() / finite.min()) if len(finite) and finite.min() > 0 else 1
-    axis.set_major_locator(LogLocator(subs=(1, 3) if decades < 2.5 else (1,), numticks=6))
+    subs = (1, 2, 5) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=6))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if 1e-3 <= value < 1e5 else f"{value:.0e}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -150,14 +156,30 @@ def legend_of(figure: Figure, axes: Axes, columns: int = 6) -> None:
         figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=min(columns, len(seen)))
 
 
-def to_png(figure: Figure, dpi: int = 150) -> bytes:
+def hover(points: Artist, words: Sequence[str]) -> None:
+    """Words for each point or line of a collection, which a page shows when the mouse is over it (see `svg.with_titles`)."""
+    points.set_urls(list(words))  # type: ignore[attr-defined]  # of every collection
+
+
+def to_png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG on white, without a date or version in it."""
     return _save(figure, "png", dpi=dpi, facecolor="white", metadata={"Software": None})
 
 
+def to_pdf(figure: Figure, dpi: int = DPI) -> bytes:
+    """The figure as PDF, its letters as letters, without a date or version in it. dpi: of what is drawn as pixels."""
+    return _save(figure, "pdf", dpi=dpi, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+
+
+def to_bytes(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
+    """The figure as a file of this kind, png or pdf."""
+    return {"png": to_png, "pdf": to_pdf}[kind](figure, dpi)
+
+
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG on a transparent ground, without a date or version in it."""
-    return _save(figure, "svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}).decode()
+    """The figure as SVG on a transparent ground, without a date or version in it; points say their words."""
+    options = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    return with_titles(_save(figure, "svg", metadata=options).decode())
 
 
 @styled

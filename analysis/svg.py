@@ -1,36 +1,93 @@
-"""Makes matplotlib's SVG part of a page: colors of the page's theme, ids of its own, alt text. Imports nothing of ours."""
+"""Makes matplotlib's SVG part of a page: the page's colors, ids of its own, alt text, words to hover over.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 THEME = {"#1a1d21": "currentColor", "#59606b": "var(--muted)", "#dde0e5": "var(--grid)", "#fffffe": "var(--paper)"}
 """The roles of analysis.style (ink, muted, grid, paper) as CSS."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of a figure that a narrow screen shows alone.
+
+    uses: ids in the figure's SVG, each with its shift (dx, dy). box: left, top, width, height. All in points from the
+    upper left corner. small: shown in its own size beside others, as an entry of a legend is, not as wide as the page.
+    """
+
+    uses: tuple[tuple[str, float, float], ...]
+    box: tuple[float, float, float, float]
+    small: bool = False
+
+
+def with_titles(svg: str) -> str:
+    """The words that a plot gave its points (matplotlib's `urls`) as what shows when the mouse is over a point."""
+    svg = re.sub(r'<a xlink:href="([^"]*)"[^>]*>', r"<g><title>\1</title>", svg)
+    return svg.replace("</a>", "</g>")
+
+
 def inline(svg: str, name: str, alt: str) -> str:
     """An `<svg>` element for an HTML page.
 
-    Ids get the figure's name in front, for all figures share one page; role colors become the page's; coordinates are
-    cut to hundredths of a point, which no screen shows and which halves the file.
+    Ids get the figure's name in front, for all figures share one page; role colors become the page's; styles become
+    attributes, for the page's policy forbids styles in place; coordinates are cut to hundredths of a point, which no
+    screen shows and which halves the file.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(
         r"<metadata>.*?</metadata>|<!--.*?-->|<style type=\"text/css\">.*?</style>", "", body, flags=re.DOTALL
     )
-    own = re.sub(r"[^\w-]", "_", name)
+    own = _own(name)
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", body)
     # An image's id is a hash of its content, so two equal color bars share it; nothing refers to it.
     body = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\1", body)
+    body = re.sub(r' style="([^"]*)"', _attributes, body)
     for role, css in THEME.items():
         body = body.replace(role, css)
     body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"-?\d+\.\d{3,}", _round, path[0]), body)
     # Without its own size the picture takes the column's; the view box keeps its shape.
     head, rest = body.split(">", 1)
     head = re.sub(r' (width|height|version|xmlns)="[^"]*"', "", head)
-    head = head.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1)
+    # What matplotlib says in the style sheet that was taken out.
+    lines = 'stroke-linejoin="round" stroke-linecap="butt"'
+    head = head.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" {lines}', 1)
     return re.sub(r"\n\s*", "\n", f"{head}>{rest}").strip()
+
+
+def stacked(parts: Sequence[Part], name: str) -> str:
+    """The parts of a figure that `inline` has put on the page, one below another: for screens that are narrow.
+
+    Nothing is drawn twice: each part refers to the figure, which must be on the page and not `display: none`.
+    """
+    own, shown = _own(name), []
+    for part in parts:
+        left, top, width, height = part.box
+        size = f' width="{1.4 * width:.0f}" height="{1.4 * height:.0f}"' if part.small else ""
+        uses = "".join(
+            f'<use href="#{own}-{part_id}"' + (f' transform="translate({dx:.2f} {dy:.2f})"' if dx or dy else "") + "/>"
+            for part_id, dx, dy in part.uses
+        )
+        shown.append(
+            f'<svg viewBox="{left:.2f} {top:.2f} {width:.2f} {height:.2f}"{size} stroke-linejoin="round">{uses}</svg>'
+        )
+    return "".join(shown)
+
+
+def _own(name: str) -> str:
+    return re.sub(r"[^\w-]", "_", name)
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """A style's properties as attributes; the page's style sheet says how images are scaled."""
+    pairs = [item.split(":", 1) for item in style[1].split(";") if ":" in item]
+    return "".join(f' {key.strip()}="{value.strip()}"' for key, value in pairs if key.strip() != "image-rendering")
 
 
 def _round(number: re.Match[str]) -> str:

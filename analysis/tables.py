@@ -13,15 +13,20 @@ import pandas as pd
 
 from analysis import reshape
 from analysis.dynamics import convergence_speed, equal_spread, loss_spread
+from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, stack
 from analysis.intervals import cell_statistics
+from analysis.metrics import METRICS
 from analysis.report import SectionId, section_of_setting
 from analysis.schema import DONE
 from analysis.stats import friedman
 
 Terms = tuple[tuple[str, str], ...]
 
-PAIR_COLUMNS = ("a", "b", "n", "left_out", "difference", "ci_low", "ci_high", "cohens_d", "superiority", "p", "p_holm")
+PAIR_COLUMNS = (
+    *("a", "b", "n", "left_out", "difference", "sim_low", "sim_high", "percent", "percent_low", "percent_high"),
+    *("cohens_d", "superiority", "p", "p_max_t", "p_holm"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,10 @@ def study_tables(e: Evidence) -> Iterator[StudyTable]:
         shown=e.by_width,
         columns=_pair_columns(e, "hidden_dim"),
     )
+    yield _interactions(e)
+    yield _equivalence(e)
     yield _friedman(e)
+    yield _moving(e)
     yield _convergence(e)
     yield _loss_spread(e)
     yield _equal_spread(e)
@@ -151,10 +159,50 @@ def _cells(e: Evidence) -> StudyTable:
     )
 
 
+def _equivalence(e: Evidence) -> StudyTable:
+    table = equivalence(e.by_width if len(e.by_width) else e.pooled)
+    margin = f"{MARGIN:g}%"
+    return StudyTable(
+        "equivalence.csv",
+        table,
+        section="activation",
+        id="equivalence",
+        caption=f"Pairs of activations by how near they are; the same within {margin} first",
+        shown=table.sort_values("within", kind="stable"),
+        columns=[
+            *e.others,
+            "hidden_dim",
+            "metric",
+            "a",
+            "b",
+            "n",
+            "percent",
+            "percent_low",
+            "percent_high",
+            "within",
+            "same",
+        ],
+        headings={
+            "percent": "a - b in %",
+            "percent_low": "all 95% from",
+            "percent_high": "all 95% to",
+            "within": "within %",
+            "same": f"same within {margin}",
+        },
+        terms=(
+            (
+                f"the same within {margin}",
+                "The whole simultaneous interval of the difference lies within that share of the pair's mean. \u201cNot told "
+                "apart\u201d says less: the seeds may be too few to see a difference.",
+            ),
+        ),
+    )
+
+
 def _friedman(e: Evidence) -> StudyTable:
     return StudyTable(
         "friedman.csv",
-        stack([friedman(e.averaged, metric, "activation", e.others) for metric in e.metrics]),
+        stack([friedman(e.averaged, metric, "activation", e.others) for metric in e.metrics if METRICS[metric].ranked]),
         section="activation",
         id="friedman",
         caption="Friedman's test over activations, mean over widths",
@@ -167,7 +215,7 @@ def _friedman(e: Evidence) -> StudyTable:
             ),
             (
                 "critical-difference diagram",
-                "Average ranks over seeds; a bar joins activations that Nemenyi's test (5%) does not tell apart.",
+                "Average ranks over seeds; a bar joins activations that the corrected test (5%) does not tell apart.",
             ),
         ),
     )
@@ -176,10 +224,44 @@ def _friedman(e: Evidence) -> StudyTable:
 def _convergence(e: Evidence) -> StudyTable:
     return StudyTable(
         "convergence.csv",
-        convergence_speed(e.results) if "convergence_epoch" in e.metrics else pd.DataFrame(),
+        convergence_speed(e.results) if "convergence_epoch" in e.results else pd.DataFrame(),
         section="activation",
         id="convergence-table",
-        caption="Speed of convergence (epochs)",
+        caption="Speed of convergence (epochs), where training has converged",
+    )
+
+
+def _moving(e: Evidence) -> StudyTable:
+    return StudyTable(
+        "still_moving.csv",
+        e.moving,
+        section="activation",
+        id="moving",
+        caption="What still moved in the last tenth of the epochs",
+        terms=(
+            (
+                "still moving",
+                "Over the last tenth of the epochs the mean over seeds moved by more than the seeds' standard deviation. A "
+                "cell has converged where neither the loss nor any redundancy metric does.",
+            ),
+        ),
+    )
+
+
+def _interactions(e: Evidence) -> StudyTable:
+    return StudyTable(
+        "interactions.csv",
+        e.interactions,
+        section="activation",
+        id="interactions",
+        caption="Do the differences between activations depend on the width?",
+        terms=(
+            (
+                "interaction",
+                "p of \u201cno difference between two activations depends on the width\u201d, by the same test over all pairs of "
+                "activations and widths, on values divided by what they grow with.",
+            ),
+        ),
     )
 
 

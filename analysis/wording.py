@@ -51,7 +51,30 @@ def interval(low: float, high: float) -> str:
     """An interval in words, or that there is none."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return "no interval: too few seeds"
-    return f"95% interval {number(low)} to {number(high)}"
+    return f"95% interval {rounded(low, high - low)} to {rounded(high, high - low)}"
+
+
+def rounded(value: float, width: float) -> str:
+    """A number to the second digit of its interval's width: what lies behind it is noise. Three digits without a width."""
+    if not np.isfinite(value):
+        return "n/a"
+    if not np.isfinite(width) or width <= 0:
+        return number(value)
+    decimals = min(12, max(0, 1 - math.floor(math.log10(width))))
+    text = f"{value:,.{decimals}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def measured(value: float, low: float, high: float) -> str:
+    """A mean with its interval, rounded to the interval's width."""
+    return f"{rounded(value, high - low)} ({interval(low, high)})"
+
+
+def per_cent(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """12% (10% to 14%), without the brackets where there is no interval."""
+    width = high - low
+    text = f"{rounded(value, width)}%"
+    return f"{text} ({rounded(low, width)}% to {rounded(high, width)}%)" if np.isfinite(width) else text
 
 
 def format_p(p: float) -> str:
@@ -66,8 +89,8 @@ def format_p(p: float) -> str:
 
 
 def p_words(p: float) -> str:
-    """p = 0.012 after Holm's correction, or that there is no test."""
+    """corrected p = 0.012, or that there is no test."""
     if not np.isfinite(p):
         return "no test"
     text = format_p(p)
-    return f"Holm-corrected p {text}" if text.startswith("<") else f"Holm-corrected p = {text}"
+    return f"corrected p {text}" if text.startswith("<") else f"corrected p = {text}"

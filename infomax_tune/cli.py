@@ -309,17 +309,25 @@ def status(
 
 
 @app.command(
-    epilog=_examples("analyze results/activation_study", "analyze results/activation_study --output-dir talk/figures")
+    epilog=_examples(
+        "analyze results/activation_study", "analyze results/activation_study --output-dir paper --format pdf --latex"
+    )
 )
 def analyze(
     out: Folder,
     output_dir: Annotated[
         Path | None, typer.Option(help="Where to write. [default: OUT/analysis]", callback=_located)
     ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="png,pdf,svg", help="The figures' files, one or more kinds.")
+    ] = "png",
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Of the figures' pixels.")] = 150,
+    latex: Annotated[bool, typer.Option("--latex", help="Write the tables for a paper as LaTeX too.")] = False,
     with_host: Annotated[bool, typer.Option("--with-host", help="Name the machine in the report.")] = False,
 ) -> None:
     """Statistics, figures and the study report, from the tables of a sweep."""
-    written = operations.analyze(out, output_dir, host=with_host)
+    formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
+    written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infomax_tune.errors import ConfigError, ResourceError, StoreError
 from infomax_tune.follow import display
@@ -129,15 +129,15 @@ def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) ->
         return estimate(space, folder, options)
 
 
-def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) -> Analysis:
-    """Statistics, figures and the report from a sweep's tables. Raises AnalysisError, or ResourceError if another module
-    hides our package `analysis`."""
+def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analysis:
+    """Statistics, figures and the report from a sweep's tables. options: of `analysis.analyze`. Raises AnalysisError, or
+    ResourceError if another module hides our package `analysis`."""
     _require_own_analysis()
     import analysis  # imports pandas, scipy and matplotlib
 
     folder = SweepFolder(out)
     sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
-    made = analysis.analyze(out, output_dir, host=host)
+    made = analysis.analyze(out, output_dir, **options)
     if output_dir is None:
         folder.note_report(sources)
     return made

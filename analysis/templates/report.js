@@ -34,8 +34,40 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
   name();
 
-  // Paper cannot be unfolded.
-  let folded = [];
-  addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("details:not([open])")]; for (const d of folded) d.open = true; });
-  addEventListener("afterprint", () => { for (const d of folded) d.open = false; });
+  // One metric at a time: its figures from the start, the tables' rows once a reader has picked.
+  const picks = [...document.querySelectorAll("[data-pick]")];
+  const show = (metric, what) => { for (const one of document.querySelectorAll(`${what}[data-metric]`)) one.hidden = metric !== "" && one.dataset.metric !== metric; };
+  for (const pick of picks) {
+    pick.closest(".pick").hidden = false;
+    pick.addEventListener("change", () => {
+      for (const other of picks) other.value = pick.value;
+      show(pick.value, "figure");
+      show(pick.value, "tr");
+      status.textContent = `Showing ${pick.selectedOptions[0].textContent} in figures and tables.`;
+    });
+  }
+  if (picks.length) show(picks[0].value, "figure");
+  // A link to a figure of another metric picks that metric.
+  const follow = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target || !target.hidden || !picks.length) return;
+    picks[0].value = target.dataset.metric;
+    picks[0].dispatchEvent(new Event("change"));
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", follow);
+  follow();
+
+  // Paper cannot be unfolded, and nothing can be picked on it.
+  let folded = [], unseen = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    unseen = [...document.querySelectorAll("[data-metric][hidden]")];
+    for (const d of folded) d.open = true;
+    for (const one of unseen) one.hidden = false;
+  });
+  addEventListener("afterprint", () => {
+    for (const d of folded) d.open = false;
+    for (const one of unseen) one.hidden = true;
+  });
 })();

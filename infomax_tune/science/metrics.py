@@ -79,7 +79,7 @@ def activation_std(a: Float[Tensor, "n k"]) -> float:
 
 def max_avg_responsibility(a: Float[Tensor, "n k"]) -> float:
     """max_j mean(a_j): the largest share one unit takes. Near 1/k is best; NaN unless every row of a sums to 1."""
-    if not _are_shares(a[:1]) or not _are_shares(a):  # the first row settles it for most layers
+    if not _are_shares(a):
         return math.nan
     return a.double().mean(dim=0).max().item()
 
@@ -88,8 +88,10 @@ def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
     """-1/2 log det R in nats, R as in `correlation_matrix` with 1e-6 added to its diagonal; lower is better.
 
     It would be the total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
+    Where every row of a sums to 1, as softmax's do, R is singular and its determinant would be that of the 1e-6: the unit
+    with the largest variance, which the others settle, is left out.
     """
-    return _gaussian_total_correlation(correlation_matrix(a))
+    return _gaussian_total_correlation(covariance_matrix(a), shares=_are_shares(a))
 
 
 def convergence_epoch(losses: Sequence[float]) -> float:
@@ -119,7 +121,7 @@ def evaluate(weight: Float[Tensor, "k d"], a: Float[Tensor, "n k"]) -> dict[str,
         "activation_mean": activation_mean(a),
         "activation_std": activation_std(a),
         "max_avg_responsibility": max_avg_responsibility(a),
-        "gaussian_total_correlation": _gaussian_total_correlation(correlation),
+        "gaussian_total_correlation": _gaussian_total_correlation(covariance, shares=_are_shares(a)),
     }
 
 
@@ -155,13 +157,18 @@ def _variance_ratio(covariance: Float[Tensor, "k k"]) -> float:
     return (variance.max() / (variance.min() + 1e-10)).item()
 
 
-def _gaussian_total_correlation(correlation: Float[Tensor, "k k"]) -> float:
+def _gaussian_total_correlation(covariance: Float[Tensor, "k k"], *, shares: bool) -> float:
+    if shares:
+        kept = torch.arange(len(covariance), device=covariance.device) != covariance.diagonal().argmax()
+        covariance = covariance[kept][:, kept]
+    correlation = _correlation(covariance)
     eye = torch.eye(correlation.shape[0], dtype=correlation.dtype, device=correlation.device)
-    return -0.5 * torch.linalg.slogdet(correlation + 1e-6 * eye).logabsdet.item()
+    return 0.0 - 0.5 * torch.linalg.slogdet(correlation + 1e-6 * eye).logabsdet.item()
 
 
 def _are_shares(a: Float[Tensor, "n k"]) -> bool:
-    return bool((a >= 0).all() and (a.double().sum(dim=1) - 1).abs().max() < 1e-4)
+    first = a[:1]  # it settles it for most layers
+    return all(bool((rows >= 0).all() and (rows.double().sum(dim=1) - 1).abs().max() < 1e-4) for rows in (first, a))
 
 
 def _distance_from_identity(matrix: Float[Tensor, "k k"]) -> float:

@@ -1,4 +1,4 @@
-"""The page in a real browser: no errors, no requests, sorting, phone width, dark page, and axe-core's rules."""
+"""The page in a real browser: no errors, no requests, sorting, picking, phone width, dark page, axe-core's rules."""
 
 import importlib.util
 import shutil
@@ -117,6 +117,78 @@ def test_the_page_never_scrolls_sideways(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_overview_is_whole_on_a_laptop_and_stands_before_the_figures(page):
+    """It was cut at 1,280 pixels, below a dozen figures."""
+    page.set_viewport_size({"width": 1280, "height": 800})
+    frame = page.locator("#overview").locator("xpath=..")
+    assert frame.evaluate("(f) => f.scrollWidth <= f.clientWidth")
+    section = page.locator("#activation")
+    first = section.locator("table, figure").first
+    assert first.get_attribute("id") == "overview"
+
+
+def test_a_metric_is_picked_for_figures_and_then_for_tables(page):
+    """One metric's figures at first; another's when it is picked, and the tables' rows follow; then all of them."""
+
+    def shown(what):
+        return set(
+            page.locator(f"#activation {what}[data-metric]:not([hidden])").evaluate_all(
+                "(all) => all.map((x) => x.dataset.metric)"
+            )
+        )
+
+    everything = set(
+        page.locator("#activation figure[data-metric]").evaluate_all("(all) => all.map((x) => x.dataset.metric)")
+    )
+    assert {"effective_rank", "output_correlation"} < everything
+    assert shown("figure") == {"effective_rank"}
+    rows = shown("tr")
+    assert everything <= rows
+    page.get_by_label("Show figures and table rows of").select_option("output_correlation")
+    assert shown("figure") == shown("tr") == {"output_correlation"}
+    assert page.locator("#status").text_content() == "Showing output correlation in figures and tables."
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown("figure") == everything
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert shown("figure") == {"output_correlation"}
+    page.get_by_label("Show figures and table rows of").select_option("every metric")
+    assert shown("figure") == everything
+    assert shown("tr") == rows
+    assert page.complaints == []
+
+
+def test_a_link_to_a_figure_of_another_metric_picks_that_metric(page):
+    """Or it would lead to nothing."""
+    page.evaluate("location.hash = '#epochs_output_correlation'")
+    page.locator("#epochs_output_correlation").wait_for(state="visible")
+    assert page.get_by_label("Show figures and table rows of").input_value() == "output_correlation"
+
+
+def test_panels_stand_one_below_another_on_a_phone(page):
+    """Each as wide as the page, with its own labels; side by side on a laptop."""
+    panels = page.locator("#effective_rank .stacked > svg:not([width])")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert not panels.first.is_visible()
+    assert page.locator("#effective_rank .scroll svg").bounding_box()["width"] > 900
+    page.set_viewport_size({"width": 390, "height": 800})
+    boxes = [box.bounding_box() for box in panels.all()]
+    assert len(boxes) == 2
+    assert all(box["width"] > 340 for box in boxes)
+    assert boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]
+    # The pieces are drawn, although the figure that they refer to takes no room.
+    assert page.locator("#effective_rank .scroll").bounding_box()["width"] <= 1
+    drawn = panels.nth(1).locator("use").evaluate_all("(all) => all.map((x) => x.getBoundingClientRect().width)")
+    assert len(drawn) == 2
+    assert all(width > 20 for width in drawn)
+
+
+def test_a_point_says_its_trial(page):
+    """The browser shows an SVG's title where the mouse is; a drawing that is one big image to a reader has them all the same."""
+    titles = page.locator("#effective_rank .scroll g > title").evaluate_all("(all) => all.map((x) => x.textContent)")
+    assert len(titles) == 116
+    assert all(": effective rank " in title and "-k" in title for title in titles)
 
 
 def test_the_theme_follows_the_system_and_the_button_turns_it(page):

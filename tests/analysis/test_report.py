@@ -13,9 +13,9 @@ import pytest
 import synthetic
 
 import analysis
-from analysis import claims, report, sections, svg, wording
+from analysis import claims, report, sections, svg
 from analysis.album import album
-from analysis.claims import headlines, warnings
+from analysis.claims import leader_sentences, warnings
 from analysis.evidence import gather, level_means
 from analysis.tables import study_tables
 
@@ -151,49 +151,46 @@ def test_names_from_the_study_cannot_become_markup(small_analyzed):
 
 
 def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
-    """softplus is best by construction; mean, interval, lead and p are those of the statistics."""
-    study = analysis.Study("made up", results)
-    evidence = gather(study, seed=0)
-    (sentence,) = (
-        text for text in headlines(evidence) if text.startswith("Output correlation (lower is better): softplus")
-    )
-    means = level_means(evidence.averaged, "output_correlation").set_index("activation").loc["softplus"]
+    """softplus is best by construction; its mean and interval, and what it is ahead by, are those of the statistics."""
+    evidence = gather(analysis.Study("made up", results[results["hidden_dim"] == 16]), seed=0)
+    (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Output correlation"))
+    means = level_means(evidence.averaged, "output_correlation", units=16).set_index("activation").loc["softplus"]
     pair = evidence.pooled.query("metric == 'output_correlation' and a == 'tanh' and b == 'softplus'").iloc[0]
-    assert f"leads with {wording.number(means['mean'])}" in sentence
-    assert f"95% interval {wording.number(means['ci_low'])} to {wording.number(means['ci_high'])}" in sentence
-    assert f"ahead of tanh by {wording.number(pair['difference'])}" in sentence
-    assert wording.p_words(pair["p_holm"]) in sentence
-    assert "told apart from every other" in sentence
+    tanh = results.query("activation == 'tanh' and hidden_dim == 16")["output_correlation"].mean()
+    assert f"softplus leads with {means['mean']:.2f}" in sentence
+    assert f"95% interval {means['ci_low']:.2f} to {means['ci_high']:.2f}" in sentence
+    assert f"{100 * pair['difference'] / tanh:.0f}% (" in sentence
+    assert "below tanh (corrected p = 0.002); told apart from every other" in sentence
 
 
-def test_without_an_effect_the_leader_is_not_told_apart():
-    """A leader there always is; the sentence says that it means nothing."""
-    evidence = gather(analysis.Study("made up", synthetic.make_results(effect=0, draw=5)), seed=0)
-    (sentence,) = (text for text in headlines(evidence) if text.startswith("Effective rank"))
-    assert "Not distinguishable from" in sentence
-    assert "old apart" not in sentence
+def test_without_an_effect_nobody_leads():
+    """One is best on average always; the sentence says that it means nothing."""
+    table = synthetic.make_results(effect=0, draw=5)
+    evidence = gather(analysis.Study("made up", table[table["hidden_dim"] == 16]), seed=0)
+    (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Effective rank"))
+    assert "no lead is sure: it is not told apart from" in sentence
+    assert "leads" not in sentence
 
 
 def test_a_tie_and_equality_are_said():
-    """Two leaders with the same mean, and a metric that is the same for all."""
+    """Two with the same best mean, and a metric that is the same for all."""
     means = pd.DataFrame(
-        {"activation": ["relu", "tanh", "softmax"], "mean": [0.0, 0.0, 2.0], "ci_low": 0.0, "ci_high": 0.0}
-    )
+        {"activation": ["relu", "tanh", "softmax"], "n": 3, "mean": [0.0, 0.0, 2.0], "ci_low": 0.0, "ci_high": 0.0}
+    ).assign(ranked=True)
     tied = claims.leader("dead_units", means, pd.DataFrame())
-    assert "relu and tanh share the lead with 0" in tied.text
+    assert "relu and tanh share the best value, 0" in tied.text
     equal = claims.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
-    assert equal.text == "Dead units: the same for all, 1."
+    assert equal.text == "the same for all, 1"
     assert claims.leader("activation_mean", means, pd.DataFrame()) is None
 
 
-def test_few_seeds_that_all_agree_are_not_called_indistinguishable(results):
-    """Five seeds cannot reach 0.05 over 15 pairs: the sentence blames the seeds."""
-    evidence = gather(analysis.Study("made up", results[results["seed"] <= 5]), seed=0)
-    (sentence,) = (
-        text for text in headlines(evidence) if text.startswith("Output correlation (lower is better): softplus")
-    )
-    assert "Every seed agrees against" in sentence
-    assert "too few for the corrected test" in sentence
+def test_too_few_seeds_are_blamed_and_nobody_leads(results):
+    """Five seeds cannot reach 0.05, however much they agree."""
+    few = results[(results["seed"] <= 5) & (results["hidden_dim"] == 16)]
+    evidence = gather(analysis.Study("made up", few), seed=0)
+    (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Output correlation"))
+    assert "5 seeds cannot tell anything apart, 6 are the fewest that can" in sentence
+    assert "leads" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -223,10 +220,10 @@ def test_what_training_did_is_said_in_its_direction(change, told):
 def test_lambda_has_a_section_only_where_it_varies():
     """The third question, with its figure and its sentence."""
     page, evidence = page_of(synthetic.make_results({"lambda_tc": [0.1, 1.0, 10.0]}, seeds=4, epochs=5))
-    assert page.sections() == ["short", "run", "redundancy", "activation", "lambda", "reading"]
+    assert page.sections() == ["short", "run", "redundancy", "activation", "lambda", "methods", "reading"]
     assert figures_of(evidence)["by_lambda_tc"] == "lambda"
     text = " ".join(page.text)
-    assert "the best lambda_tc is 10 for relu" in text
+    assert "no level is surely best for relu" in text  # four seeds
     assert "This study has one activation, relu" in text
 
 
@@ -237,10 +234,10 @@ def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations():
     tables += [synthetic.make_results(axes, seeds=6, objective="random", epochs=0, effect=0, draw=1)]
     tables += [synthetic.make_results(axes, seeds=6, objective="variance_only", lambda_tc=0.0, epochs=5, draw=2)]
     page, evidence = page_of(pd.concat(tables, ignore_index=True))
-    assert page.sections() == ["short", "run", "redundancy", "activation", "reading"]
+    assert page.sections() == ["short", "run", "redundancy", "activation", "methods", "reading"]
     text = " ".join(" ".join(page.text).split())
-    assert "InfoMax is better than random in" in text
-    assert "InfoMax is better than variance_only in" in text
+    assert "against random, InfoMax is better in" in text
+    assert "against variance_only, InfoMax is better in" in text
     (comparisons,) = (t.rows for t in study_tables(evidence) if t.csv == "comparisons.csv" and t.rows is not None)
     scopes = comparisons["scope"].unique()
     assert "against the baselines" in scopes
@@ -262,7 +259,8 @@ def test_one_seed_gives_a_report_with_intervals_not_available():
     page, _ = page_of(synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
     text = " ".join(page.text)
     assert "This study has one seed" in text
-    assert "no interval: too few seeds" in text
+    assert "one seed shows no lead" in text
+    assert not re.search(r"\bleads\b", text.split("Methods")[0])
     assert "n/a" in text
 
 

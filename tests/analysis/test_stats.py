@@ -37,7 +37,7 @@ def table_of(values):
 def test_sign_flip_p_equals_enumeration(d):
     """Small integers make ties, which is where counting goes wrong."""
     p, method = paired_p([d])
-    assert method == ["sign-flip"]
+    assert method == ["sign-flip, exact"]
     assert p[0] == pytest.approx(enumerate_signs(d.tolist()))
 
 
@@ -47,11 +47,17 @@ def test_ten_differences_of_one_sign_give_the_smallest_p_there_is():
     assert p.tolist() == [2 / 1024, 2 / 1024]
 
 
-def test_more_than_twelve_seeds_use_wilcoxon_whose_exact_p_has_the_same_floor():
-    """All thirteen of one sign: 2 / 2^13."""
-    p, method = paired_p([np.arange(1.0, 14.0)])
-    assert method == ["wilcoxon"]
-    assert p[0] == pytest.approx(2 / 2**13)
+def test_one_test_at_every_number_of_seeds():
+    """Fourteen seeds are counted, 30 are drawn: the same test, whose p then differs from the exact one by its draws."""
+    p, method = paired_p([np.arange(1.0, 15.0)])
+    assert method == ["sign-flip, exact"]
+    assert p[0] == 2 / 2**14
+    d = np.random.default_rng(1).normal(0.35, 1, 30)
+    drawn, method = paired_p([d])
+    assert method == ["sign-flip, 9,999 draws"]
+    signs = np.random.default_rng(2).choice([-1, 1], (200_000, 30))
+    wanted = np.mean(np.abs(signs @ d) >= abs(d.sum()))
+    assert drawn[0] == pytest.approx(wanted, abs=4 * (wanted / 9_999) ** 0.5)
 
 
 def test_no_difference_is_p_one_and_one_seed_is_no_test():
@@ -59,7 +65,7 @@ def test_no_difference_is_p_one_and_one_seed_is_no_test():
     p, method = paired_p([np.zeros(5), np.array([3.0]), np.array([])])
     assert p[0] == 1
     assert np.isnan(p[1:]).all()
-    assert method == ["sign-flip", "none", "none"]
+    assert method == ["sign-flip, exact", "none", "none"]
 
 
 def test_a_pair_solved_by_hand():
@@ -113,8 +119,8 @@ def test_holm_covers_all_widths_by_default_and_one_width_if_asked(results):
     whole = compare(rows, "effective_rank")
     assert set(whole["family_size"]) == {45}
     assert whole["p_holm"].tolist() == pytest.approx(holm_by_hand(whole["p"].tolist()))
-    assert not whole["significant"].any()
-    assert set(whole["smallest_p_holm"]) == {45 * 2 / 1024}
+    assert not (whole["p_holm"] <= 0.05).any()
+    assert set(whole["smallest_p"]) == {2 / 1024}
     each = compare(rows, "effective_rank", family="stratum")
     assert set(each["family_size"]) == {15}
     for _, part in each.groupby("hidden_dim"):
@@ -188,7 +194,9 @@ def test_average_ranks_start_at_the_better_end():
     ranks, p = average_ranks(rows, "effective_rank")
     assert ranks.to_dict() == {"tanh": 1, "softmax": 2, "relu": 3}
     assert average_ranks(rows, "weight_redundancy")[0].to_dict() == {"relu": 1, "softmax": 2, "tanh": 3}
-    assert p.loc["relu", "tanh"] < p.loc["relu", "softmax"]
+    assert (p.to_numpy() == p.to_numpy().T).all()
+    assert p.loc["relu", "tanh"] == 2 / 2**4
+    assert p.loc["relu", "relu"] == 1
 
 
 def test_average_ranks_of_two_activations_are_empty():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infomax_tune.science.arithmetic import ARITHMETIC
+from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.store.files import read_json, write_json
 from infomax_tune.store.formats import RECORD
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -140,6 +140,7 @@ def test_other_images_under_the_same_name_are_refused_before_anything_is_trained
 
 
 def test_another_arithmetic_is_mixed_only_if_told_to(out: Path) -> None:
+    ours = arithmetic_of("relu", "none")
     for path in out.glob("trials/*-s[12]-*/record.json"):
         record = read_json(path, RECORD) or {}
         write_json(
@@ -149,11 +150,11 @@ def test_another_arithmetic_is_mixed_only_if_told_to(out: Path) -> None:
     refused = infomax_tune(*more, ok=False)
     assert refused.returncode == 2
     assert (
-        f"2 trials were trained here with arithmetic 0 of infomax-tune, and this version computes with {ARITHMETIC}"
+        f"2 trials were trained here with arithmetic 0 of infomax-tune, and this version computes with {ours}"
         in refused.stderr
     )
     assert "--mix-arithmetic" in refused.stderr
     assert not list(out.glob("trials/*-s4-*"))
     assert "1 of 4 trials to train" in infomax_tune(*more, "--mix-arithmetic").stdout
     (record,) = (read_json(path, RECORD) or {} for path in out.glob("trials/*-s4-*/record.json"))
-    assert record["arithmetic"] == ARITHMETIC
+    assert record["arithmetic"] == ours

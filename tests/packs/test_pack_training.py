@@ -14,7 +14,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
-from infomax_tune.science.arithmetic import ARITHMETIC
+from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
@@ -230,7 +230,9 @@ def test_records_and_checkpoints_say_what_data_and_arithmetic_they_are_of(
     for _ in range(2):
         kept = folder.kept()
         assert kept is not None
-        assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ARITHMETIC)
+        model = pack[0].model
+        ours = arithmetic_of(model.activation, model.head)
+        assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ours)
         train_pack(pack[:1], [folder], digits)
 
 
@@ -250,15 +252,16 @@ def test_a_trial_is_never_of_two_arithmetics(
     """Its checkpoint is set aside, and it trains from its beginning."""
     folder = TrialFolder(tmp_path)
     train_pack(pack[:1], [folder], digits, should_stop=Countdown(3))
-    monkeypatch.setattr(pack_training, "ARITHMETIC", ARITHMETIC + 1)
+    ours = arithmetic_of(pack[0].model.activation, pack[0].model.head)
+    monkeypatch.setattr(pack_training, "arithmetic_of", lambda *_: ours + 1)
     warnings: list[str] = []
     seen: list[PackProgress] = []
     train_pack(pack[:1], [folder], digits, warn=warnings.append, on_epoch=seen.append)
-    assert f"another arithmetic (it was {ARITHMETIC}, now it is {ARITHMETIC + 1}). Set aside" in warnings[0]
+    assert f"another arithmetic (it was {ours}, now it is {ours + 1}). Set aside" in warnings[0]
     assert seen[0].epoch == 0
     record = folder.read_record()
     assert record is not None
-    assert record.arithmetic == ARITHMETIC + 1
+    assert record.arithmetic == ours + 1
 
 
 def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_the_users_own(

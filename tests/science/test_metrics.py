@@ -55,6 +55,8 @@ def max_avg_responsibility(a: Array) -> float:
 
 
 def gaussian_total_correlation(a: Array) -> float:
+    if np.all(a >= 0) and np.allclose(a.sum(axis=1), 1, atol=1e-5):
+        a = np.delete(a, np.argmax(a.var(axis=0)), axis=1)
     return -0.5 * np.sum(np.log(np.linalg.eigvalsh(correlations(a) + 1e-6 * np.eye(a.shape[1]))))
 
 
@@ -211,6 +213,17 @@ def test_a_constant_unit_adds_half_a_log_of_a_million_to_the_gaussian_total_corr
     with_constant = torch.cat([a, torch.ones(500, 1)], dim=1)
     added = metrics.gaussian_total_correlation(with_constant) - metrics.gaussian_total_correlation(a)
     assert added == pytest.approx(0.5 * math.log(1e6))
+
+
+def test_the_gaussian_total_correlation_of_shares_is_theirs_and_not_the_regularizers() -> None:
+    """The last of three shares is what the first two leave: two that are drawn apart share little. The determinant of all
+    three is 0 but for the regularizer, whose logarithm it was (6.4)."""
+    drawn = torch.rand(20_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) / 4
+    shares = torch.cat([drawn, 1 - drawn.sum(dim=1, keepdim=True)], dim=1)
+    assert metrics.gaussian_total_correlation(shares) == pytest.approx(0, abs=1e-3)
+    r = metrics.correlation_matrix(shares)
+    assert -0.5 * torch.linalg.slogdet(r + 1e-6 * torch.eye(3)).logabsdet.item() > 6
+    assert metrics.gaussian_total_correlation(shares.float()) == pytest.approx(0, abs=1e-3)
 
 
 def test_variance_ratio_of_spreads_one_and_three_is_nine() -> None:

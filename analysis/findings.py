@@ -1,0 +1,202 @@
+"""The answers at the top of the page, five at most, one a question; and the paragraph that says how they were found.
+
+From evidence and claims to text; imports neither figures nor the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from analysis import claims
+from analysis.evidence import Evidence
+from analysis.metrics import label, sign
+from analysis.schema import DONE
+from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
+from analysis.wording import capital, counted, number, share, show, words
+
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer: its text, and the ids of the table and the figure on the page that show it ("" where there is none)."""
+
+    text: str
+    table: str = ""
+    figure: str = ""
+
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
+    def linked(self, tables: Collection[str], figures: Collection[str]) -> Finding:
+        """Without the links that this page has nothing for."""
+        return replace(
+            self,
+            table=self.table if self.table in tables else "",
+            figure=self.figure if self.figure in figures else "",
+        )
+
+
+def findings(e: Evidence) -> list[Finding]:
+    """The study's questions in their order, each answered in a sentence or two with the number that matters."""
+    found = [_redundancy(e), _activation(e), *_settings(e), _baselines(e), _ended(e)]
+    return [finding for finding in found if finding is not None][:MOST]
+
+
+def _redundancy(e: Evidence) -> Finding | None:
+    """Does InfoMax give non-redundant features? Outputs and weights are two answers."""
+    told = []
+    for metric, who in (("output_correlation", "outputs"), ("weight_redundancy", "weights")):
+        pairs = e.change[e.change["metric"] == metric] if len(e.change) else e.change
+        answer = redundancy_answer(who, metric, pairs)
+        if answer:
+            told.append(answer)
+    return Finding(" ".join(told), "change", "trained_vs_untrained") if told else None
+
+
+def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
+    """Outputs become less redundant with training in 18 of 18 cells. pairs: trained (a) against untrained (b), a row a cell.
+
+    Only differences that the corrected test tells apart from 0 are counted; without a test (too few seeds) none are.
+    """
+    rows = pairs.dropna(subset=["difference"]) if len(pairs) else pairs
+    if not len(rows):
+        return None
+    total = len(rows)
+    less = rows["significant"] & (rows["difference"] * sign(metric) > 0)
+    more = rows["significant"] & (rows["difference"] * sign(metric) < 0)
+
+    def middle(which: pd.Series) -> str:
+        percents = rows.loc[which, "percent"]
+        if percents.notna().all():
+            return f"the median change of {label(metric)} is {percents.median():+.0f}%"
+        return f"the median change of {label(metric)} is {number(rows.loc[which, 'difference'].median())}"
+
+    n_less, n_more = int(less.sum()), int(more.sum())
+    rest = total - n_less - n_more
+    unsure = f"; for {rest} it cannot be told" if rest else ""
+    start = f"{capital(who)} become"
+    if n_less and not n_more:
+        return f"{start} less redundant with training in {share(n_less, total, 'cells')}{unsure}: {middle(less)}."
+    if n_more and not n_less:
+        return f"{start} more redundant with training in {share(n_more, total, 'cells')}{unsure}: {middle(more)}."
+    if n_less:
+        return f"{start} less redundant with training in {n_less} of {total} cells and more in {n_more}{unsure}."
+    return f"Whether {who} become less redundant with training cannot be told from these seeds in {'its only cell' if total == 1 else f'any of {total} cells'}."
+
+
+def _activation(e: Evidence) -> Finding | None:
+    """Which activation leads, on what the weights and what the outputs are judged by."""
+    told = [verdict(e, metric) for metric in ("effective_rank", "output_correlation") if claims.is_ranked(e, metric)]
+    table = "pairs-by-width" if e.sized and not e.others else "pairs"
+    figure = "by_width" if e.sized else "effective_rank"
+    sentences = [text for text in told if text]
+    return Finding(" ".join(sentences), table, figure) if sentences else None
+
+
+def verdict(e: Evidence, metric: str) -> str | None:
+    """Who leads on a metric, in a sentence of one breath."""
+    if e.others:
+        return claims.leader_sentence(e, metric)
+    leads = claims.leads_by_width(e, metric)
+    if not leads:
+        return None
+    what = capital(label(metric))
+    sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
+    if not any(lead.sure for lead in leads.values()):
+        return f"{what}: no activation surely leads{' at any width' if e.sized else ''}."
+    if len(sure) == 1 and all(lead.sure for lead in leads.values()):
+        name = next(iter(sure))
+        effects = [lead.effect for lead in leads.values()]
+        by = next(iter(leads.values())).ahead
+        if len(leads) > 1:
+            by = (
+                f"{number(min(effects))}% to {number(max(effects))}% ahead of the next"
+                if np.isfinite(effects).all()
+                else ""
+            )
+        return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}."
+    start = (
+        "the leader depends on the width"
+        if claims.order_changes(e, metric, leads)
+        else "no activation leads at every width"
+    )
+    if len(leads) > claims.MAX_WIDTHS:
+        return f"{what}: {start}."
+    told = [f"{lead.leaders[0] if lead.sure else 'nobody surely'} at K = {width}" for width, lead in leads.items()]
+    return f"{what}: {start}: {words(told)}."
+
+
+def _settings(e: Evidence) -> list[Finding]:
+    """How lambda and other settings matter, one finding each, two at most; or that lambda was not varied."""
+    found = []
+    metric = next((metric for metric in claims.IN_SHORT if metric in e.metrics), None)
+    for factor in list(e.settings)[:2]:
+        text = claims.setting_sentence(e, factor, metric) if metric else None
+        if text:
+            found.append(Finding(text, f"pairs-{factor}", f"by_{factor}"))
+    if not any(factor.startswith("lambda") for factor in e.settings) and e.metrics:
+        held = [
+            f"{column} = {show(e.infomax[column].iloc[0])}"
+            for column in ("lambda_tc", "lambda_wr")
+            if column in e.infomax
+        ]
+        if held:
+            found.append(
+                Finding(f"How lambda matters cannot be said from this study: it holds {words(held)}.", "settings")
+            )
+    return found[:2]
+
+
+def _baselines(e: Evidence) -> Finding | None:
+    texts = claims.baseline_sentences(e) if len(e.baselines) else []
+    return Finding(texts[0], "baselines", "baselines") if texts else None
+
+
+def _ended(e: Evidence) -> Finding | None:
+    text = claims.moving_sentence(e)
+    return Finding(text, "moving", "convergence") if text else None
+
+
+def methods(e: Evidence) -> str:
+    """Every choice behind the numbers, as a paragraph for a paper."""
+    seeds = sorted(e.infomax["seed"].unique())
+    widths = [str(width) for width in sorted(e.infomax["hidden_dim"].unique())]
+    finished = int((e.results["status"] == DONE).sum())
+    families = e.pairs["family_size"].max() if len(e.pairs) else 0
+    exact = len(seeds) <= MAX_EXACT_SEEDS
+    parts = [
+        f"{finished} of {len(e.results)} planned trials finished ({counted(e.infomax['activation'].nunique(), 'activation')}, "
+        f"K = {words(widths)}, {counted(len(seeds), 'seed')}).",
+        "For one seed and width all settings share the first weights and the batches, so settings were compared seed by seed.",
+        "Settings were ranked on the seeds that have all of them (complete blocks); a setting that lost more than half of its "
+        "seeds was not ranked.",
+        "The test of a difference is the sign-flip test of its studentized mean, two-sided at 5%, "
+        + ("with all sign patterns counted" if exact else f"with {DRAWS:,} random sign patterns and a fixed seed")
+        + ", corrected over the family by a step-down max-T that turns the signs of a seed in all comparisons at once "
+        "(Westfall and Young 1993). A family is all comparisons of one kind on one metric"
+        + (f" (up to {int(families)})." if families else "."),
+        "Intervals of differences are simultaneous 95% intervals over the family from the same sign patterns; intervals of "
+        "means are 95% Student t intervals over seeds, cut at the values that a metric can have.",
+        "Differences in per cent are relative to the mean of the setting that is compared with.",
+    ]
+    if e.sized:
+        parts.append(
+            "Before they were averaged over widths, effective rank, dead units and Gaussian total correlation were divided by "
+            "K, weight redundancy and output correlation by K (K - 1). Whether differences depend on the width was tested on "
+            "the contrasts between widths, by the same max-T."
+        )
+    parts += [
+        "The variance ratio was compared by its logarithm, and its means are geometric.",
+        "Activations were not ranked by the loss and its terms, which depend on the range of their outputs.",
+        "Training counts as ended in a cell where, over the last tenth of its epochs, the mean over seeds of neither the loss "
+        "nor any redundancy metric moved by more than the seeds' standard deviation; the epoch of convergence (90% of the "
+        "loss's fall) is given only there.",
+        f"Bootstrap intervals (BCa) have {e.n_resamples:,} resamples.",
+    ]
+    return " ".join(parts)

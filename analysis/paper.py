@@ -1,0 +1,212 @@
+"""Tables for a paper, as Markdown and as LaTeX: the best in bold, letters of significance, digits that the interval allows.
+
+From the tables of `evidence` to text; imports neither figures nor the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.evidence import Evidence
+from analysis.metrics import METRICS, is_log, label, sign
+from analysis.reshape import as_tuple, cell_columns
+from analysis.schema import activation_order
+from analysis.wording import capital, counted, number, show
+
+MAX_TABLES = 24
+"""A study of many settings would make a book."""
+
+MAX_METRICS = 6
+"""More columns than this are wider than a page."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table. value: as text, with its interval. letters: levels that share one are not told apart."""
+
+    value: str
+    best: bool
+    letters: str
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table: a row an activation, a column a metric. title: where it holds, as "K = 16". note: how to read it."""
+
+    title: str
+    note: str
+    metrics: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Entry | None, ...]], ...]
+
+
+def paper_tables(e: Evidence) -> list[PaperTable]:
+    """A table of the activations for each width (and other setting), with the metrics that activations are ranked by."""
+    metrics = [name for name in e.metrics if sign(name) and METRICS[name].ranked][:MAX_METRICS]
+    cells = e.of_infomax(e.summary[e.summary["group"] == "activation x width"])
+    strata = [column for column in cell_columns(e.infomax) if column != "activation"]
+    pairs = e.by_width if len(e.by_width) else e.pooled
+    made = []
+    for key, rows in cells[cells["n"] > 0].groupby(strata, dropna=False) if metrics else ():
+        where = dict(zip(strata, as_tuple(key), strict=True))
+        told = [f"{'K' if column == 'hidden_dim' else column} = {show(value)}" for column, value in where.items()]
+        made.append(_table(", ".join(told), rows, _of_stratum(pairs, where), metrics))
+    return made[:MAX_TABLES]
+
+
+def _of_stratum(pairs: pd.DataFrame, where: dict[str, object]) -> pd.DataFrame:
+    for column, value in where.items():
+        if column in pairs:
+            pairs = pairs[pairs[column] == value]
+    return pairs
+
+
+def _table(title: str, cells: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[str]) -> PaperTable:
+    shown = tuple(metric for metric in metrics if (cells["metric"] == metric).any())
+    columns = [_entries(cells[cells["metric"] == metric], pairs, metric) for metric in shown]
+    names = activation_order(cells["activation"])
+    rows = tuple((name, tuple(column.get(name) for column in columns)) for name in names)
+    n = cells["n_seeds"]
+    seeds = counted(int(n.max()), "seed") if n.min() == n.max() else f"{n.min()} to {n.max()} seeds"
+    note = f"{title}: mean over {seeds}."
+    if n.max() > 1:
+        note = f"{title}: mean over {seeds} \u00b1 half of its 95% t interval (where this is not symmetric, its ends)."
+    if any(entry.letters for column in columns for entry in column.values()):
+        note += (
+            " Bold: the best mean. Activations that share a letter are not told apart by a sign-flip test paired by seed, "
+            "corrected (max-T, 5%) for all pairs and widths of the metric."
+        )
+    return PaperTable(title, note, shown, rows)
+
+
+def _entries(cells: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, Entry]:
+    cells = cells.assign(activation=cells["activation"].astype(str)).set_index("activation")
+    order = (sign(metric) * cells["mean"]).sort_values(ascending=False, kind="stable").index.tolist()
+    of_metric = pairs[pairs["metric"] == metric] if len(pairs) else pairs
+    tested = of_metric[of_metric["p"].notna()] if len(of_metric) else of_metric
+    apart = (
+        [(str(a), str(b)) for a, b, told in tested[["a", "b", "significant"]].itertuples(index=False) if told]
+        if len(tested)
+        else []
+    )
+    given = letters(order, apart) if len(tested) else {}
+    best = cells["mean"].max() if sign(metric) > 0 else cells["mean"].min()
+    return {
+        str(name): Entry(
+            with_interval(row["mean"], row["ci_low"], row["ci_high"], symmetric=not is_log(metric)),
+            len(cells) > 1 and bool(np.isclose(row["mean"], best, rtol=1e-12, atol=0)),
+            given.get(str(name), ""),
+        )
+        for name, row in cells.iterrows()
+    }
+
+
+def letters(levels: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A compact letter display: two levels share a letter exactly where they are not told apart.
+
+    levels: the best first, who gets an a. apart: the pairs that are told apart. Letters after z are aa, ab and so on.
+    Source: Piepho (2004), insert and absorb.
+    """
+    columns: list[frozenset[str]] = [frozenset(levels)]
+    for one, other in apart:
+        split: list[frozenset[str]] = []
+        for column in columns:
+            split += [column - {one}, column - {other}] if one in column and other in column else [column]
+        unique = list(dict.fromkeys(split))
+        columns = [column for column in unique if not any(column < larger for larger in unique)]
+    place = {level: i for i, level in enumerate(levels)}
+    columns.sort(key=lambda column: sorted(place[level] for level in column))
+    return {level: "".join(_letter(i) for i, column in enumerate(columns) if level in column) for level in levels}
+
+
+def _letter(i: int) -> str:
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    return alphabet[i] if i < len(alphabet) else _letter(i // len(alphabet) - 1) + _letter(i % len(alphabet))
+
+
+def with_interval(mean: float, low: float, high: float, *, symmetric: bool = True) -> str:
+    """A mean with its interval, rounded so that half the interval keeps two digits: 55.42 \u00b1 0.26; or (low to high).
+
+    symmetric: no for a ratio, whose interval can span factors; its numbers have three digits each.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{mean:.3g}"
+    if not symmetric:
+        return f"{number(mean)} ({number(low)} to {number(high)})"
+    half = (high - low) / 2
+    if half <= 0:
+        return f"{mean:.3g} \u00b1 0"
+    digits = max(0, 1 - math.floor(math.log10(half)))
+    if math.isclose(mean - low, high - mean, rel_tol=1e-6):
+        return f"{mean:,.{digits}f} \u00b1 {half:,.{digits}f}"
+    return f"{mean:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def as_markdown(tables: Sequence[PaperTable]) -> str:
+    """The tables one after another, each with its note; letters are raised."""
+    parts = []
+    for table in tables:
+        heads = ["activation", *(_heading(metric) for metric in table.metrics)]
+        lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * len(table.metrics)]
+        for name, entries in table.rows:
+            cells = []
+            for entry in entries:
+                if entry is None:
+                    cells.append("")
+                    continue
+                value = f"**{entry.value}**" if entry.best else entry.value
+                cells.append(value + (f" <sup>{entry.letters}</sup>" if entry.letters else ""))
+            lines.append(f"| {' | '.join([name, *cells])} |")
+        parts.append("\n".join([table.note, "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_latex(tables: Sequence[PaperTable]) -> str:
+    """The tables one after another, for a document that loads booktabs."""
+    parts = ["% For a document with \\usepackage{booktabs}."]
+    for table in tables:
+        heads = [
+            "activation",
+            *(
+                _heading(metric).replace("\u2191", "$\\uparrow$").replace("\u2193", "$\\downarrow$")
+                for metric in table.metrics
+            ),
+        ]
+        lines = [
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_latex(table.note)}}}",
+            f"\\begin{{tabular}}{{l{'r' * len(table.metrics)}}}",
+            "\\toprule",
+            " & ".join(heads) + " \\\\",
+            "\\midrule",
+        ]
+        for name, entries in table.rows:
+            cells = [_latex(name)]
+            for entry in entries:
+                if entry is None:
+                    cells.append("")
+                    continue
+                value = _latex(entry.value)
+                if entry.best:
+                    value = f"\\textbf{{{value}}}"
+                cells.append(value + (f"\\textsuperscript{{{entry.letters}}}" if entry.letters else ""))
+            lines.append(" & ".join(cells) + " \\\\")
+        lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}"]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(metric: str) -> str:
+    arrow = {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
+    return capital(label(metric)) + arrow
+
+
+def _latex(text: str) -> str:
+    for sign_, written in (("\\", "\\textbackslash{}"), ("_", "\\_"), ("%", "\\%"), ("&", "\\&"), ("#", "\\#")):
+        text = text.replace(sign_, written)
+    return text.replace("\u00b1", "$\\pm$")

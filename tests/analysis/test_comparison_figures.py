@@ -1,0 +1,253 @@
+"""Figures of comparisons and of change: that they draw the statistics' numbers, and mark what is not whole."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
+
+from analysis import plots, plots_comparison, plots_overview, plots_training, reshape, stats, style
+from analysis.intervals import t_interval
+
+PAIR = {"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three activations, two widths, seven seeds."""
+    return synthetic.make_results({"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32]}, seeds=7)
+
+
+def test_a_forest_plot_draws_the_difference_to_the_reference_and_its_simultaneous_interval(three):
+    """The reference's own row is not there; a pair is turned so that right of 0 is more than the reference."""
+    pairs = stats.compare(three, "effective_rank", within=["hidden_dim"], complete=True)
+    narrow, wide = plots_comparison.forest(pairs, "effective_rank", "leaky_relu").axes
+    assert (narrow.get_title(), wide.get_title()) == ("K = 16", "K = 32")
+    assert [text.get_text() for text in narrow.get_yticklabels()] == ["tanh", "relu"]
+    drawn = {float(p.get_offsets()[0][1]): p for p in narrow.collections if isinstance(p, PathCollection)}
+    at = pairs[pairs["hidden_dim"] == 16].set_index(["a", "b"])
+    relu, tanh = at.loc[("relu", "leaky_relu")], at.loc[("leaky_relu", "tanh")]
+    assert drawn[1.0].get_offsets()[0][0] == pytest.approx(relu["difference"])
+    assert drawn[0.0].get_offsets()[0][0] == pytest.approx(-tanh["difference"])
+    lines = [line.get_segments()[0] for line in narrow.collections if isinstance(line, LineCollection)]
+    spans = {float(ends[0][1]): ends[:, 0] for ends in lines if ends[0][1] == ends[1][1]}
+    np.testing.assert_allclose(spans[0.0], [-tanh["sim_high"], -tanh["sim_low"]])
+
+
+def test_a_filled_point_is_told_apart_and_an_open_one_is_not():
+    """tanh is far from relu by construction; leaky_relu is relu once more, with noise of its own."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=8, effect=3)
+    noise = np.random.default_rng(3).normal(size=8)
+    again = table[table["activation"] == "relu"].assign(activation="leaky_relu")
+    rank = again["effective_rank"] + 0.1 * (noise - noise.mean())
+    table = pd.concat([table, again.assign(effective_rank=rank)], ignore_index=True)
+    pairs = stats.compare(table, "effective_rank", within=["hidden_dim"])
+    (axes,) = plots_comparison.forest(pairs, "effective_rank", "relu").axes
+    colors = [to_hex(p.get_facecolor()[0]) for p in axes.collections if isinstance(p, PathCollection)]
+    assert colors == [style.PAPER, style.COLORS["tanh"]]
+
+
+def test_a_ratio_is_compared_by_its_quotient():
+    """Twice the variance ratio in every seed: 2, whatever the ratios are."""
+    table = synthetic.make_results(PAIR, seeds=6)
+    relu = table.loc[table["activation"] == "relu", "variance_ratio"].to_numpy()
+    table.loc[table["activation"] == "tanh", "variance_ratio"] = 2 * relu
+    pairs = stats.compare(table, "variance_ratio", within=["hidden_dim"])
+    axes = plots_comparison.forest(pairs, "variance_ratio", "relu").axes[0]
+    (point,) = (p for p in axes.collections if isinstance(p, PathCollection))
+    assert point.get_offsets()[0][0] == pytest.approx(2)
+
+
+def test_few_seeds_get_each_pairs_own_interval():
+    """Five seeds have no simultaneous interval; a figure without any would say less than the table."""
+    table = synthetic.make_results(PAIR, seeds=5)
+    pairs = stats.compare(table, "effective_rank", within=["hidden_dim"])
+    assert pairs["sim_low"].isna().all()
+    turned = plots_comparison.against(pairs, "relu")
+    assert not turned["simultaneous"].any()
+    np.testing.assert_allclose(turned["high"], -pairs["ci_low"])
+    assert plots_comparison.forest(pairs, "effective_rank", "relu").axes
+
+
+def test_a_metric_over_the_epochs_is_the_mean_over_seeds_with_its_interval(three):
+    """All activations in one panel, epoch 0 included."""
+    history = synthetic.make_history(three)
+    axes = plots_training.metric_over_epochs(three, history, "effective_rank").axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert set(lines) == {"relu", "leaky_relu", "tanh"}
+    trials = three.query("activation == 'relu' and hidden_dim == 16")["trial_id"]
+    recorded = history[history["trial_id"].isin(trials)].dropna(subset=["effective_rank"])
+    by_epoch = recorded.groupby("epoch")["effective_rank"]
+    np.testing.assert_array_equal(lines["relu"].get_xdata(), sorted(by_epoch.groups))
+    np.testing.assert_allclose(lines["relu"].get_ydata(), by_epoch.mean())
+    low, high = t_interval(by_epoch.mean(), by_epoch.std(), by_epoch.count())
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(low.min())
+    assert band.max() == pytest.approx(high.max())
+
+
+def open_markers(axes):
+    """The places of points that lack seeds, and of crosses at the foot."""
+    lines = [line for line in axes.lines if line.get_linestyle() == "None"]
+    lacking = [x for line in lines if line.get_marker() != "x" for x in line.get_xdata()]
+    return lacking, [x for line in lines if line.get_marker() == "x" for x in line.get_xdata()]
+
+
+def test_a_point_that_lost_a_width_is_not_drawn_from_those_it_has_left():
+    """The wide networks diverged at lambda 10: there is a gap and a cross, and no cliff; one lost seed makes its point open."""
+    table = synthetic.make_results({"lambda_tc": [0.1, 1.0, 10.0], "hidden_dim": [16, 32]}, seeds=4)
+    wide = table.index[(table["lambda_tc"] == 10) & (table["hidden_dim"] == 32)]
+    one = table.index[(table["lambda_tc"] == 1) & (table["hidden_dim"] == 32) & (table["seed"] == 2)]
+    axes = plots.metric_against(synthetic.spoil(table, diverged=[*wide, *one]), ["effective_rank"], "lambda_tc").axes[0]
+    means = axes.lines[0].get_ydata()
+    whole = table[(table["lambda_tc"] == 1) & (table["seed"] != 2)].groupby("seed")["effective_rank"].mean()
+    assert np.isnan(means[2])
+    assert means[1] == pytest.approx(whole.mean())
+    assert open_markers(axes) == ([1.0], [10.0])
+
+
+def test_redundancy_against_the_width_is_drawn_on_a_logarithmic_axis():
+    """Lines that lie factors apart; the effective rank stays on a linear one."""
+    table = synthetic.make_results(seeds=3)
+    axes = plots.metric_against(table, ["effective_rank", "weight_redundancy", "output_correlation"]).axes
+    assert [one.get_yscale() for one in axes] == ["linear", "log", "log"]
+
+
+def test_bars_of_the_diagram_join_what_the_corrected_pairs_do_not_tell_apart():
+    """Nemenyi's test joined 7 of 15 pairs that the text told apart."""
+    table = synthetic.make_results(seeds=10, effect=1.0)
+    averaged = reshape.mean_over_width(reshape.per_size(table))
+    ranks, p = stats.average_ranks(averaged, "output_correlation")
+    pairs = stats.compare(averaged, "output_correlation", "activation", [], complete=True)
+    (axes,) = plots_overview.critical_difference(ranks, p, "x", 10, 0.00002).axes
+    bars = [line for line in axes.lines if line.get_marker() == "o"]
+    joined = {
+        tuple(sorted(pair)) for line in bars for pair in zip(line.get_xdata()[:-1], line.get_xdata()[1:], strict=True)
+    }
+    alike = pairs[~pairs["significant"]]
+    assert joined <= {tuple(sorted((ranks[row.a], ranks[row.b]))) for row in alike.itertuples()}
+    assert len(pairs) > len(alike)
+    assert "Friedman's p < 0.0001" in axes.get_title()
+    length = next(line for line in axes.lines if line.get_marker() == "|").get_xdata()
+    assert np.ptp(length) == pytest.approx(2.850 * np.sqrt(6 * 7 / (6 * 10)), abs=2e-3)  # Demsar (2006), table 5
+
+
+def test_rank_diagrams_use_the_activations_markers():
+    """The docs promise the same marker in every figure."""
+    ranks = pd.Series({"tanh": 1.0, "relu": 2.2, "softmax": 2.8})
+    p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
+    (axes,) = plots_overview.critical_difference(ranks, p, "x", 5).axes
+    shapes = [len(points.get_paths()[0].vertices) for points in axes.collections if points.get_sizes()[0] > 0]
+    (blank,) = style.new_figure(2, 2).subplots(1, 1, squeeze=False)[0]
+    wanted = [blank.scatter([0], [0], marker=style.marker(name)) for name in ranks.index]
+    assert shapes == [len(points.get_paths()[0].vertices) for points in wanted]
+
+
+def test_the_spread_of_the_loss_is_drawn_about_each_cells_median(three):
+    """Cells 100 apart whose seeds differ by 1 would be points on a line."""
+    axes = plots.metric_box(three, "loss", from_median=True).axes[0]
+    drawn = np.sort(np.concatenate([np.asarray(p.get_offsets())[:, 0] for p in axes.collections]))
+    narrow = three[three["hidden_dim"] == 16]
+    wanted = narrow["loss"] - narrow.groupby("activation")["loss"].transform("median")
+    np.testing.assert_allclose(drawn, np.sort(wanted))
+
+
+def test_heatmap_colors_compare_activations_within_a_width(three):
+    """The best of each column is brightest, also where lower is better; the widest does not take all the color."""
+    for metric, best in (("effective_rank", "idxmax"), ("output_correlation", "idxmin")):
+        (axes,) = plots_overview.heatmaps(three, [metric]).axes
+        colors = axes.collections[0].get_array().reshape(3, 2)
+        table = reshape.by_activation_and_width(three, metric)
+        for j, width in enumerate(table):
+            assert sorted(colors[:, j])[::2] == [0, 1]
+            assert table.index[int(colors[:, j].argmax())] == getattr(table[width], best)()
+
+
+def test_trade_offs_are_drawn_in_ranks_within_the_width(three):
+    """Raw values lie in one heap a width, which hides the activations."""
+    figure = plots_overview.trade_off_matrix(three, ["effective_rank", "output_correlation"])
+    points = {p.get_label(): np.asarray(p.get_offsets()) for p in figure.axes[2].collections}
+    ranks = three.groupby("hidden_dim")["effective_rank"].rank(pct=True)
+    wanted = ranks.groupby([three["activation"], three["hidden_dim"]]).mean()
+    np.testing.assert_allclose(points["tanh"][:, 0], wanted["tanh"])
+
+
+def test_before_and_after_have_intervals(three):
+    """A bar behind each marker, as wide as the mean's t interval."""
+    stages = reshape.with_untrained(three, synthetic.make_history(three))
+    axes = plots_training.before_and_after(stages, ["effective_rank"]).axes[0]
+    ends = sorted(tuple(bar.get_segments()[0][:, 0]) for bar in axes.collections)
+    values = stages[stages["hidden_dim"] == 16].groupby(["activation", "stage"])["effective_rank"]
+    low, high = t_interval(values.mean(), values.std(), values.count())
+    np.testing.assert_allclose(ends, sorted(zip(low, high, strict=True)))
+
+
+def test_redundancy_against_dead_units_wastes_no_room_where_none_is_dead():
+    """The axis ends where the values do; what lies factors apart is on a logarithmic axis."""
+    table = synthetic.make_results({"activation": ["identity", "tanh"], "hidden_dim": [16]}, seeds=4)
+    table["weight_redundancy"] *= np.where(table["activation"] == "tanh", 50, 1)
+    (axes,) = plots.redundancy_vs_dead(table).axes
+    assert axes.get_xlim() == (-0.5, 0.5)
+    assert axes.get_yscale() == "log"
+
+
+def test_the_label_of_redundancy_fits_beside_a_single_panel():
+    """It was longer than the panel is high, and cut."""
+    table = synthetic.make_results({"activation": ["identity", "tanh"], "hidden_dim": [16]}, seeds=4)
+    figure = plots.redundancy_vs_dead(table)
+    figure.draw_without_rendering()
+    box = figure.axes[0].yaxis.label.get_window_extent()
+    assert figure.bbox.y0 <= box.y0
+    assert box.y1 <= figure.bbox.y1
+
+
+def test_curves_of_one_epoch_are_points():
+    """A line through one point is nothing; the axis shows the epoch, not thousandths of it."""
+    table = synthetic.make_results({"activation": ["relu"], "hidden_dim": [16]}, seeds=3, epochs=1)
+    history = synthetic.make_history(table)
+    axes = plots_training.training_curves(table, history, "relu").axes[0]
+    assert axes.lines[0].get_marker() == style.marker("relu")
+    (seeds,) = (points for points in axes.collections if isinstance(points, PathCollection))
+    np.testing.assert_allclose(np.sort(seeds.get_offsets()[:, 1]), np.sort(history["loss"].dropna()))
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_the_pareto_curve_goes_through_the_means_on_a_logarithmic_axis():
+    """Left is less correlated; each point says its lambda."""
+    axes = {"activation": ["relu", "tanh"], "lambda_tc": [0.1, 1.0, 10.0], "hidden_dim": [16]}
+    table = synthetic.make_results(axes, seeds=4)
+    table["tc"] *= 1 / table["lambda_tc"]
+    entropy, rank = plots.pareto(table, "lambda_tc").axes
+    assert (entropy.get_xscale(), rank.get_xscale()) == ("log", "log")
+    line = next(line for line in rank.lines if line.get_label() == "relu")
+    means = table[table["activation"] == "relu"].groupby("lambda_tc")[["tc", "effective_rank"]].mean()
+    np.testing.assert_allclose(line.get_xydata(), means)
+    assert [text.get_text() for text in rank.texts[:3]] == ["0.1", "1", "10"]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        plots.metric_box,
+        plots.redundancy_vs_dead,
+        lambda table: plots_training.training_curves(table, synthetic.make_history(table), "relu"),
+    ],
+)
+def test_a_point_says_its_trial_when_the_mouse_is_over_it(draw):
+    """In the SVG; as a title, not as a link to nowhere."""
+    table = synthetic.make_results({"activation": ["relu"], "hidden_dim": [16]}, seeds=3, epochs=5)
+    svg = style.to_svg(draw(table))
+    for trial in table["trial_id"]:
+        assert f"<title>{trial}" in svg
+    assert "<a " not in svg
+
+
+def test_pdf_is_the_same_twice_and_has_letters():
+    """No date in it; type 42 fonts, which journals ask for."""
+    table = synthetic.make_results({"activation": ["relu"], "hidden_dim": [16]}, seeds=3)
+    first, second = (style.to_pdf(plots.metric_box(table)) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"%PDF")
+    assert b"CIDFontType2" in first
+    assert b"/CreationDate" not in first

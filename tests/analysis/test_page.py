@@ -1,0 +1,105 @@
+"""The page's layout and the files beside it: where things stand, what captions say, which files are asked for."""
+
+import re
+
+import pytest
+import synthetic
+from typer.testing import CliRunner
+
+import analysis
+from analysis.album import album
+from analysis.evidence import gather
+from infomax_tune import cli
+
+
+@pytest.fixture(scope="module")
+def page(analyzed):
+    return analyzed.report.read_text()
+
+
+@pytest.fixture(scope="module")
+def drawings(analyzed, study_folder):
+    """What the analyzed study's album says of each figure."""
+    return {one.name: one for one in album(gather(analysis.load_study(study_folder), seed=0))}
+
+
+def test_the_page_allows_no_style_in_place(page):
+    """matplotlib writes a style into every element; the page's are attributes, so that its policy needs no exception."""
+    assert "unsafe-inline" not in page
+    assert not re.search(r"<[^>]* style=", page)
+
+
+def test_captions_say_how_many_seeds_there_are_and_what_a_band_is(drawings):
+    """Whoever sees a figure alone must not have to guess."""
+    for name, one in drawings.items():
+        if name != "weights":
+            assert re.search(r"\d seeds|n = \d", one.caption), name
+        if name.startswith(("epochs_", "by_")):
+            assert "the band is its 95% interval" in one.caption
+
+
+def test_each_figure_has_the_caption_of_what_it_shows(drawings):
+    """The epochs of convergence had the words of the loss, among them one that is false: that losses grow with the width."""
+    settled = analysis.Study("made up", synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3))
+    (convergence,) = (one for one in album(gather(settled, seed=0)) if one.name == "convergence")
+    assert "fall in training loss" in convergence.caption
+    assert "grow" not in convergence.caption
+    assert not any("grow with the number" in one.caption for one in drawings.values())
+    assert "median" in drawings["loss_spread"].caption
+    assert "relu" in drawings["forest_effective_rank"].title
+
+
+def test_each_ranked_metric_has_its_figures(drawings):
+    """A forest plot and its way over the epochs."""
+    for metric in (
+        "effective_rank",
+        "weight_redundancy",
+        "dead_units",
+        "output_correlation",
+        "gaussian_total_correlation",
+    ):
+        assert {f"forest_{metric}", f"epochs_{metric}"} <= set(drawings)
+        assert drawings[f"forest_{metric}"].metric == drawings[f"epochs_{metric}"].metric == metric
+    assert not {"forest_loss", "forest_entropy"} & set(drawings)
+
+
+def test_a_space_of_lambdas_has_its_pareto_curve():
+    """In the section that speaks of lambda."""
+    axes = {"activation": ["relu", "tanh"], "lambda_tc": [0.1, 1.0, 10.0], "hidden_dim": [16]}
+    evidence = gather(analysis.Study("made up", synthetic.make_results(axes, seeds=3, epochs=5)), seed=0)
+    found = {one.name: one for one in album(evidence)}
+    assert found["pareto_lambda_tc"].section == "lambda"
+    assert "logarithmic axis" in found["pareto_lambda_tc"].caption
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """One activation at one width: few figures."""
+    table = synthetic.make_results({"activation": ["relu"], "hidden_dim": [16]}, seeds=2, epochs=2)
+    return synthetic.write_study(tmp_path_factory.mktemp("tiny") / "out", table, history=False)
+
+
+def test_figures_are_written_in_the_formats_that_are_asked_for(tiny, tmp_path):
+    """From the command line; PNG in more or fewer pixels, LaTeX only if wanted."""
+    options = ["--format", "png,PDF,svg", "--dpi", "50", "--latex"]
+    ended = CliRunner().invoke(cli.app, ["analyze", str(tiny), "--output-dir", str(tmp_path), *options])
+    assert ended.exit_code == 0, ended.output
+    stems = {path.stem for path in tmp_path.glob("*.png")}
+    assert "effective_rank" in stems
+    assert stems == {path.stem for path in tmp_path.glob("*.pdf")} == {path.stem for path in tmp_path.glob("*.svg")}
+    assert {"tables.md", "tables.tex"} <= {path.name for path in tmp_path.iterdir()}
+    width = int.from_bytes((tmp_path / "effective_rank.png").read_bytes()[16:20], "big")
+    assert width == pytest.approx(6.5 * 50, abs=1)
+    assert "<title>relu-k16-s1" in (tmp_path / "effective_rank.svg").read_text()
+
+
+def test_what_cannot_be_written_is_said_before_any_work(tiny, tmp_path):
+    """An unknown format, none, and pixels without end."""
+    for options, told in (
+        ({"formats": ["png", "jpg"]}, "format 'jpg' is unknown; one or more of png, pdf, svg"),
+        ({"formats": []}, "one or more of png, pdf, svg"),
+        ({"dpi": 5000}, "dpi 5000 is out of range; give 30 to 1,200"),
+    ):
+        with pytest.raises(analysis.AnalysisError, match=told):
+            analysis.analyze(tiny, tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()

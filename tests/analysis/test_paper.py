@@ -1,0 +1,111 @@
+"""Tables for a paper: who is bold, who shares a letter, how many digits, and that LaTeX's own signs are escaped."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from hypothesis import given
+from hypothesis import strategies as st
+
+import analysis
+from analysis import paper
+from analysis.equivalence import equivalence
+from analysis.evidence import gather
+
+
+@given(st.data())
+def test_levels_share_a_letter_exactly_where_they_are_not_told_apart(data):
+    """For any set of pairs that are told apart, also one that no ranking could give."""
+    levels = [f"level {i}" for i in range(data.draw(st.integers(1, 6)))]
+    pairs = list(itertools.combinations(levels, 2))
+    apart = set(data.draw(st.lists(st.sampled_from(pairs), unique=True))) if pairs else set()
+    given = paper.letters(levels, apart)
+    assert given[levels[0]].startswith("a")
+    for one, other in pairs:
+        assert bool(set(given[one]) & set(given[other])) == ((one, other) not in apart)
+
+
+def test_letters_solved_by_hand():
+    """Three in a row, of which only the ends are told apart: the middle one shares both letters."""
+    assert paper.letters(["x", "y", "z"], [("x", "z")]) == {"x": "a", "y": "ab", "z": "b"}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((55.4213, 55.1613, 55.6813), "55.42 ± 0.26"),
+        ((1234.5, 1200.0, 1269.0), "1,234 ± 34"),
+        ((0.0, 0.0, 0.0), "0 ± 0"),
+        ((3.0, np.nan, np.nan), "3"),
+        ((0.4, 0.0, 0.9), "0.40 (0.00 to 0.90)"),
+    ],
+)
+def test_means_have_the_digits_that_their_interval_allows(numbers, told):
+    """Two of half the interval; an interval that ends at a bound is written out."""
+    assert paper.with_interval(*numbers) == told
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Two widths of three activations, of which tanh is best by construction."""
+    results = synthetic.make_results(
+        {"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32]}, seeds=8, effect=2
+    )
+    evidence = gather(analysis.Study("made up", results), seed=0)
+    return evidence, paper.paper_tables(evidence)
+
+
+def test_the_best_is_bold_and_the_letters_are_those_of_the_pairs(tables):
+    """In both formats; the numbers are the summary's."""
+    evidence, made = tables
+    assert [table.title for table in made] == ["K = 16", "K = 32"]
+    text = paper.as_markdown(made)
+    rows = [line for line in text.splitlines() if line.startswith("| tanh")]
+    means = evidence.summary.query("metric == 'effective_rank' and activation == 'tanh' and hidden_dim == 16").iloc[0]
+    value = paper.with_interval(means["mean"], means["ci_low"], means["ci_high"])
+    assert rows[0].startswith(f"| tanh | **{value}** <sup>a</sup> |")
+    narrow = evidence.by_width.query("metric == 'effective_rank' and hidden_dim == 16").set_index(["a", "b"])[
+        "significant"
+    ]
+    column = {name: entries[0].letters for name, entries in made[0].rows}
+    for (a, b), told in narrow.items():
+        assert bool(set(column[a]) & set(column[b])) is not bool(told)
+    latex = paper.as_latex(made)
+    written = value.replace("±", "$\\pm$")
+    assert f"\\textbf{{{written}}}\\textsuperscript{{a}}" in latex
+    assert "leaky\\_relu" in latex
+    assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2
+    assert "5\\%" in latex
+
+
+def test_one_seed_has_neither_intervals_nor_letters():
+    """Nothing was tested; the note promises nothing."""
+    results = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=1)
+    text = paper.as_markdown(paper.paper_tables(gather(analysis.Study("made up", results), seed=0)))
+    assert "<sup>" not in text
+    assert "±" not in text
+    assert "mean over 1 seed." in text
+
+
+def test_pairs_are_the_same_only_where_the_whole_interval_is_within_the_margin():
+    """Half a per cent apart, once surely and once not; a pair without an interval is nothing to speak of."""
+    pairs = pd.DataFrame(
+        {
+            "hidden_dim": 16,
+            "metric": "effective_rank",
+            "a": "relu",
+            "b": ["leaky_relu", "tanh", "softmax"],
+            "n": [10, 10, 3],
+            "percent": 0.5,
+            "percent_low": [0.2, -0.9, np.nan],
+            "percent_high": [0.8, 1.9, np.nan],
+        }
+    )
+    table = equivalence(pairs)
+    assert table["b"].tolist() == ["leaky_relu", "tanh"]
+    assert table["within"].tolist() == [0.8, 1.9]
+    assert table["same"].tolist() == [True, False]
+    assert equivalence(pairs, margin=2)["same"].all()
+    assert equivalence(pd.DataFrame()).empty
