@@ -134,6 +134,8 @@ def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) ->
     import analysis  # imports pandas, scipy and matplotlib
 
     folder = SweepFolder(out)
+    if TrialFolder(out).has_config():
+        folder.require_sweep()  # a single run has nothing to compare
     sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
     made = analysis.analyze(out, output_dir, host=host)
     if output_dir is None:

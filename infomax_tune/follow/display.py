@@ -211,19 +211,25 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def show_statuses(statuses: Iterable[FolderStatus]) -> None:
-    """Shows one status after another, in place if stdout is a terminal that can move its cursor."""
+def show_statuses(statuses: Iterable[FolderStatus], *, full: bool = False) -> None:
+    """Shows one status after another, in place if stdout is a terminal that can move its cursor.
+
+    full: see `FolderStatus.lines`.
+    """
     console = Console(highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         for status in statuses:
-            write_line(sys.stdout, "\n".join([*status.lines(), *([headline(status.driver)] if status.driver else [])]))
+            write_line(
+                sys.stdout, "\n".join([*status.lines(full=full), *([headline(status.driver)] if status.driver else [])])
+            )
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for status in statuses:
-            cells = status.lines()
+            cells = status.lines(full=full)
             parts = [table(status.driver, console.height // 2)] if status.driver else []
             used = len(console.render_lines(Group(*parts))) if parts else 0
             room = max(2, console.height - used - 2)
             if len(cells) > room:  # the total stays
-                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", status.total_line()]
+                total = cells[1 + len(status.cells)]
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", total]
             live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

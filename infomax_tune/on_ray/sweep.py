@@ -85,7 +85,7 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
     ]
     if changed:
         raise ConfigError(
-            f"{folder.root}: holds a sweep with another base config ({'; '.join(changed)}). Choose another --out."
+            f"{folder.root}: already contains a sweep with a different config ({'; '.join(changed)}). Choose another --out."
         )
 
 

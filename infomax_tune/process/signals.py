@@ -94,7 +94,7 @@ class Interrupt:
             self._on_ask()
         except InfomaxTuneError as error:  # a full disk
             self._say(str(error))
-        self._say("stopping after the epochs under way; once more to stop at once")
+        self._say("Finishing the current epochs; press Ctrl-C again to stop now")
 
     def _leave(self) -> None:
         self._say("stopped at once")

@@ -112,6 +112,10 @@ class TrialFolder:
         except DamagedFileError:
             return None
 
+    def read_config(self) -> TrialConfig | None:
+        """The config of a trial that is not part of a sweep; None if there is none, or it cannot be read."""
+        return self._read_config(self.path / "config.yaml")
+
     def _read_config(self, path: Path) -> TrialConfig | None:
         """The config that `write_config` wrote; None if it cannot be read."""
         try:
