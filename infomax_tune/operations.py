@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infomax_tune.errors import ConfigError, ResourceError
+from infomax_tune.errors import ConfigError, ResourceError, StoreError
 from infomax_tune.follow import display
+from infomax_tune.follow.stopping import heeding
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
 from infomax_tune.store.record import Record
@@ -28,12 +29,14 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size
 from infomax_tune.study.options import Options, device_problems
 from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.template import space_template
 from infomax_tune.study.trial_status import ENDED, TrialStatus
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis import Analysis
+    from analysis.comparison import Comparison
     from infomax_tune.on_ray.estimate import Estimate
 
 
@@ -81,6 +84,46 @@ def run_trial(
     return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say, hard=hard)
 
 
+def new_space(path: Path) -> Path:
+    """Writes a commented search space to edit. path: .yaml is appended if it has no suffix. Returns the path of the file.
+
+    Raises ConfigError if a space cannot have that name, StoreError if there is such a file, or it cannot be written.
+    """
+    require_utf8(path)
+    path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
+    text = space_template(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StoreError(f"{path}: is there already; edit it, or choose another name.") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    return path
+
+
+def evaluate_probe(
+    out: Path, *, data_dir: Path | None = None, on_trial: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Measures the probe accuracy of every finished trial from its weights. on_trial: told how many of how many are done.
+
+    See `api.evaluate`.
+    """
+    require_utf8(*filter(None, (out, data_dir)))
+    folder, alone = SweepFolder(out), TrialFolder(out)
+    is_run = not folder.has_sweep() and alone.has_config()
+    if not is_run:
+        folder.require_sweep()
+
+    from infomax_tune.packs import later_probe  # imports torch
+
+    if is_run:
+        later_probe.add_to_run(alone, data_dir)
+    else:
+        later_probe.add_to_sweep(folder, data_dir, on_trial)
+
+
 def default_out(config: TrialConfig) -> Path:
     """The default output folder of `run`."""
     return Path("results") / config.trial_id
@@ -105,7 +148,7 @@ def run_sweep(
         folder.driver.clear_stop()  # a sweep that was killed may have left it
         interrupt = Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard)
         try:
-            with shown, interrupt:
+            with shown, interrupt, heeding(folder, interrupt.ask):
                 from infomax_tune.on_ray import sweep  # imports Ray
 
                 for note in notes:
@@ -141,6 +184,24 @@ def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) ->
     if output_dir is None:
         folder.note_report(sources)
     return made
+
+
+def compare(outs: Sequence[str | Path], page: Path | None = None) -> Comparison:
+    """Compares sweeps; writes the page if one is named. Raises AnalysisError, StoreError, or ResourceError like `analyze`."""
+    _require_own_analysis()
+    from analysis.comparison import compare_sweeps  # imports pandas and scipy
+
+    for out in outs:
+        if not SweepFolder(Path(out)).results_csv.exists():
+            SweepFolder(Path(out)).require_sweep()
+    return compare_sweeps(outs, page)
+
+
+def comparison_table(found: Comparison) -> pd.DataFrame:
+    """The study's metrics of compared sweeps, as text for a terminal."""
+    from analysis.comparison import terminal_table
+
+    return terminal_table(found)
 
 
 def _require_own_analysis() -> None:

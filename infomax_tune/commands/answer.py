@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infomax_tune import operations
-from infomax_tune.commands.app import Folder, app, examples, print_counts
+from infomax_tune.commands.app import DataDir, Folder, FolderOfAny, app, examples, print_counts, typed_command
+from infomax_tune.errors import ConfigError
+from infomax_tune.follow.show_table import show_table
+from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.store.files import Work
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command(epilog=examples("results results/activation_study"))
@@ -41,3 +48,61 @@ def analyze(
     written = operations.analyze(out, output_dir, host=with_host)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
+
+
+@app.command(
+    epilog=examples("compare results/pair results/lambda", "compare results/* --page talk/comparison.html"),
+)
+def compare(
+    outs: Annotated[list[Path], typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...")],
+    page: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("comparison.html"),
+) -> None:
+    """Compare sweeps: settings, metrics, differences."""
+    found = operations.compare(outs, page)
+    if len(found.settings):
+        typer.echo("settings that differ:")
+        _show(found.settings, text_columns=len(found.names) + 1)
+    else:
+        typer.echo("the settings are the same")
+    typer.echo("")
+    _show(operations.comparison_table(found), text_columns=2)
+    typer.echo(f"\nall metrics, with intervals: {page.resolve().as_uri()}")
+
+
+@app.command(epilog=examples("evaluate results/activation_study --probe"))
+def evaluate(
+    out: FolderOfAny,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as logging.probe=true does.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Add metrics to finished trials, without training.
+
+    Measures them from the saved weights. The tables are the same as if they had been asked for at once.
+    """
+    if not probe:
+        raise ConfigError("nothing to evaluate: add --probe.")
+    folder = SweepFolder(out)
+
+    try:
+        operations.evaluate_probe(out, data_dir=data_dir, on_trial=_show_progress)
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; what was measured is kept; to go on: {typed_command()}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if folder.has_sweep():
+        typer.echo(f"results: {folder.results_csv} has probe_accuracy")
+        typer.echo(f"to update the report: {folder.command('analyze')}")
+    else:
+        typer.echo(f"{out}: its record has probe_accuracy")
+
+
+def _show(table: pd.DataFrame, *, text_columns: int) -> None:
+    """A DataFrame of text."""
+    show_table(sys.stdout, [str(name) for name in table], table.to_numpy().tolist(), text_columns=text_columns)
+
+
+def _show_progress(done: int, total: int) -> None:
+    """A line that is written over in a terminal; in a pipe, one at the beginning and one at the end."""
+    if sys.stdout.isatty():
+        typer.echo(f"\rprobe: {done} of {total} trials", nl=done == total)
+    elif done in (0, total):
+        typer.echo(f"probe: {done} of {total} trials")

@@ -27,6 +27,7 @@ from infomax_tune.commands.app import (
 )
 from infomax_tune.commands.completion import complete_device, complete_setting, complete_space
 from infomax_tune.errors import ConfigError
+from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -151,6 +152,20 @@ def resume(
     # the report shows the command that repeats the study, not the one that resumed it
     command = folder.environments.begun_by() or typed_command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
+
+
+@app.command(epilog=examples("stop results/activation_study", "stop results/activation_study --no-wait"))
+def stop(
+    out: Folder,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until the sweep has ended.")] = False,
+) -> None:
+    """Stop a sweep, from any terminal or machine.
+
+    The packs under way finish their epoch and leave checkpoints, as after Ctrl-C.
+    """
+    folder = SweepFolder(out)
+    stop_sweep(folder, wait=not no_wait)
+    typer.echo(f"{out}: {'asked to stop' if no_wait else 'stopped'}; to resume: {folder.command('resume')}")
 
 
 @app.command(

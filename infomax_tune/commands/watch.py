@@ -6,12 +6,15 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infomax_tune.commands.app import FolderOfAny, app, examples
+from infomax_tune.follow import listing
 from infomax_tune.follow.folder_status import FolderStatus, StatusReader, read_run, watch
+from infomax_tune.follow.show_table import show_table
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
@@ -96,3 +99,22 @@ def tensorboard(
     typer.echo(f"the weights as pictures, one seed per cell: http://{host}:{port}/{pictures_view(seed)}")
     sys.stdout.flush()
     serve(folder.runs_folder, host, port)
+
+
+@app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
+def list_(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to look. [default: results, else this folder]", metavar="[FOLDER]")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
+) -> None:
+    """List the sweeps and runs under a folder."""
+    folder = folder or listing.default_folder()
+    found = listing.list_outputs(folder)
+    if json_:
+        for each in found:
+            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+    elif found:
+        show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
+    else:
+        typer.echo(f"{folder}: no sweep or run here")

@@ -35,6 +35,11 @@ class FolderStatus:
     def counts(self) -> Counter[TrialStatus]:
         return sum(self.cells.values(), Counter())
 
+    @property
+    def damaged(self) -> bool:
+        """Whether any trial's record is damaged."""
+        return self.counts[TrialStatus.DAMAGED] > 0
+
     def as_dict(self) -> dict[str, Any]:
         """For scripts: `counts` and `cells` hold every one of `trial_status.IN_FOLDER`."""
 

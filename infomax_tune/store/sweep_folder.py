@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,12 @@ class SweepFolder:
     def trial_folders(self) -> list[Path]:
         """The folders of all trials that have one, in the plan or not, sorted by name."""
         return sorted(path for path in (self.root / "trials").glob("*") if path.is_dir())
+
+    def remove_trial(self, trial_id: str) -> None:
+        """Removes all that the sweep keeps of a trial; does nothing if that is nothing. Its record goes first."""
+        path = self.root / "trials" / trial_id
+        (path / "record.json").unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
 
     def id_digits(self) -> int | None:
         """The hex digits of the hash in the ids of the trials that the folder has; None if it has none."""

@@ -209,6 +209,18 @@ class TrialFolder:
         for leftover in _UNTIL_THE_RECORD:
             (self.path / leftover).unlink(missing_ok=True)
 
+    def copy_from(self, other: TrialFolder, record: Record) -> None:
+        """Takes over the files that another folder's record vouches for, then writes this record, which vouches for them too.
+
+        Raises DamagedFileError if one of them is damaged.
+        """
+        make_folder(self.path)
+        for name, sha256 in record.files.items():
+            other._check(name, sha256)
+            if other.path != self.path:
+                write_atomically(self.path / name, read_bytes(other.path / name))
+        write_json(self.path / "record.json", formats.RECORD, record.to_dict())
+
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""
         make_folder(self.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -41,6 +41,16 @@ def describe_settings() -> list[SettingInfo]:
         for section, model in SECTIONS.items()
         for key, field in model.model_fields.items()
     ]
+
+
+def as_markdown(settings: Sequence[SettingInfo]) -> str:
+    """The settings as a Markdown table."""
+    lines = ["| setting | meaning | type | default | range |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{each.section}.{each.key}` | {each.meaning} | {each.type} | `{each.default}` | {each.range} |"
+        for each in settings
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def as_typed(value: Any) -> str:
