@@ -18,7 +18,7 @@ from analysis.metrics import label
 from analysis.reshape import done, order, recorded_metrics, varying
 from analysis.schema import CONFIG_COLUMNS
 from analysis.stats import compare
-from analysis.wording import format_p, number, show
+from analysis.wording import counted, format_p, number, show
 
 _SWEEP = "sweep"
 
@@ -97,7 +97,7 @@ def _settings(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _metrics(both: pd.DataFrame, keys: list[str], names: Sequence[str]) -> pd.DataFrame:
     cells = order(both[keys].drop_duplicates(), keys)
-    groups = {key: group for key, group in done(both).groupby([*keys, _SWEEP], dropna=False)}
+    groups = dict(iter(done(both).groupby([*keys, _SWEEP], dropna=False)))
     rows = []
     for metric in recorded_metrics(both):
         for cell in cells.itertuples(index=False, name=None):
@@ -126,7 +126,8 @@ def terminal_table(found: Comparison) -> pd.DataFrame:
             difference=[_difference(*row) for row in found.pairs[["difference", "p_holm", "n"]].itertuples(index=False)]
         )
         told = told[[*keys, "metric", "difference"]]
-        shown["difference"] = table.merge(told, on=[*keys, "metric"], how="left")["difference"].fillna("n/a").to_numpy()
+        heading = f"{found.names[1]} - {found.names[0]}"
+        shown[heading] = table.merge(told, on=[*keys, "metric"], how="left")["difference"].fillna("n/a").to_numpy()
     for key in keys:
         shown[key] = shown[key].map(show)
     first = [key for key in keys if key == "activation" or shown[key].nunique() > 1]
@@ -134,11 +135,9 @@ def terminal_table(found: Comparison) -> pd.DataFrame:
 
 
 def _difference(difference: float, p: float, n: float) -> str:
-    """Second - first: compare() gives first - second."""
+    """The difference the other way round, since `compare` gives first - second."""
     told = "no test" if pd.isna(p) else f"p {format_p(p)}"
-    return (
-        f"{-difference:+.3g} ({told}, {n:.0f} seeds)" if abs(difference) < 1000 else f"{number(-difference)} ({told})"
-    )
+    return f"{number(0.0 - difference)} ({told}, {counted(int(n), 'seed')})"
 
 
 def _html(found: Comparison) -> str:
@@ -158,7 +157,7 @@ def _html(found: Comparison) -> str:
     return environment.get_template("comparison.html.j2").render(
         names=found.names,
         tables=[
-            (caption, [column.replace("_", " ") for column in rows], rows.map(show).to_numpy().tolist())
+            (caption, [str(column).replace("_", " ") for column in rows], rows.map(show).to_numpy().tolist())
             for caption, rows in tables
         ],
         style=Markup(style),  # noqa: S704  # ours, not the study's

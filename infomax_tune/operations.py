@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import shlex
 import threading
@@ -42,12 +43,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made."""
+    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made.
+
+    finding: the first sentence of the report, "" if it was not made now.
+    """
 
     out: Path
     counts: Counter[str]
     interrupted: bool
     report: Path | None = None
+    finding: str = ""
 
     @property
     def complete(self) -> bool:
@@ -151,23 +156,76 @@ def run_sweep(
             with shown, interrupt, heeding(folder, interrupt.ask):
                 from infomax_tune.on_ray import sweep  # imports Ray
 
-                for note in notes:
+                for note in [*notes, *what_seeds_show(space)]:
                     shown.say(note)
-                outcome = sweep.run(space, folder, options, shown, interrupt, command=command, on_begin=begin)
+                outcome = sweep.run(
+                    space,
+                    folder,
+                    options,
+                    shown,
+                    interrupt,
+                    command=command,
+                    on_begin=begin,
+                    report_s=_report_s(space) if report else 0.0,
+                )
         finally:
             folder.driver.clear_stop()
         wanted = report and not outcome.interrupted and outcome.counts[TrialStatus.DONE]
-        page = _report(folder, shown) if wanted else None
-    return Sweep(folder.root, outcome.counts, outcome.interrupted, page)
+        page, finding = _report(folder, shown) if wanted else (None, "")
+    return Sweep(folder.root, outcome.counts, outcome.interrupted, page, finding)
 
 
-def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
+def estimate_sweep(
+    space: SearchSpace, folder: SweepFolder, options: Options, *, report: bool, quiet: bool = False
+) -> Estimate:
     """What a sweep would take, estimated from a few batches of its packs. Leaves nothing in the folder."""
     _check(space, folder, options)
-    with _alone(), diverted(Path(os.devnull)):
-        from infomax_tune.on_ray.estimate import estimate  # imports Ray
+    with _alone(), diverted(Path(os.devnull)) as (out, err):
+        # a pipe or a log gets the estimate only
+        shown = display.choose(out, err, quiet=quiet or not out.isatty())
+        with shown, shown.waiting("starting Ray") as say:
+            from infomax_tune.on_ray.estimate import estimate  # imports Ray
 
-        return estimate(space, folder, options)
+            return estimate(space, folder, options, report_s=_report_s(space) if report else 0.0, say=say)
+
+
+def what_seeds_show(space: SearchSpace) -> list[str]:
+    """What so many seeds can and cannot tell apart, in a sentence, by the analysis's own function; nothing if the space
+    compares nothing. Said before anything is trained."""
+    seeds = len(space.axes.get("training.seed", [0]))
+    levels = len(space.axes.get("model.activation", [0]))
+    if levels < 2:
+        return []
+    try:
+        _require_own_analysis()
+    except ResourceError:
+        return []  # the report says so at the end
+    from analysis.power import power_of
+
+    others = [len(values) for name, values in space.axes.items() if name not in _NOT_A_FAMILY]
+    comparisons = math.comb(levels, 2) * math.prod(others)
+    return [f"power: {power_of(seeds, comparisons).sentence}"]
+
+
+_NOT_A_FAMILY = ("model.activation", "model.hidden_dim", "training.seed")
+"""Axes that make no further comparisons: activations are what is compared, as means over widths, over seeds."""
+
+
+def _report_s(space: SearchSpace) -> float:
+    """About how many seconds the report of a sweep takes on two cores; measured with `python -m benchmarks.analysis`."""
+    return _REPORT_S + _REPORT_TRIAL_S * len(space.trials())
+
+
+_REPORT_S, _REPORT_TRIAL_S = 6.0, 0.05
+
+
+def answer(out: Path) -> pd.DataFrame:
+    """The answer of a study in one table: mean and standard deviation of its metrics over the seeds, as text."""
+    _require_own_analysis()
+    from analysis.answer import answer_table
+    from analysis.load import load_study
+
+    return answer_table(load_study(out).results)
 
 
 def analyze(out: Path, output_dir: Path | None = None, *, host: bool = False) -> Analysis:
@@ -219,16 +277,18 @@ def _require_own_analysis() -> None:
         )
 
 
-def _report(folder: SweepFolder, shown: display.Display) -> Path | None:
-    """Makes the report that ends a sweep; warns and returns None if that fails, since the records are safe."""
+def _report(folder: SweepFolder, shown: display.Display) -> tuple[Path | None, str]:
+    """Makes the report that ends a sweep; its page and its first finding. If it fails, warns, since the records are safe."""
     if folder.report_is_current():
-        return folder.report
+        return folder.report, ""
     try:
-        return Path(analyze(folder.root).report)
+        with shown.waiting("writing the report"):
+            made = analyze(folder.root)
+        return Path(made.report), made.finding
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the sweep
         again = f"infomax-tune analyze {shlex.quote(str(folder.root))}"
         shown.warn(f"no report: {str(error).rstrip('.')}; try again with: {again}")
-        return None
+        return None, ""
 
 
 _at_work = threading.Lock()

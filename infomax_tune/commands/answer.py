@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,12 +12,13 @@ import typer
 
 from infomax_tune import operations
 from infomax_tune.commands.app import DataDir, Folder, FolderOfAny, app, examples, print_counts, typed_command
-from infomax_tune.errors import ConfigError
+from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.follow.show_table import show_table
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.store.files import Work
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
+from infomax_tune.study.trial_status import TrialStatus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +34,8 @@ def results(out: Folder) -> None:
     plan = folder.read_space().plan()
     with folder.lock(Work.TABLES):
         table = write_tables(folder, plan)
-    print_counts(Counter(table["status"]))
-    typer.echo(f"results: {folder.results_csv}")
+    page = folder.report if folder.report_is_current() else None
+    print_answer(folder, Counter(table["status"]), "", page)
 
 
 @app.command(
@@ -93,6 +95,23 @@ def evaluate(
         typer.echo(f"to update the report: {folder.command('analyze')}")
     else:
         typer.echo(f"{out}: its record has probe_accuracy")
+
+
+def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
+    """What a sweep ends with: its counts, the answer as a table, the first finding, and where to go from here."""
+    print_counts(counts)
+    if counts[TrialStatus.DONE]:
+        with contextlib.suppress(InfomaxTuneError):  # whatever keeps the analysis from its work: the table is on disk
+            _show(operations.answer(folder.root), text_columns=1)
+            typer.echo("(mean ± standard deviation over the seeds)")
+    if finding:
+        typer.echo(finding)
+    typer.echo(f"results: {folder.results_csv}")
+    if page:
+        typer.echo(f"report: {page.resolve().as_uri()}")
+    typer.echo(f"curves: {folder.command('tensorboard')}")
+    if not page and counts[TrialStatus.DONE]:
+        typer.echo(f"statistics and report: {folder.command('analyze')}")
 
 
 def _show(table: pd.DataFrame, *, text_columns: int) -> None:

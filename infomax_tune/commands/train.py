@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from infomax_tune import operations
+from infomax_tune.commands.answer import print_answer
 from infomax_tune.commands.app import (
     EXIT_INCOMPLETE,
     DataDir,
@@ -21,7 +22,6 @@ from infomax_tune.commands.app import (
     SetsByOption,
     app,
     examples,
-    print_counts,
     print_notes,
     typed_command,
 )
@@ -232,7 +232,8 @@ def _train(
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose: give one of them.")
     if dry_run:
-        typer.echo("\n".join(operations.estimate_sweep(space, folder, options).lines()))
+        estimate = operations.estimate_sweep(space, folder, options, report=report, quiet=quiet)
+        typer.echo("\n".join([*estimate.lines(), *operations.what_seeds_show(space)]))
         return
     flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
     words = [*options.as_words(), *(word for word, given in flags if given)]
@@ -246,10 +247,7 @@ def _train(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # `| head` has closed the pipe; the exit code must not change
-            print_counts(outcome.counts)
-            typer.echo(f"results: {folder.results_csv}")
-            if outcome.report:
-                typer.echo(f"report: {outcome.report}")
+            print_answer(folder, outcome.counts, outcome.finding, outcome.report)
     if not outcome.complete:
         typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)

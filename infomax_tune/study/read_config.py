@@ -163,7 +163,9 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     """The config in a file, changed by `key=value` overrides, and the notes on it. Raises ConfigError with every mistake."""
     settings, notes, problems = read_settings(document.content, document)
     over, mistakes = read_overrides(overrides)
-    lists = {name: setting for name, setting in over.items() if isinstance(setting.value, list)}
+    lists = {
+        name: setting for name, setting in over.items() if isinstance(setting.value, list) and len(setting.value) > 1
+    }
     mistakes += [
         f"{name}: a run has one value, got {setting.value!r}; to compare several: infomax-tune sweep SPACE --set KEY=A,B "
         f"({setting.where})"

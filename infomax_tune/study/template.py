@@ -44,8 +44,7 @@ def space_template(path: Path) -> str:
         name = f"{setting.section}.{setting.key}"
         if setting.section != section:
             section = setting.section
-            given = any(key.startswith(f"{section}.") for key in _GIVEN)
-            lines.append(f"  {'' if given else '# '}{section}:  # {SECTIONS[section].__doc__}\n")
+            lines.append(f"  {section}:  # {SECTIONS[section].__doc__}\n")
         if name in _AXES_OF_ITS_OWN:
             continue
         lines.append(f"    # {setting.meaning} ({setting.range})\n")

@@ -67,7 +67,8 @@ def test_a_run_gets_its_probe_too() -> None:
     call("run", *settings, "probe=true", "--out", "at_once")
     call("evaluate", "later", "--probe")
     later, at_once = (TrialFolder(Path(name)).read_record() for name in ("later", "at_once"))
-    assert later and at_once
+    assert later
+    assert at_once
     assert (later.trial_id, later.result, later.config) == (at_once.trial_id, at_once.result, at_once.config)
     assert call("run", "later/config.yaml", "--out", "later").stdout.count("probe_accuracy") == 1
 

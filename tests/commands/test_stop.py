@@ -8,6 +8,7 @@ import pytest
 
 import infomax_tune
 from infomax_tune import InfomaxTuneError
+from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import call, start, wait_until
 from tests.folders import make_sweep
 
@@ -18,7 +19,8 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
     sweep = start(
         "sweep", "quickstart", *(word for each in long for word in ("--set", each)), "--out", out, "--no-report"
     )
-    wait_until(lambda: (out / "progress.json").exists() and '"running": 1' in (out / "progress.json").read_text())
+    notes = SweepFolder(out).driver
+    wait_until(lambda: (notes.read_progress() or {"packs": []})["packs"] != [])
     listed = infomax_tune.list(tmp_path)
     assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
     done = call("stop", out)
