@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.metrics import label
 from analysis.reshape import cell_columns, done, infomax_rows, order
-from analysis.wording import number, show
+from analysis.wording import show
 
 IN_ANSWER = ("effective_rank", "weight_redundancy", "dead_units", "output_correlation", "variance_ratio")
 """The metrics that the study is about."""
@@ -43,9 +43,14 @@ def mean_and_sd(values: pd.Series) -> str:
     known = values.dropna().to_numpy(dtype=float)
     if not len(known):
         return "n/a"
-    mean = number(float(known.mean()))
-    return mean if len(known) == 1 else f"{mean} ± {_two_digits(float(np.std(known, ddof=1)))}"
+    mean = _digits(float(known.mean()), 3)
+    return mean if len(known) == 1 else f"{mean} ± {_digits(float(np.std(known, ddof=1)), 2)}"
 
 
-def _two_digits(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
+def _digits(value: float, digits: int) -> str:
+    """So many significant digits, zeros at the end included; whole numbers in full up to 99,999."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e5:
+        return f"{value:.2g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".removesuffix(".")

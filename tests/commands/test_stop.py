@@ -19,13 +19,16 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
     sweep = start(
         "sweep", "quickstart", *(word for each in long for word in ("--set", each)), "--out", out, "--no-report"
     )
-    notes = SweepFolder(out).driver
-    wait_until(lambda: (notes.read_progress() or {"packs": []})["packs"] != [])
-    listed = infomax_tune.list(tmp_path)
-    assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
-    done = call("stop", out)
-    assert done.stdout == f"{out}: stopped; to resume: infomax-tune resume {out}\n"
-    said, problems = sweep.communicate(timeout=300)
+    try:
+        notes = SweepFolder(out).driver
+        wait_until(lambda: (notes.read_progress() or {"packs": []})["packs"] != [])
+        listed = infomax_tune.list(tmp_path)
+        assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
+        done = call("stop", out)
+        assert done.stdout == f"{out}: stopped; to resume: infomax-tune resume {out}\n"
+        said, problems = sweep.communicate(timeout=300)
+    finally:
+        sweep.kill()
     assert sweep.returncode == 130
     assert "asked to stop; finishing the current epochs" in said
     assert f"stopped; to go on: infomax-tune resume {out} --no-report" in problems
