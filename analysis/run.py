@@ -20,7 +20,8 @@ from infomax_tune.store.sweep_folder import SweepFolder
 class Analysis(os.PathLike[str]):
     """What an analysis wrote. It is itself the path of the report: `open(analyze("out"))` opens the page.
 
-    planned, done: trials, so that a caller can say how complete the study is.
+    planned, done: trials, so that a caller can say how complete the study is. finding: the first sentence of the report's
+    answers; "" where there is none.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Analysis(os.PathLike[str]):
     files: tuple[Path, ...]
     planned: int
     done: int
+    finding: str = ""
 
     def __fspath__(self) -> str:
         """The path of report.html."""
@@ -116,6 +118,8 @@ def analyze_study(
         if latex:
             target.write("tables.tex", paper.as_latex(for_paper))
     command = str(command or study.environment.get("command") or "infomax-tune sweep sweep.yaml")
-    written = target.write("report.html", report.render(page(evidence, pictures, tables, command=command)))
+    content = page(evidence, pictures, tables, command=command)
+    written = target.write("report.html", report.render(content))
+    finding = str(next(iter(content["headlines"]), ""))
     done = int((study.results["status"] == DONE).sum())
-    return Analysis(target.folder, written, tuple(target.files), len(study.results), done)
+    return Analysis(target.folder, written, tuple(target.files), len(study.results), done, finding)

@@ -13,15 +13,30 @@ from typing import TYPE_CHECKING, Any
 from infomax_tune.errors import ConfigError, InfomaxTuneError
 
 if TYPE_CHECKING:
-    from infomax_tune.api import Sweep, load_results, run, sweep
+    from infomax_tune.api import Sweep, compare, evaluate, init, load_results, run, settings, stop, sweep
 
 __version__ = "0.2.0.dev0"
-__all__ = ["ConfigError", "InfomaxTuneError", "Sweep", "__version__", "load_results", "run", "sweep"]
+__all__ = [
+    "ConfigError",
+    "InfomaxTuneError",
+    "Sweep",
+    "__version__",
+    "compare",
+    "evaluate",
+    "init",
+    "load_results",
+    "run",
+    "settings",
+    "stop",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Loads the functions when they are first used: torch and Ray take seconds."""
-    if name not in __all__:
+    if name == "list":  # not in __all__, so that a star import leaves Python's own list alone
+        name = "list_"
+    elif name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from infomax_tune import api
 

@@ -1,4 +1,4 @@
-"""infomax-tune from Python: the commands run, sweep and resume as functions."""
+"""infomax-tune from Python: commands as functions of the same names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from infomax_tune import operations
 from infomax_tune.errors import ConfigError
+from infomax_tune.follow import listing
+from infomax_tune.follow.listing import Listed
+from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.operations import Sweep
 from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
@@ -17,12 +20,15 @@ from infomax_tune.store.tables import read_results
 from infomax_tune.study.options import Options, with_options
 from infomax_tune.study.read_config import config_from_python
 from infomax_tune.study.read_space import space_from_python
+from infomax_tune.study.settings import SettingInfo, describe_settings
 from infomax_tune.study.space import SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Sweep", "load_results", "run", "sweep"]
+    from analysis.comparison import Comparison
+
+__all__ = ["Sweep", "compare", "evaluate", "init", "list_", "load_results", "run", "settings", "stop", "sweep"]
 
 logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # in a notebook, importing Ray advertises a package
 
@@ -97,6 +103,55 @@ def sweep(
     return operations.run_sweep(
         loaded, folder, given, command=command, report=report, quiet=quiet, verbose=verbose, notes=notes
     )
+
+
+def list_(folder: str | Path | None = None) -> list[Listed]:
+    """Every sweep and run under a folder, by default results, else the working directory. Called `infomax_tune.list`.
+
+    Raises StoreError if there is no such folder.
+    """
+    return listing.list_outputs(listing.default_folder() if folder is None else Path(folder))
+
+
+def stop(out: str | Path, *, wait: bool = True) -> None:
+    """Asks the sweep at work in a folder, on whatever machine, to leave its checkpoints and end.
+
+    wait: return once it has ended. Raises StoreError if there is no sweep, or none is at work.
+    """
+    stop_sweep(SweepFolder(location(out)), wait=wait)
+
+
+def init(name: str | Path) -> Path:
+    """Writes a commented search space to edit, NAME.yaml, and returns its path.
+
+    Raises ConfigError if a space cannot have that name, StoreError if the file is there already or cannot be written.
+    """
+    return operations.new_space(Path(name))
+
+
+def settings() -> list[SettingInfo]:
+    """Every setting: its section and key, type, default, range and meaning."""
+    return describe_settings()
+
+
+def compare(*outs: str | Path, page: str | Path | None = None) -> Comparison:
+    """Compares two or more sweeps: the settings that differ, each metric side by side, and differences paired by seed.
+
+    page: an HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
+    """
+    return operations.compare(outs, None if page is None else Path(page))
+
+
+def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None) -> None:
+    """Measures the probe accuracy of the finished trials of a sweep, or of a run, from their weights, without training.
+
+    Afterwards records and tables are the same as if `logging.probe` had been true from the beginning; so the trials' ids
+    are those of that setting. Can be stopped and begun again. Raises StoreError if a trial is not finished or has no
+    weights, DataError or EnvironmentDriftError if the data or the arithmetic is not the trials'.
+    """
+    if not probe:
+        raise ConfigError("nothing to evaluate: give probe=True.")
+    operations.evaluate_probe(location(out), data_dir=None if data_dir is None else Path(data_dir))
 
 
 def load_results(out: str | Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import shlex
 import threading
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from infomax_tune.errors import ConfigError, ResourceError, StoreError
 from infomax_tune.follow import display
+from infomax_tune.follow.stopping import heeding
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
-from infomax_tune.store.files import remove
-from infomax_tune.store.objects import is_object, is_private
+from infomax_tune.store.files import exists, remove
+from infomax_tune.store.objects import is_object, is_private, location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
@@ -30,23 +32,29 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size
 from infomax_tune.study.options import Options, device_problems
 from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.template import space_template
 from infomax_tune.study.trial_status import ENDED, TrialStatus
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis import Analysis
+    from analysis.comparison import Comparison
     from infomax_tune.on_ray.estimate import Estimate
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made."""
+    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made.
+
+    finding: the first sentence of the report, "" if it was not made now.
+    """
 
     out: Path
     counts: Counter[str]
     interrupted: bool
     report: Path | None = None
+    finding: str = ""
 
     @property
     def complete(self) -> bool:
@@ -83,6 +91,46 @@ def run_trial(
     return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say, hard=hard)
 
 
+def new_space(path: Path) -> Path:
+    """Writes a commented search space to edit. path: .yaml is appended if it has no suffix. Returns the path of the file.
+
+    Raises ConfigError if a space cannot have that name, StoreError if there is such a file, or it cannot be written.
+    """
+    require_utf8(path)
+    path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
+    text = space_template(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StoreError(f"{path}: is there already; edit it, or choose another name.") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    return path
+
+
+def evaluate_probe(
+    out: Path, *, data_dir: Path | None = None, on_trial: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Measures the probe accuracy of every finished trial from its weights. on_trial: told how many of how many are done.
+
+    See `api.evaluate`.
+    """
+    require_utf8(*filter(None, (out, data_dir)))
+    folder, alone = SweepFolder(out), TrialFolder(out)
+    is_run = not folder.has_sweep() and alone.has_config()
+    if not is_run:
+        folder.require_sweep()
+
+    from infomax_tune.packs import later_probe  # imports torch
+
+    if is_run:
+        later_probe.add_to_run(alone, data_dir)
+    else:
+        later_probe.add_to_sweep(folder, data_dir, on_trial)
+
+
 def default_out(config: TrialConfig) -> Path:
     """The default output folder of `run`."""
     return Path("results") / config.trial_id
@@ -107,26 +155,79 @@ def run_sweep(
         folder.driver.clear_stop()  # a sweep that was killed may have left it
         interrupt = Interrupt(shown.say, on_ask=folder.driver.ask_to_stop, on_leave=shown.close, hard=hard)
         try:
-            with shown, interrupt:
+            with shown, interrupt, heeding(folder, interrupt.ask):
                 from infomax_tune.on_ray import sweep  # imports Ray
 
-                for note in notes:
+                for note in [*notes, *what_seeds_show(space)]:
                     shown.say(note)
-                outcome = sweep.run(space, folder, options, shown, interrupt, command=command, on_begin=begin)
+                outcome = sweep.run(
+                    space,
+                    folder,
+                    options,
+                    shown,
+                    interrupt,
+                    command=command,
+                    on_begin=begin,
+                    report_s=_report_s(space) if report else 0.0,
+                )
         finally:
             folder.driver.clear_stop()
         wanted = report and not outcome.interrupted and outcome.counts[TrialStatus.DONE]
-        page = _report(folder, shown) if wanted else None
-    return Sweep(folder.root, outcome.counts, outcome.interrupted, page)
+        page, finding = _report(folder, shown) if wanted else (None, "")
+    return Sweep(folder.root, outcome.counts, outcome.interrupted, page, finding)
 
 
-def estimate_sweep(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
+def estimate_sweep(
+    space: SearchSpace, folder: SweepFolder, options: Options, *, report: bool, quiet: bool = False
+) -> Estimate:
     """What a sweep would take, estimated from a few batches of its packs. Leaves nothing in the folder."""
     _check(space, folder, options)
-    with _alone(), diverted(Path(os.devnull)):
-        from infomax_tune.on_ray.estimate import estimate  # imports Ray
+    with _alone(), diverted(Path(os.devnull)) as (out, err):
+        # a pipe or a log gets the estimate only
+        shown = display.choose(out, err, quiet=quiet or not out.isatty())
+        with shown, shown.waiting("starting Ray") as say:
+            from infomax_tune.on_ray.estimate import estimate  # imports Ray
 
-        return estimate(space, folder, options)
+            return estimate(space, folder, options, report_s=_report_s(space) if report else 0.0, say=say)
+
+
+def what_seeds_show(space: SearchSpace) -> list[str]:
+    """What so many seeds can and cannot tell apart, in a sentence, by the analysis's own function; nothing if the space
+    compares nothing. Said before anything is trained."""
+    seeds = len(space.axes.get("training.seed", [0]))
+    levels = len(space.axes.get("model.activation", [0]))
+    if levels < 2:
+        return []
+    try:
+        _require_own_analysis()
+    except ResourceError:
+        return []  # the report says so at the end
+    from analysis.power import power_of
+
+    others = [len(values) for name, values in space.axes.items() if name not in _NOT_A_FAMILY]
+    comparisons = math.comb(levels, 2) * math.prod(others)
+    return [f"power: {power_of(seeds, comparisons).sentence}"]
+
+
+_NOT_A_FAMILY = ("model.activation", "model.hidden_dim", "training.seed")
+"""Axes that make no further comparisons: activations are what is compared, as means over widths, over seeds."""
+
+
+def _report_s(space: SearchSpace) -> float:
+    """About how many seconds the report of a sweep takes on two cores; measured with `python -m benchmarks.analysis`."""
+    return _REPORT_S + _REPORT_TRIAL_S * len(space.trials())
+
+
+_REPORT_S, _REPORT_TRIAL_S = 6.0, 0.05
+
+
+def answer(out: Path) -> pd.DataFrame:
+    """The answer of a study in one table: mean and standard deviation of its metrics over the seeds, as text."""
+    _require_own_analysis()
+    from analysis.answer import answer_table
+    from analysis.load import load_study
+
+    return answer_table(load_study(out).results)
 
 
 def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analysis:
@@ -136,11 +237,32 @@ def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analys
     import analysis  # imports pandas, scipy and matplotlib
 
     folder = SweepFolder(out)
+    if TrialFolder(out).has_config():
+        folder.require_sweep()  # a single run has nothing to compare
     sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
     made = analysis.analyze(out, output_dir, **options)
     if output_dir is None:
         folder.note_report(sources)
     return made
+
+
+def compare(outs: Sequence[str | Path], page: Path | None = None) -> Comparison:
+    """Compares sweeps; writes the page if one is named. Raises AnalysisError, StoreError, or ResourceError like `analyze`."""
+    _require_own_analysis()
+    from analysis.comparison import compare_sweeps  # imports pandas and scipy
+
+    for out in outs:
+        folder = SweepFolder(location(out))
+        if not exists(folder.results_csv):
+            folder.require_sweep()
+    return compare_sweeps(outs, page)
+
+
+def comparison_table(found: Comparison) -> pd.DataFrame:
+    """The study's metrics of compared sweeps, as text for a terminal."""
+    from analysis.comparison import terminal_table
+
+    return terminal_table(found)
 
 
 def _require_own_analysis() -> None:
@@ -158,16 +280,18 @@ def _require_own_analysis() -> None:
         )
 
 
-def _report(folder: SweepFolder, shown: display.Display) -> Path | None:
-    """Makes the report that ends a sweep; warns and returns None if that fails, since the records are safe."""
+def _report(folder: SweepFolder, shown: display.Display) -> tuple[Path | None, str]:
+    """Makes the report that ends a sweep; its page and its first finding. If it fails, warns, since the records are safe."""
     if folder.report_is_current():
-        return folder.report
+        return folder.report, ""
     try:
-        return analyze(folder.root).report
+        with shown.waiting("writing the report"):
+            made = analyze(folder.root)
+        return made.report, made.finding
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not fail the sweep
         again = f"infomax-tune analyze {shlex.quote(str(folder.root))}"
         shown.warn(f"no report: {str(error).rstrip('.')}; try again with: {again}")
-        return None
+        return None, ""
 
 
 _at_work = threading.Lock()

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TextIO
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infomax_tune.follow.folder_status import FolderStatus
-from infomax_tune.follow.progress import SweepState
+from infomax_tune.follow.progress import TRAINING, SweepState
 from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.process.streams import write_line
 from infomax_tune.study.pack import spans
@@ -45,6 +45,11 @@ class Display:
 
     def show(self, state: SweepState) -> None:
         """Where the sweep stands; called often."""
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """While entered, says what takes a while, outside of the training. Yields what changes the words."""
+        yield lambda text: None
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
@@ -76,10 +81,15 @@ class Lines(Display):
         if self._verbose:
             self.say(text)
 
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        self.say(f"{what} ...")
+        yield lambda text: None
+
     def show(self, state: SweepState) -> None:
         now, told = time.monotonic(), (*state.counts.values(), state.share)
         pause = min(60.0, max(2.0, state.elapsed_s / 20))
-        complete = state.phase == "training" and not state.counts["left"] and not state.counts["running"]
+        complete = state.phase == TRAINING and not state.counts["left"] and not state.counts["running"]
         if told != self._told and (now - self._shown >= pause or complete):
             if state.share > 0 or complete:
                 self.say(headline(state))
@@ -124,6 +134,35 @@ class LiveTable(Display):
             self._state = state, time.monotonic()
             with kept_from_threads():
                 self._live.start()
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A spinner, and the seconds it has been turning."""
+        begun, words = time.monotonic(), what
+
+        def change(text: str) -> None:
+            nonlocal words
+            words = text
+
+        def drawn() -> Text:
+            elapsed_s = time.monotonic() - begun
+            return Text(f"{_spinner(elapsed_s)} {words} ...  {_clock(elapsed_s)}", style="dim")
+
+        live = Live(
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_renderable=drawn,
+        )
+        with contextlib.suppress(OSError), kept_from_threads():
+            live.start()
+        try:
+            yield change
+        finally:
+            with contextlib.suppress(OSError):
+                live.stop()
 
     def _drawn(self) -> Group | Text:
         """The table as of now: its clock advances between two states."""
@@ -178,7 +217,9 @@ def table(state: SweepState, height: int = 50) -> Group:
         for name, count in state.counts.items()
         if count or name in ("done", "running", "left")
     )
-    speed = f"{state.epochs_per_s:.3g} epochs/s  {_clock(state.elapsed_s)} elapsed"
+    # only training has a speed
+    doing = f"{state.epochs_per_s:.3g} epochs/s" if state.phase == TRAINING else _turning(state)
+    speed = f"{doing}  {_clock(state.elapsed_s)} elapsed"
     eta = f"  about {_clock(state.eta_s)} left" if state.eta_s is not None else ""
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
@@ -197,8 +238,16 @@ def table(state: SweepState, height: int = 50) -> Group:
         )
     if len(state.packs) > room:
         packs.add_row(f"and {len(state.packs) - room} more")
-    phase = "" if state.phase == "training" else f"  {state.phase} ..."
-    return Group(line, Text(speed + eta + phase, style="dim"), *([packs] if state.packs else []))
+    return Group(line, Text(speed + eta, style="dim"), *([packs] if state.packs else []))
+
+
+def _turning(state: SweepState) -> str:
+    return f"{_spinner(state.elapsed_s)} {state.phase} ..."
+
+
+def _spinner(elapsed_s: float) -> str:
+    """A sign that turns, in every terminal's characters."""
+    return "|/-\\"[int(elapsed_s * 4) % 4]
 
 
 def where(state: SweepState) -> list[str]:
@@ -221,20 +270,24 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def show_statuses(statuses: Iterable[FolderStatus]) -> None:
-    """Shows one status after another, in place if stdout is a terminal that can move its cursor."""
+def show_statuses(statuses: Iterable[FolderStatus], *, full: bool = False) -> None:
+    """Shows one status after another, in place if stdout is a terminal that can move its cursor.
+
+    full: see `FolderStatus.lines`.
+    """
     console = Console(highlight=False)
     if not console.is_terminal or console.is_dumb_terminal:
         for status in statuses:
             driver = [headline(status.driver), *where(status.driver)] if status.driver else []
-            write_line(sys.stdout, "\n".join([*status.lines(), *driver]))
+            write_line(sys.stdout, "\n".join([*status.lines(full=full), *driver]))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         for status in statuses:
-            cells = status.lines()
+            cells = status.lines(full=full)
             parts = [table(status.driver, console.height // 2)] if status.driver else []
             used = len(console.render_lines(Group(*parts))) if parts else 0
             room = max(2, console.height - used - 2)
             if len(cells) > room:  # the total stays
-                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", status.total_line()]
+                total = cells[1 + len(status.cells)]
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", total]
             live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

@@ -11,6 +11,7 @@ from typing import Any
 from infomax_tune.follow.progress import SweepState
 from infomax_tune.store.record import Finding
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import IN_FOLDER, TrialStatus
 
@@ -22,16 +23,22 @@ _UNFINISHED = {TrialStatus.MISSING: TrialStatus.LEFT, TrialStatus.FAILED: TrialS
 class FolderStatus:
     """The status of a sweep. cells: trials by status, per cell; problems: a trial's damage or failure, by its id.
 
-    driver: where the sweep stands, as its driver reports it; None if none is at work.
+    driver: where the sweep stands, as its driver reports it; None if none is at work. labels: what people call each cell.
     """
 
     cells: dict[str, Counter[TrialStatus]]
     problems: dict[str, str]
     driver: SweepState | None
+    labels: dict[str, str]
 
     @property
     def counts(self) -> Counter[TrialStatus]:
         return sum(self.cells.values(), Counter())
+
+    @property
+    def damaged(self) -> bool:
+        """Whether any trial's record is damaged."""
+        return self.counts[TrialStatus.DAMAGED] > 0
 
     def as_dict(self) -> dict[str, Any]:
         """For scripts: `counts` and `cells` hold every one of `trial_status.IN_FOLDER`."""
@@ -47,20 +54,21 @@ class FolderStatus:
             "driver": self.driver.as_dict() if self.driver else None,
         }
 
-    def lines(self) -> list[str]:
-        """For people: a table of the cells, and the problems."""
-        width = max(map(len, self.cells))
-        lines = [f"{'cell':{width}}" + "".join(f"{status.value:>10}" for status in IN_FOLDER)]
-        lines += [self._line(cell, counts) for cell, counts in self.cells.items()]
-        return [*lines, self.total_line(), *(f"{trial_id}: {problem}" for trial_id, problem in self.problems.items())]
+    def lines(self, *, full: bool = False) -> list[str]:
+        """For people: a table of the cells, its last line for all of them, and the problems.
 
-    def total_line(self) -> str:
-        """The line with the counts of all cells together."""
-        return self._line("all", self.counts)
-
-    def _line(self, name: str, counts: Counter[TrialStatus]) -> str:
-        width = max(map(len, self.cells))
-        return f"{name:{width}}" + "".join(f"{counts[status]:>10}" for status in IN_FOLDER)
+        full: with the columns that are zero everywhere, and the cells' names as files and tables have them.
+        """
+        counts = self.counts
+        columns = [status for status in IN_FOLDER if full or counts[status] or status == TrialStatus.DONE]
+        rows = {cell if full else self.labels[cell]: by_status for cell, by_status in self.cells.items()}
+        width = max(map(len, rows))
+        lines = [f"{'cell':{width}}" + "".join(f"{status.value:>10}" for status in columns)]
+        lines += [
+            f"{name:{width}}" + "".join(f"{by_status[status]:>10}" for status in columns)
+            for name, by_status in [*rows.items(), ("all", counts)]
+        ]
+        return [*lines, *(f"{trial_id}: {problem}" for trial_id, problem in self.problems.items())]
 
 
 class StatusReader:
@@ -70,6 +78,7 @@ class StatusReader:
         self._folder = folder
         self._plan = plan
         self._ended: dict[str, Finding] = {}
+        self._labels = plan.cell_labels()
 
     def __call__(self) -> FolderStatus:
         driver = read_driver(self._folder)
@@ -87,7 +96,18 @@ class StatusReader:
             cells.setdefault(trial.cell, Counter())[status] += 1
             if finding.problem:
                 problems[trial.trial_id] = f"{finding.status}: {finding.problem}"
-        return FolderStatus(cells, problems, driver)
+        return FolderStatus(cells, problems, driver, self._labels)
+
+
+def read_run(folder: TrialFolder) -> FolderStatus | None:
+    """The status of a trial that is not part of a sweep; None if the folder holds none that can be read."""
+    config = folder.read_config()
+    if config is None:
+        return None
+    finding = folder.find(config)
+    status = _UNFINISHED.get(finding.status, finding.status)
+    problems = {config.trial_id: f"{finding.status}: {finding.problem}"} if finding.problem else {}
+    return FolderStatus({config.cell: Counter([status])}, problems, None, Plan([config]).cell_labels())
 
 
 def read_driver(folder: SweepFolder) -> SweepState | None:

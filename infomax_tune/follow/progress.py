@@ -25,6 +25,10 @@ STALE_S = 30.0
 """Seconds after which a driver that reports nothing new is taken for dead."""
 
 
+STARTING_WORKERS, TRAINING = "starting workers", "training"
+"""Phases of a sweep that its tally tells apart: nothing is trained before the first report."""
+
+
 @dataclass(frozen=True)
 class PackProgress:
     """What a pack reports after an epoch: the means over its trials, and what has become of each.

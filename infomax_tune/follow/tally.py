@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from infomax_tune.follow.progress import PackProgress, PackState, SweepState
+from infomax_tune.follow.progress import STARTING_WORKERS, TRAINING, PackProgress, PackState, SweepState
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
 from infomax_tune.study.pack import Pack
@@ -43,7 +43,7 @@ class Tally:
     """Keeps count of a sweep's trials as packs begin, report and end.
 
     trials: all of the sweep; ended: the status, done or diverged, of those that have a record. clock: returns seconds.
-    slots: how many packs train at once. phase: what the sweep is doing.
+    slots: how many packs train at once. phase: what the sweep is doing. report_s: seconds that the report takes at the end.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Tally:
     ) -> None:
         self.slots = 1
         self.phase = ""
+        self.report_s = 0.0
         self._clock = clock
         self._begun = clock()
         self._configs = {config.trial_id: config for config in trials}
@@ -82,6 +83,8 @@ class Tally:
         under_way = self._packs.get(key)
         if under_way is None:
             return
+        if self.phase == STARTING_WORKERS:
+            self.phase = TRAINING
         now = self._clock()
         before = under_way.trial_epochs
         # at a pack's first report, all but one of its epochs may come from its checkpoint
@@ -157,7 +160,7 @@ class Tally:
             (each.state.epochs - each.state.epoch) * len(each.pack) * epoch_s.get(_kind(each.pack.config), 0.0)
             for each in self._packs.values()
         ]
-        return max(spread_over_slots, *under_way, 0.0)
+        return max(spread_over_slots, *under_way, 0.0) + self.report_s
 
 
 def _kind(config: TrialConfig) -> _Kind:

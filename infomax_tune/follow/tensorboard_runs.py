@@ -125,8 +125,11 @@ class Run:
         flat = self.config.flat()
         info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
         for column, name in columns.SETTINGS.items():
-            kind = "string_value" if isinstance(flat[name], str) else "number_value"
-            setattr(info.hparams[column], kind, flat[name])
+            value = flat[name]
+            if isinstance(value, float):
+                info.hparams[column].number_value = value
+            else:  # TensorBoard shows every number with five digits: 16 units would be 16.000
+                info.hparams[column].string_value = str(value)
         return [
             Event(wall_time=self._clock, file_version="brain.Event:2"),
             self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=info),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from infomax_tune.errors import ResourceError
 
@@ -22,8 +23,31 @@ PORT = 6006
 UPDATE_S = 10.0
 """Seconds between two updates of runs that are a copy."""
 
-VIEW = "?" + urlencode({"tagFilter": "^(?!weights)", "runColorGroup": r"regex:^(\w+)", "smoothing": 0}) + "#timeseries"
-"""Appended to TensorBoard's address, shows every curve in one grid, with one color per activation."""
+_PINNED = ("effective_rank", "weight_redundancy", "output_correlation", "loss")
+"""What the study is about, above all other curves."""
+
+
+def curves_view(seed: int) -> str:
+    """Appended to TensorBoard's address, shows the study's metrics first, one color per activation and one seed per cell.
+
+    The other seeds are shown once the filter of runs is emptied.
+    """
+    pinned = [{"plugin": "scalars", "tag": tag} for tag in _PINNED]
+    query = {
+        "pinnedCards": json.dumps(pinned),
+        "runFilter": f"seed{seed}$",
+        "runColorGroup": r"regex:^(\w+)",
+        "smoothing": 0,
+    }
+    return f"?{urlencode(query)}#timeseries"
+
+
+def pictures_view(seed: int) -> str:
+    """Appended to TensorBoard's address, shows the pictures of the weights of one seed per cell.
+
+    TensorBoard ticks no run on that page where there are more than 40.
+    """
+    return f"#images&regexInput={quote(f'seed{seed}$')}"
 
 
 def free_port(host: str, port: int | None) -> int:

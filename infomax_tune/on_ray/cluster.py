@@ -154,6 +154,8 @@ def _to_file(log: Path) -> None:
     """Sends Ray's log messages to the end of a file, and nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    # Tune looks for result files of its own, which a sweep does not write
+    handler.addFilter(lambda record: "Failed to fetch metrics" not in str(record.msg))
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False

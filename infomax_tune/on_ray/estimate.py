@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,9 +93,17 @@ class Estimate:
         ]
 
 
-def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estimate:
+def estimate(
+    space: SearchSpace,
+    folder: SweepFolder,
+    options: Options,
+    *,
+    report_s: float = 0.0,
+    say: Callable[[str], None] = lambda phase: None,
+) -> Estimate:
     """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and calculates the rest.
 
+    report_s: seconds that the report will take. say: told each phase as it begins.
     Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError, or
     EnvironmentDriftError if it would mix arithmetics.
     """
@@ -106,7 +114,9 @@ def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estim
     if not missing:
         return Estimate(trials=len(plan), ended=len(plan), cells=len(plan.cells), packs=0, at_once=0)
     begun = time.perf_counter()
+    say("starting Ray")
     with cluster(options, Path(os.devnull)) as slots:
+        say("loading the data")
         datasets = load_datasets(missing, options)
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
         at_once = min(slots, options.max_concurrent or slots)
@@ -115,7 +125,8 @@ def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estim
         kinds: dict[_Kind, Pack] = {}
         for pack in packs:
             kinds.setdefault(_kind(pack.config), pack)
-        pilots = _measure(_choose(kinds), datasets, options, at_once)
+        pilots = _measure(_choose(kinds), datasets, options, at_once, say)
+        say("ending Ray")
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
     seconds = [_pack_s(pack, _cost(pack.config, pilots.costs)) for pack in packs]
@@ -126,7 +137,7 @@ def estimate(space: SearchSpace, folder: SweepFolder, options: Options) -> Estim
         cells=len(plan.cells),
         packs=len(packs),
         at_once=at_once,
-        seconds=(pilots.first_began - begun) + _makespan(seconds, at_once) + (ended - ending),
+        seconds=(pilots.first_began - begun) + _makespan(seconds, at_once) + (ended - ending) + report_s,
         cpu_hours=sum(seconds) * options.cpus_per_pack / 3600,
         memory=resident_memory() + shared + at_once * max(cost.memory for cost in pilots.costs.values()),
         disk=sum(map(_disk, missing)),
@@ -156,7 +167,13 @@ def _choose(kinds: Mapping[_Kind, Pack]) -> dict[_Kind, Pack]:
     return {kind: kinds[kind] for kind in chosen}
 
 
-def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], options: Options, at_once: int) -> _Pilots:
+def _measure(
+    packs: Mapping[_Kind, Pack],
+    datasets: Mapping[str, Dataset],
+    options: Options,
+    at_once: int,
+    say: Callable[[str], None],
+) -> _Pilots:
     """The cost of each pack, measured while as many others train beside it as in a sweep."""
     stored = {name: ray.put(dataset) for name, dataset in datasets.items()}
     pilot = ray.remote(num_cpus=options.cpus_per_pack, num_gpus=options.gpus_per_pack)(_pilot)
@@ -169,6 +186,7 @@ def _measure(packs: Mapping[_Kind, Pack], datasets: Mapping[str, Dataset], optio
             kind, pack = waiting.pop(0)
             dataset = stored[kind.dataset]
             running[pilot.remote(pack.to_dict(), dataset, options.device_or_default, options.threads)] = kind
+        say(f"pilot {len(costs) + 1} of {len(packs)}")
         (done,), _ = ray.wait(list(running))
         try:
             cost, took_s = ray.get(done)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError, StoreError
 from infomax_tune.follow.display import Display
+from infomax_tune.follow.progress import STARTING_WORKERS
 from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
@@ -87,7 +88,7 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
     ]
     if changed:
         raise ConfigError(
-            f"{folder.root}: holds a sweep with another base config ({'; '.join(changed)}). Choose another --out."
+            f"{folder.root}: already contains a sweep with a different config ({'; '.join(changed)}). Choose another --out."
         )
 
 
@@ -100,12 +101,14 @@ def run(
     *,
     command: str,
     on_begin: Callable[[], None] = lambda: None,
+    report_s: float = 0.0,
 ) -> Outcome:
     """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
     record, and writes the tables. The caller holds the folder's lock.
 
     interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
-    called once the sweep is sure to begin: its data is there, and Ray.
+    called once the sweep is sure to begin: its data is there, and Ray. report_s: seconds that the report will take, which
+    the time left counts in.
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
     space = fit_to_folder(space, folder, options)
@@ -116,6 +119,7 @@ def run(
         display.warn(f"warning: {problem}")
     ended = _find_ended(plan, folder, display)
     tally = Tally(plan, ended)
+    tally.report_s = report_s
     sweep = _Sweep(
         space, plan, folder, options=options, display=display, command=command, tally=tally, on_begin=on_begin
     )
@@ -183,7 +187,7 @@ class _Sweep:
             display.say(
                 f"{len(missing)} of {len(self._plan)} trials to train, in {len(packs)} packs, {at_once} at a time"
             )
-            self._enter("training")
+            self._enter(STARTING_WORKERS)
             job = self._job(datasets.result(), interrupt)
             self._extend_folder()
             list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
@@ -197,14 +201,14 @@ class _Sweep:
                 if not folder.driver.is_driven_by(job.driver):
                     raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one ends.")
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
-                if options.loggers:
-                    self._enter("handing trials over")
+                self._enter("handing trials over" if options.loggers else "ending Ray")
         return results
 
     def assemble(self, interrupt: Interrupt) -> pd.DataFrame:
         """Writes the tables of a sweep that has nothing to train, and returns the results."""
         self._extend_folder()
         self._restore_environment()
+        self._enter("writing the tables")
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray() and not interrupt.asked:

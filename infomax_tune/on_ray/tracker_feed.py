@@ -107,4 +107,6 @@ class TrackerFeed:
             tracker.failed = True
             if not self._abandoned:
                 reason = f"{type(error).__name__}: {tracker.reason(error)}"
-                self._display.warn(f"warning: --logger {tracker.name} is left out from here on: {reason}")
+                self._display.warn(
+                    f"warning: --logger {tracker.name} is skipped from now on; the sweep continues: {reason}"
+                )

@@ -73,6 +73,12 @@ class Interrupt:
             self._steps.put(None)
             self._thread.join(_PATIENCE_S)  # no longer: it may wait for someone to read its message
 
+    def ask(self) -> None:
+        """Asks to stop without a signal: somebody did so elsewhere, for example in the sweep's folder."""
+        if not self.asked:
+            self.asked = True
+            self._say("asked to stop; finishing the current epochs")
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
             self.asked = True
@@ -94,7 +100,7 @@ class Interrupt:
             self._on_ask()
         except InfomaxTuneError as error:  # a full disk
             self._say(str(error))
-        self._say("stopping after the epochs under way; once more to stop at once")
+        self._say("Finishing the current epochs; press Ctrl-C again to stop now")
 
     def _leave(self) -> None:
         self._say("stopped at once")

@@ -76,9 +76,13 @@ class EpochReport:
     def probe(self, trial: int) -> float:
         """The trial's probe accuracy: logistic regression on its activations."""
         stack, replica = self._members[trial]
-        data = self._dataset
-        train, test = stack.activations(replica, data.train), stack.activations(replica, data.test)
-        return metrics.probe_accuracy(train, data.train_labels, test, data.test_labels)
+        return _probe(stack.config, stack.layer(replica), self._dataset)
+
+
+def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> float:
+    """The probe accuracy of a finished trial from its weights, bit for bit as `EpochReport.probe` gives it on a CPU."""
+    layer = SingleLayer(state.tensors["weight"].unsqueeze(0), state.tensors["bias"].unsqueeze(0))
+    return _probe(config, layer, dataset)
 
 
 def train(
@@ -188,12 +192,13 @@ class _Stack:
 
     def activations(self, replica: int, rows: np.ndarray) -> Float[Tensor, "n k"]:
         """The activations (N, K) of one replica on these rows (N, D), on the CPU."""
-        x = _tensor(rows).to(self.inputs.device)
-        layer = SingleLayer(
+        return _activations(self.config, self.layer(replica), rows)
+
+    def layer(self, replica: int) -> SingleLayer:
+        """The layer of one replica, still stacked: a stack of one."""
+        return SingleLayer(
             self.parameters["weight"][replica : replica + 1], self.parameters["bias"][replica : replica + 1]
         )
-        z = layer.pre_activation(x.unsqueeze(0))
-        return activate(z, self.config.model.activation, self.config.model.head)[0].cpu()
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
         """One pass over the data in the epoch's order; returns the means of the terms over its rows, per replica."""
@@ -268,6 +273,19 @@ class _Stack:
         rows = self._buffer[: shape[0] * shape[1]].view(shape)
         torch.index_select(self.inputs, 0, index, out=rows)
         return rows.view(*order.shape, -1)
+
+
+def _activations(config: TrialConfig, layer: SingleLayer, rows: np.ndarray) -> Float[Tensor, "n k"]:
+    """The activations (N, K) of a stack of one layer on these rows (N, D), on the CPU."""
+    x = _tensor(rows).to(layer.weight.device)
+    z = layer.pre_activation(x.unsqueeze(0))
+    return activate(z, config.model.activation, config.model.head)[0].cpu()
+
+
+def _probe(config: TrialConfig, layer: SingleLayer, data: Dataset) -> float:
+    """The probe accuracy of a stack of one layer."""
+    train, test = _activations(config, layer, data.train), _activations(config, layer, data.test)
+    return metrics.probe_accuracy(train, data.train_labels, test, data.test_labels)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -26,6 +26,7 @@ from infomax_tune.store.files import (
     file_digest,
     for_each,
     make_folder,
+    matching,
     names_in,
     read_bytes,
     read_json,
@@ -39,9 +40,8 @@ from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
-from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
-SWEEP_FILE = "sweep.yaml"
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 HISTORY_PARQUET, TIMINGS_CSV = "history.parquet", "timings.csv"
 TABLES = (RESULTS_CSV, RESULTS_PARQUET, HISTORY_PARQUET, TIMINGS_CSV)
@@ -191,10 +191,7 @@ class SweepFolder:
         try:
             text = read_bytes(path).decode("utf-8")
         except FileNotFoundError:
-            problem = "does not exist"
-            if self.exists():
-                problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
-            raise StoreError(f"{self.root}: {problem}; give the --out of a sweep.") from None
+            raise self._no_sweep() from None
         except UnicodeDecodeError as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}). {_HOW_TO_MEND_SWEEP}") from None
         try:
@@ -213,6 +210,20 @@ class SweepFolder:
             except DamagedFileError as error:
                 raise DamagedFileError(f"{error} {_HOW_TO_MEND_SWEEP}") from None
         raise DamagedFileError(f"{path}: damaged or edited (its checksum is wrong). {_HOW_TO_MEND_SWEEP}")
+
+    def require_sweep(self) -> None:
+        """Raises StoreError, which says what the folder is instead, if it holds no sweep."""
+        if not self.has_sweep():
+            raise self._no_sweep()
+
+    def _no_sweep(self) -> StoreError:
+        if TrialFolder(self.root).has_config():
+            show = shlex.join(["infomax-tune", "status", str(self.root)])
+            return StoreError(f"{self.root}: holds a single run, not a sweep; see it with: {show}")
+        problem = "does not exist"
+        if self.exists():
+            problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
+        return StoreError(f"{self.root}: {problem}; give the --out of a sweep.")
 
     def has_sweep(self) -> bool:
         return exists(self.root / SWEEP_FILE)
@@ -276,6 +287,16 @@ class SweepFolder:
         if objects.is_object(self.root):
             return [folder / name for name in names_in(folder)]
         return sorted(path for path in folder.glob("*") if path.is_dir())
+
+    def remove_trial(self, trial_id: str) -> None:
+        """Removes all that the sweep keeps of a trial; does nothing if that is nothing. Its record goes first."""
+        path = self.root / "trials" / trial_id
+        remove(path / "record.json")
+        for each in matching(path, "*"):
+            remove(each)
+        if not objects.is_object(path):
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     def id_digits(self) -> int | None:
         """The hex digits of the hash in the ids of the trials that the folder has; None if it has none."""

@@ -169,6 +169,7 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
     try:
         return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
     except FileNotFoundError:
+        folder.require_sweep()
         raise StoreError(f"{folder.root}: has no results.csv; make it with: {folder.command('results')}") from None
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(

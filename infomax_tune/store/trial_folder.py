@@ -115,6 +115,10 @@ class TrialFolder:
         except DamagedFileError:
             return None
 
+    def read_config(self) -> TrialConfig | None:
+        """The config of a trial that is not part of a sweep; None if there is none, or it cannot be read."""
+        return self._read_config(self.path / "config.yaml")
+
     def _read_config(self, path: Path) -> TrialConfig | None:
         """The config that `write_config` wrote; None if it cannot be read."""
         try:
@@ -207,6 +211,18 @@ class TrialFolder:
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in _UNTIL_THE_RECORD:
             remove(self.path / leftover)
+
+    def copy_from(self, other: TrialFolder, record: Record) -> None:
+        """Takes over the files that another folder's record vouches for, then writes this record, which vouches for them too.
+
+        Raises DamagedFileError if one of them is damaged.
+        """
+        make_folder(self.path)
+        for name, sha256 in record.files.items():
+            other._check(name, sha256)
+            if other.path != self.path:
+                write_atomically(self.path / name, read_bytes(other.path / name))
+        write_json(self.path / "record.json", formats.RECORD, record.to_dict())
 
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""

@@ -53,18 +53,23 @@ _NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every
 
 class _Section(BaseModel):
     # strict: "16" is not a width and true is not a number
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]
 """-0.0 becomes 0.0: both mean the same trial, which must have one id."""
 
 
+# The docstring of each setting is what `infomax-tune settings` and docs/settings.md say of it.
+
+
 class DataConfig(_Section):
-    """The data. `batch_size: -1` is the full training set."""
+    """The data."""
 
     dataset: DatasetName = "mnist"
-    batch_size: int = 128
+    """The images, or points, that a layer learns from."""
+    batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
+    """Rows in one step of training; -1 takes the full training set."""
 
     @field_validator("batch_size")
     @classmethod
@@ -75,38 +80,53 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """a = f(x W^T + b) with `hidden_dim` units; `head: softmax` applies a softmax over the units after f."""
+    """The layer: a = f(x W^T + b)."""
 
     hidden_dim: int = Field(default=16, ge=1, le=65536)
+    """The layer's width: its number of units."""
     activation: ActivationName = "relu"
+    """The function f that each unit applies."""
     head: Literal["none", "softmax"] = "none"
+    """softmax applies a softmax over the units, after f."""
 
 
 class LossConfig(_Section):
     """The objective, and the weights of its terms."""
 
     lambda_tc: _NotNegative = 1.0
+    """The weight of the decorrelation term."""
     lambda_wr: _NotNegative = 0.0
+    """The weight of the term that keeps the units' weights orthogonal."""
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
+    """Added to variances and norms before a logarithm or a division, so that none is zero."""
     objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
+    """What training minimizes. infomax is the study; variance_only, reconstruction and random (no training) are baselines."""
 
 
 class TrainingConfig(_Section):
-    """How a trial is trained. `seed` sets the initial weights and the order of the data in every epoch."""
+    """How a trial is trained."""
 
     epochs: int = Field(default=100, ge=0, le=1_000_000)
+    """Passes over the training set."""
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    """The learning rate."""
     optimizer: OptimizerName = "adam"
+    """The rule for each step."""
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
+    """Sets the initial weights and the order of the data in every epoch."""
 
 
 class LoggingConfig(_Section):
     """What is kept of a trial. None of it changes what the trial learns."""
 
     save_weights: bool = True
+    """Keep the weights of a finished trial."""
     save_metrics_every: int = Field(default=10, ge=1)
+    """Epochs between two evaluations of the metrics on the test set."""
     checkpoint_every: int = Field(default=10, ge=1)
+    """Epochs between two checkpoints, which is the most that a kill can cost."""
     probe: bool = False
+    """Measure probe_accuracy at the end: the test accuracy of a logistic regression on the outputs."""
 
 
 class TrialConfig(BaseModel):
@@ -236,3 +256,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 NAMES: tuple[str, ...] = tuple(f"{section}.{key}" for section, model in SECTIONS.items() for key in model.model_fields)
 """Every setting by its dotted name."""
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """The values that a setting can have, as they are typed, if they are few; else none. name: dotted."""
+    section, key = name.split(".")
+    hint = SECTIONS[section].model_fields[key].annotation
+    return ("true", "false") if hint is bool else get_args(hint)

@@ -38,7 +38,7 @@ class Options:
     """
 
     pack: int | str = field(
-        default="auto", metadata={"help": "Seeds trained together: auto, or a number; 1 is one Ray trial a seed."}
+        default="auto", metadata={"help": "Seeds trained together: auto, or a number; 1 is one Ray trial per seed."}
     )
     cpus_per_pack: float = field(default=1, metadata={"help": "CPUs a pack occupies; also its threads."})
     gpus_per_pack: float = field(
@@ -63,14 +63,17 @@ class Options:
         default=2, metadata={"help": "How often a pack whose worker dies or raises is tried again."}
     )
     strict_environment: bool = field(
-        default=False, metadata={"help": "Refuse to go on under other versions, CPU or threads."}
+        default=False, metadata={"help": "Refuse to resume under other versions, CPU or threads."}
     )
     mix_arithmetic: bool = field(
         default=False,
-        metadata={"help": "Go on although this version computes trials otherwise than the one that began the sweep."},
+        metadata={
+            "help": "Resume although this version computes trials differently from the one that began the sweep."
+        },
     )
     narrow: bool = field(
-        default=False, metadata={"help": "Let finished trials leave the table that are not in the space any more."}
+        default=False,
+        metadata={"help": "Drop finished trials that are no longer in the space from the table; their records stay."},
     )
     loggers: Sequence[str] = field(
         default=(), metadata={"help": "Log every trial to mlflow, wandb, csv or json too; repeatable."}
@@ -120,6 +123,10 @@ class Options:
             elif value != option.default:
                 words += [f"--{option.name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return words
+
+
+HELP = {option.name: option.metadata["help"] for option in dataclasses.fields(Options)}
+"""What each option does, for the command line."""
 
 
 def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None = None) -> Callable[..., Any]:

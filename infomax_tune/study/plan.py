@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.settings import as_typed
 
 
 class Plan:
@@ -45,6 +46,15 @@ class Plan:
 
     def __getitem__(self, trial_id: str) -> TrialConfig:
         return self._trials[trial_id]
+
+    def cell_labels(self) -> dict[str, str]:
+        """What people call each cell: `relu-k16`, and the further axes, such as `relu-k16 lambda_tc=0.1`."""
+        labels: dict[str, str] = {}
+        for config in self:
+            flat = config.flat()
+            further = [f"{name.split('.')[1]}={as_typed(flat[name])}" for name in self.further_axes]
+            labels[config.cell] = " ".join([f"{config.model.activation}-k{config.model.hidden_dim}", *further])
+        return labels
 
     @property
     def cells(self) -> list[str]:

@@ -117,7 +117,8 @@ def read_override(text: str) -> tuple[str, Setting]:
     if name is None:
         raise ConfigError(f"{unknown_key(key)} (override {text!r})")
     try:
-        return name, Setting(yaml_document.parse_value(value), f"override {text!r}")
+        is_list = "," in value and value.lstrip()[:1] not in ("[", "{")  # relu,tanh as people type it
+        return name, Setting(yaml_document.parse_value(f"[{value}]" if is_list else value), f"override {text!r}")
     except ValueError:
         raise ConfigError(f"override {text!r}: {value!r} is not a value.") from None
 
@@ -162,6 +163,15 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     """The config in a file, changed by `key=value` overrides, and the notes on it. Raises ConfigError with every mistake."""
     settings, notes, problems = read_settings(document.content, document)
     over, mistakes = read_overrides(overrides)
+    lists = {
+        name: setting for name, setting in over.items() if isinstance(setting.value, list) and len(setting.value) > 1
+    }
+    mistakes += [
+        f"{name}: a run has one value, got {setting.value!r}; to compare several: infomax-tune sweep SPACE --set KEY=A,B "
+        f"({setting.where})"
+        for name, setting in lists.items()
+    ]
+    over = {name: setting for name, setting in over.items() if name not in lists}
     config, more = validate(settings | over)
     problems += mistakes + more
     if problems or config is None:

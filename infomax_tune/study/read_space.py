@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from infomax_tune.study.read_config import (
     unknown_key,
     validate,
 )
-from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.space import SWEEP_FILE, SearchSpace
+
+_FIRST_ID_DIGITS = 8
+"""The digits of the ids of a sweep that does not note how many they have."""
 
 MAX_TRIALS = 100_000
 """A larger space is taken for a typing mistake."""
@@ -44,6 +49,8 @@ def load_space(
     names an axis replaces it, and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
     """
     path = bundled_spaces().get(space) or Path(space)
+    if path.is_dir():
+        raise ConfigError(_folder_is_no_space(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -53,6 +60,18 @@ def load_space(
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{space}: cannot be read ({error}).") from None
     return parse_space(yaml_document.parse(text, space), Path(space).stem, config, overrides or {})
+
+
+def default_out(space: str | Path) -> Path:
+    """The output folder of a sweep that is given none: results/<space>. For the sweep.yaml of a sweep, by its folder's name."""
+    path = Path(space)
+    return Path("results") / (path.resolve().parent.name if path.name == SWEEP_FILE else path.stem)
+
+
+def _folder_is_no_space(folder: Path) -> str:
+    if (folder / SWEEP_FILE).exists():
+        return f"{folder}: is the output folder of a sweep; resume it with: {shlex.join(['infomax-tune', 'resume', str(folder)])}"
+    return f"{folder}: is a folder. Give the name of a bundled space ({', '.join(bundled_spaces())}) or a YAML file."
 
 
 def space_from_python(
@@ -85,6 +104,9 @@ def parse_space(
     """The space that a document describes. See `load_space`."""
     content = document.content
     known = ("name", "description", "base", "axes")
+    as_run = {"schema", "base", "axes"} <= content.keys()  # the sweep.yaml of a sweep
+    if as_run:
+        known += ("schema", "id_digits", "sha256")
     problems = [
         f"{key}: must be text, got {content[key]!r} ({document.where(key)})"
         for key in ("name", "description")
@@ -127,6 +149,8 @@ def parse_space(
     if problems or base_config is None:
         raise ConfigError("\n".join(problems))
     space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)
+    if as_run and content.get("id_digits", _FIRST_ID_DIGITS) == _FIRST_ID_DIGITS:
+        space = dataclasses.replace(space, id_digits=_FIRST_ID_DIGITS)  # the same trials have the same ids
     _refuse_twins(space, document.source)
     return space, notes
 

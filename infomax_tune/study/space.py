@@ -12,6 +12,9 @@ from infomax_tune.study.config import ID_DIGITS, TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
+SWEEP_FILE = "sweep.yaml"
+"""The file in a sweep's folder that holds its space as run."""
+
 
 @dataclass(frozen=True)
 class SearchSpace:

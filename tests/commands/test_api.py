@@ -154,8 +154,11 @@ def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", "epochs=2", "seed=[1, 2]").root
     table = load_results(str(out))
     pd.testing.assert_frame_equal(table, pd.read_parquet(out / "results.parquet"), check_dtype=False, check_exact=True)
+    (out / "results.csv").unlink()
     with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; make it with: infomax-tune results"):
-        load_results(tmp_path)
+        load_results(out)
+    with pytest.raises(InfomaxTuneError, match=r"^nope: does not exist; give the --out of a sweep\.$"):
+        load_results("nope")
 
 
 def test_spaces_and_settings_in_python_s_own_words() -> None:

@@ -268,7 +268,7 @@ FOLDERS = [
     Bad("out: another trial", "run dataset=synthetic_2d epochs=0", ("out: holds relu-k16-s1-", ", not relu-k16-s1-", "choose another --out"), _another_trial),
     Bad("out: a config of the user's own", "run dataset=synthetic_2d epochs=0", ("is not the config of", "is not overwritten"), {"out/config.yaml": "epochs: 0 # mine"}),
     Bad("an axis that changes no number", "sweep quickstart --set checkpoint_every=[1,2]", ("logging.checkpoint_every: cannot be an axis",)),
-    Bad("out: a sweep with another base config", "sweep quickstart --set lr=0.5 --set epochs=3", ("out: holds a sweep with another base config", "training.epochs was 30, is 3; training.lr was 0.01, is 0.5", "Choose another --out"), lambda: _sweep() and None),
+    Bad("out: a sweep with another base config", "sweep quickstart --set lr=0.5 --set epochs=3", ("out: already contains a sweep with a different config", "training.epochs was 30, is 3; training.lr was 0.01, is 0.5", "Choose another --out"), lambda: _sweep() and None),
     Bad("out: another space", "sweep synthetic_2d", ("data.dataset was 'digits', is 'synthetic_2d'",), lambda: _sweep() and None),
     Bad("data: none, and no network", "run dataset=mnist", ("mnist: not found under", "could not be downloaded", "--data-dir", "--set dataset=digits")),
     Bad("data: a folder that is a file", "run dataset=kmnist --data-dir file", ("kmnist: not found under file", "--data-dir"), {"file": "x"}),

@@ -11,6 +11,8 @@ import pytest
 from typer.main import get_command
 
 from infomax_tune.cli import app
+from infomax_tune.commands.reference import reference
+from infomax_tune.study.settings import as_markdown, describe_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,3 +52,18 @@ def test_the_readme_names_every_command_and_every_bundled_space() -> None:
         assert f"`infomax-tune {name}" in text
     for path in (ROOT / "search_spaces").glob("*.yaml"):
         assert path.stem in text
+
+
+def test_the_references_are_those_of_the_code() -> None:
+    """Of commands and options, and of settings."""
+    written = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    assert written == reference(), "python -m infomax_tune.commands.reference > docs/commands.md"
+    head, _, table = (ROOT / "docs/settings.md").read_text(encoding="utf-8").partition("| setting")
+    assert head.startswith("# Settings")
+    assert f"| setting{table}" == as_markdown(describe_settings()), "infomax-tune settings --markdown"
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    pages = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")]
+    assert [name for name in pages if f"]({name})" not in index and name != "README.md"] == []

@@ -66,4 +66,4 @@ def test_a_dry_run_is_refused_where_the_sweep_would_be(tmp_path: Path) -> None:
     assert (strange.returncode, "not a sweep, and not empty (it holds notes.txt)" in strange.stderr) == (2, True)
     out = make_sweep(tmp_path / "sweep", "activation=[relu, tanh]", "epochs=1", "seed=[1]").root
     other = call("sweep", *SMALL, "--out", out, "--dry-run", ok=False)
-    assert (other.returncode, "holds a sweep with another base config" in other.stderr) == (2, True)
+    assert (other.returncode, "already contains a sweep with a different config" in other.stderr) == (2, True)

@@ -179,34 +179,42 @@ def test_the_page_shows_every_run_its_curves_its_weights_and_its_settings(
     complaints: list[str] = []
     with served(sweep.root, port) as server, sync_playwright() as playwright:
         assert server.stdout is not None
-        hint, whole_view = server.stdout.readline(), server.stdout.readline().split(": ")[1]
+        hint, curves_at, pictures_at = (server.stdout.readline().strip().split(": ", 1)[1] for _ in range(3))
         assert f"http://localhost:{port}/" in hint
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 1200})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         expect.set_options(timeout=60_000)
-        page.goto(whole_view.strip())
+        page.goto(curves_at)
         table = page.locator("runs-data-table")
+        # the study's metrics first, of one seed per cell
+        pinned = page.locator("metrics-pinned-view scalar-card")
+        expect(pinned).to_have_count(4)
+        shown = ["effective_rank", "weight_redundancy", "output_correlation", "loss"]
+        assert [next(tag for tag in shown if tag in text) for text in pinned.all_inner_texts()] == shown
+        for name in found:
+            expect(table.get_by_text(name, exact=True)).to_have_count(int(name.endswith("seed1")))
+        page.get_by_role("textbox", name="Filter runs").fill("")
         for name in found:
             expect(table.get_by_text(name, exact=True)).to_be_visible()
         swatches = table.locator("tb-data-table-content-row .run-color-swatch")
         colors = swatches.evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
         by_activation = {(name.split("/")[0], color) for name, color in zip(found, colors, strict=True)}
         assert len(by_activation) == len(dict(by_activation)) == len(set(colors)) == 2
-        tags = {tag for run_curves in found.values() for tag in run_curves}
-        expect(page.get_by_text(f"{len(tags)} cards", exact=True)).to_be_visible()
         for tag in ("effective_rank", "loss"):
             page.get_by_role("combobox", name="Filter tags").fill(f"^{tag}$")
-            card = page.locator("scalar-card", has_text=tag)
+            card = page.locator("metrics-filtered-view scalar-card", has_text=tag)
             expect(card).to_have_count(1)
             for name, run_curves in found.items():
                 if tag in run_curves:
                     expect(card.locator("scalar-card-data-table").get_by_text(name, exact=True)).to_be_attached()
-        page.goto(f"http://localhost:{port}/#images")
-        expect(page.get_by_text("tag: weights")).to_have_count(3)
+        page.goto(pictures_at)
+        expect(page.get_by_text("tag: weights")).to_have_count(2)  # of relu and identity, seed 1
         page.goto(f"http://localhost:{port}/#hparams")
         for config in space.trials():
             expect(page.get_by_text(config.trial_id, exact=True).first).to_be_visible()
+        expect(page.get_by_text("16", exact=True).first).to_be_visible()  # and not 16.000
+        expect(page.get_by_text("16.000")).to_have_count(0)
         browser.close()
     assert complaints == []
     assert server.returncode in (0, -signal.SIGINT)  # TensorBoard answers before it handles Ctrl-C

@@ -180,7 +180,7 @@ def test_a_tracker_that_cannot_be_reached_ends_no_sweep(tmp_path: Path, monkeypa
     out = tmp_path / "sweep"
     wild = ["--set", "activation=[identity]", "--set", "optimizer=sgd", "--set", "lr=1e30", "--set", "seed=[1, 2]"]
     done = infomax_tune("sweep", "quickstart", *wild, "--logger", "mlflow", "--logger", "csv", "--out", out)
-    assert done.stderr.count("warning: --logger mlflow is left out from here on: ") == 1
+    assert done.stderr.count("warning: --logger mlflow is skipped from now on; the sweep continues: ") == 1
     assert "mlflow: 0 trials handed over to http://127.0.0.1:9; 2 are left for the next run" in done.stdout
     assert "csv: 2 trials handed over" in done.stdout
     assert "2 trials: 2 diverged" in done.stdout

@@ -40,7 +40,9 @@ def test_every_trial_is_shown_with_its_settings_its_metrics_and_how_it_ended(
         group, folder = named[config.trial_id], sweep.trial(config.trial_id)
         flat = config.flat()
         assert {name: value(of) for name, of in group.hparams.items()} == {
-            column: flat[name] for column, name in columns.SETTINGS.items()
+            # whole numbers as text, since TensorBoard would show 16.000
+            column: str(flat[name]) if isinstance(flat[name], int) else flat[name]
+            for column, name in columns.SETTINGS.items()
         }
         (session,) = group.sessions
         run = sweep.run_folder(config, space.further_axes())

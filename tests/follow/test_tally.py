@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from infomax_tune.follow.progress import STALE_S, PackProgress, SweepState
+from infomax_tune.follow.progress import STALE_S, STARTING_WORKERS, TRAINING, PackProgress, SweepState
 from infomax_tune.follow.tally import Tally
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.pack import Pack
@@ -181,3 +181,16 @@ def test_a_driver_is_alive_by_its_pid_here_and_by_its_word_elsewhere(cell: list[
     ):
         assert SweepState.from_dict(state.as_dict() | changes).is_alive() == alive, changes
     assert (state.host, state.pid) == (socket.gethostname(), os.getpid())
+
+
+def test_the_time_left_counts_the_report_in_and_training_begins_with_the_first_epoch(pack: list[TrialConfig]) -> None:
+    now = [0.0]
+    tally = Tally(pack, {}, clock=lambda: now[0])
+    tally.phase, tally.report_s = STARTING_WORKERS, 7.0
+    tally.begin("a", Pack.of(pack))
+    assert (tally.state().phase, tally.state().eta_s) == (STARTING_WORKERS, None)
+    for epoch in (1, 2):
+        now[0] += 2.0
+        tally.report("a", PackProgress(epoch=epoch, trial_epochs=epoch * len(pack), statuses=(None,) * len(pack)))
+    assert tally.state().phase == TRAINING
+    assert tally.state().eta_s == pytest.approx(3 * 2.0 + 7.0)

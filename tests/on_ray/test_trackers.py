@@ -77,7 +77,7 @@ def test_a_tracker_that_raises_midway_is_left_out_and_the_others_go_on(
     assert tired.told == [first]
     assert patient.told == [first, second, third]
     assert lines.getvalue().splitlines()[-3:] == [
-        "warning: --logger csv is left out from here on: RuntimeError: it has had enough",
+        "warning: --logger csv is skipped from now on; the sweep continues: RuntimeError: it has had enough",
         f"csv: 1 trials handed over to {folder.root}/trackers/csv; 2 are left for the next run with --logger csv",
         f"json: 3 trials handed over to {folder.root}/trackers/json",
     ]
@@ -136,5 +136,8 @@ def test_wandb_without_a_key_is_told_and_left_out(few: tuple[SweepFolder, Plan])
     lines = io.StringIO()
     with TrackerFeed("few", plan, folder, ["wandb"], Lines(lines, lines)).at_work():
         pass
-    assert "warning: --logger wandb is left out from here on: ValueError: No WandB API key found" in lines.getvalue()
+    assert (
+        "warning: --logger wandb is skipped from now on; the sweep continues: ValueError: No WandB API key found"
+        in lines.getvalue()
+    )
     assert "wandb: 0 trials handed over to its project few; 3 are left for the next run" in lines.getvalue()

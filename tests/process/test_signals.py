@@ -14,7 +14,7 @@ import pytest
 from infomax_tune.errors import StoreError
 from infomax_tune.process.signals import EXIT_INTERRUPTED, Interrupt
 
-STOPPING = "stopping after the epochs under way; once more to stop at once"
+STOPPING = "Finishing the current epochs; press Ctrl-C again to stop now"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -1,0 +1,56 @@
+"""The answer of a study in one table, as README shows it: mean and standard deviation over the seeds. DataFrame in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import label
+from analysis.reshape import cell_columns, done, infomax_rows, order
+from analysis.wording import show
+
+IN_ANSWER = ("effective_rank", "weight_redundancy", "dead_units", "output_correlation", "variance_ratio")
+"""The metrics that the study is about."""
+
+HEADINGS = {"hidden_dim": "units"}
+
+
+def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> pd.DataFrame:
+    """One row per cell of the InfoMax trials, one column per metric: "55.4 ± 0.37", the sd over the seeds.
+
+    The column of a setting that is the same everywhere is left out, but for the activation. Text only; "n/a" where a cell
+    has no finished trial.
+    """
+    rows = infomax_rows(results)
+    keys = [column for column in cell_columns(rows) if column == "activation" or rows[column].nunique(dropna=False) > 1]
+    cells = order(rows[keys].drop_duplicates(), keys)
+    finished = done(rows)
+    values = dict(iter(finished.groupby(keys, dropna=False)))
+    table = pd.DataFrame({HEADINGS.get(key, key): cells[key].map(show) for key in keys})
+    for metric in metrics:
+        if metric in finished:
+            table[label(metric)] = [
+                mean_and_sd(values[key][metric]) if key in values else "n/a"
+                for key in cells[keys].itertuples(index=False, name=None)
+            ]
+    return table
+
+
+def mean_and_sd(values: pd.Series) -> str:
+    """55.4 ± 0.37, or 55.4 of a single value, or n/a."""
+    known = values.dropna().to_numpy(dtype=float)
+    if not len(known):
+        return "n/a"
+    mean = _digits(float(known.mean()), 3)
+    return mean if len(known) == 1 else f"{mean} ± {_digits(float(np.std(known, ddof=1)), 2)}"
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many significant digits, zeros at the end included; whole numbers in full up to 99,999."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e5:
+        return f"{value:.2g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".removesuffix(".")

@@ -1,0 +1,136 @@
+"""What came out: the commands results, analyze, compare and evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infomax_tune import operations
+from infomax_tune.commands.app import DataDir, Folder, FolderOfAny, app, examples, located, print_counts, typed_command
+from infomax_tune.errors import ConfigError, InfomaxTuneError
+from infomax_tune.follow.show_table import show_table
+from infomax_tune.process.signals import EXIT_INTERRUPTED
+from infomax_tune.store.locks import Work
+from infomax_tune.store.objects import is_object
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
+from infomax_tune.study.trial_status import TrialStatus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@app.command(epilog=examples("results results/activation_study"))
+def results(out: Folder) -> None:
+    """Make the tables from the records, and show the results.
+
+    Writes results.csv, results.parquet, history.parquet and timings.csv.
+    """
+    folder = SweepFolder(out)
+    plan = folder.read_space().plan()
+    with folder.lock(Work.TABLES):
+        table = write_tables(folder, plan)
+    page = folder.report if folder.report_is_current() else None
+    print_answer(folder, Counter(table["status"]), "", page)
+
+
+@app.command(
+    epilog=examples("analyze results/activation_study", "analyze results/activation_study --output-dir talk/figures")
+)
+def analyze(
+    out: Folder,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Where to write. [default: OUT/analysis]", callback=located)
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="png,pdf,svg", help="The figures' files, one or more kinds.")
+    ] = "png",
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Of the figures' pixels.")] = 150,
+    latex: Annotated[bool, typer.Option("--latex", help="Write the tables for a paper as LaTeX too.")] = False,
+    with_host: Annotated[bool, typer.Option("--with-host", help="Name the machine in the report.")] = False,
+) -> None:
+    """Make the statistics, figures and report of a sweep."""
+    formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
+    written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
+    typer.echo(f"{len(written.files)} files in {written.folder}")
+    typer.echo(f"report: {written.report}")
+
+
+@app.command(
+    epilog=examples("compare results/pair results/lambda", "compare results/* --page talk/comparison.html"),
+)
+def compare(
+    outs: Annotated[list[Path], typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...")],
+    page: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("comparison.html"),
+) -> None:
+    """Compare sweeps: settings, metrics, differences."""
+    found = operations.compare(outs, page)
+    if len(found.settings):
+        typer.echo("settings that differ:")
+        _show(found.settings, text_columns=len(found.names) + 1)
+    else:
+        typer.echo("the settings are the same")
+    typer.echo("")
+    _show(operations.comparison_table(found), text_columns=2)
+    typer.echo(f"\nall metrics, with intervals: {page.resolve().as_uri()}")
+
+
+@app.command(epilog=examples("evaluate results/activation_study --probe"))
+def evaluate(
+    out: FolderOfAny,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as logging.probe=true does.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Add metrics to finished trials, without training.
+
+    Measures them from the saved weights. The tables are the same as if they had been asked for at once.
+    """
+    if not probe:
+        raise ConfigError("nothing to evaluate: add --probe.")
+    folder = SweepFolder(out)
+
+    try:
+        operations.evaluate_probe(out, data_dir=data_dir, on_trial=_show_progress)
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; what was measured is kept; to go on: {typed_command()}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if folder.has_sweep():
+        typer.echo(f"results: {folder.results_csv} has probe_accuracy")
+        typer.echo(f"to update the report: {folder.command('analyze')}")
+    else:
+        typer.echo(f"{out}: its record has probe_accuracy")
+
+
+def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
+    """What a sweep ends with: its counts, the answer as a table, the first finding, and where to go from here."""
+    print_counts(counts)
+    if counts[TrialStatus.DONE]:
+        with contextlib.suppress(InfomaxTuneError):  # whatever keeps the analysis from its work: the table is on disk
+            _show(operations.answer(folder.root), text_columns=1)
+            typer.echo("(mean ± standard deviation over the seeds)")
+    if finding:
+        typer.echo(finding)
+    typer.echo(f"results: {folder.results_csv}")
+    if page:
+        typer.echo(f"report: {page if is_object(page) else page.resolve().as_uri()}")
+    typer.echo(f"curves: {folder.command('tensorboard')}")
+    if not page and counts[TrialStatus.DONE]:
+        typer.echo(f"statistics and report: {folder.command('analyze')}")
+
+
+def _show(table: pd.DataFrame, *, text_columns: int) -> None:
+    """A DataFrame of text."""
+    show_table(sys.stdout, [str(name) for name in table], table.to_numpy().tolist(), text_columns=text_columns)
+
+
+def _show_progress(done: int, total: int) -> None:
+    """A line that is written over in a terminal; in a pipe, one at the beginning and one at the end."""
+    if sys.stdout.isatty():
+        typer.echo(f"\rprobe: {done} of {total} trials", nl=done == total)
+    elif done in (0, total):
+        typer.echo(f"probe: {done} of {total} trials")

@@ -1,0 +1,136 @@
+"""The program of commands, and what its commands share: parameters, examples, exit codes, hints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from infomax_tune import __version__
+from infomax_tune.commands.completion import complete_device
+from infomax_tune.errors import ConfigError
+from infomax_tune.store.objects import location
+from infomax_tune.study.options import HELP
+from infomax_tune.study.read_config import resolve_name
+from infomax_tune.study.trial_status import IN_TABLES
+
+EXIT_INCOMPLETE = 1
+EXIT_BAD_INPUT = 2
+
+_EXIT_CODES = (
+    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found something; "
+    "2 bad input; 130 stopped."
+)
+
+_ORDER = (
+    *("spaces", "settings", "init"),
+    *("sweep", "resume", "stop", "run"),
+    *("status", "list", "tensorboard"),
+    *("results", "analyze", "compare", "evaluate"),
+    *("verify", "selfcheck"),
+)
+"""The commands as the help lists them: in the order in which a study needs them."""
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
+app = typer.Typer(
+    name="infomax-tune",
+    cls=_Commands,
+    help="How does the activation function of a layer change what it learns? Sweeps of single-layer InfoMax networks on Ray Tune.",
+    epilog=_EXIT_CODES,
+    invoke_without_command=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def located(out: Path | None) -> Path | None:
+    """The callback of parameters for output folders, which can also be the URL of one in an object store."""
+    return None if out is None else location(out)
+
+
+DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
+RunDevice = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cpu]", autocompletion=complete_device)]
+Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", callback=located)]
+FolderOfAny = Annotated[
+    Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", callback=located)
+]
+
+
+class _Command(TyperCommand):
+    """A command that knows what somebody means who gives a setting as an option, such as --epochs 3."""
+
+    hint: Callable[[str, str], str] = staticmethod(lambda key, value: "")
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for i, argument in enumerate(args):
+            option, separator, value = argument.partition("=")
+            key = option.removeprefix("--").replace("-", "_")
+            if not option.startswith("--") or option in known or resolve_name(key) is None:
+                continue
+            if not separator:
+                value = args[i + 1] if i + 1 < len(args) and not args[i + 1].startswith("--") else "VALUE"
+            raise ConfigError(f"{option}: is a setting, not an option; write {self.hint(key, value)}")
+        return super().parse_args(ctx, args)
+
+
+class SetsByOption(_Command):
+    """Its settings are given by --set."""
+
+    hint = staticmethod(lambda key, value: f"--set {shlex.quote(f'{key}={value}')}")
+
+
+class SetsByArgument(_Command):
+    """Its settings are arguments."""
+
+    hint = staticmethod(lambda key, value: shlex.quote(f"{key}={value}"))
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  infomax-tune {line}" for line in lines)
+
+
+def typed_command() -> str:
+    """The command that was typed, without the place where infomax-tune is installed."""
+    return shlex.join(["infomax-tune", *sys.argv[1:]])
+
+
+def print_notes(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)
+
+
+def print_counts(counts: Counter[str]) -> None:
+    shown = ", ".join(f"{counts[status]} {status}" for status in IN_TABLES if counts[status])
+    typer.echo(f"{counts.total()} trials: {shown}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"infomax-tune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _infomax_tune(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback prints it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,54 @@
+"""Whether all is well: the commands verify and selfcheck."""
+
+from __future__ import annotations
+
+import typer
+
+from infomax_tune.commands.app import EXIT_INCOMPLETE, Folder, app, examples
+from infomax_tune.store.objects import is_object
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.verify import verify as check_files
+
+
+@app.command(epilog=examples("verify results/activation_study"))
+def verify(out: Folder) -> None:
+    """Check every file of a sweep for damage.
+
+    Each line ends with the command that mends the file. The exit code is 1 if any file is damaged.
+    """
+    from infomax_tune.follow import tensorboard_runs as runs  # imports TensorBoard
+
+    folder = SweepFolder(out)
+    plan = folder.read_space().plan()
+    report = check_files(folder, plan)
+    broken = [] if is_object(out) else runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
+    report.notes += [f"{problem} Make it anew with: {folder.command('resume')}" for problem in broken]
+    for line in report.notes:
+        typer.echo(f"note: {line}")
+    for line in report.damage:
+        typer.echo(line)
+    typer.echo(f"{report.checked} trial folders checked: {len(report.damage) or 'no'} damage")
+    if report.damage:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@app.command(epilog=examples("selfcheck"))
+def selfcheck() -> None:
+    """Check that packed training is exact on this machine.
+
+    Trains a few steps alone and in packs, and compares the bits. The exit code is 1 if any differ.
+    """
+    from infomax_tune.science.selfcheck import check  # imports torch
+
+    report = check()
+    typer.echo(
+        f"{report.machine}: {report.compared} comparisons of trials in packs with trials alone, {report.seconds:.1f} s"
+    )
+    for line in report.differences:
+        typer.echo(f"differs: {line}")
+    if report.differences:
+        typer.echo(
+            "A sweep here trains such trials one after another: its numbers keep the promise, at the cost of speed."
+        )
+        raise typer.Exit(EXIT_INCOMPLETE)
+    typer.echo("Every trial came out bit for bit as if alone.")

@@ -1,0 +1,270 @@
+"""What trains: the commands sweep, resume, stop and run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infomax_tune import operations
+from infomax_tune.commands.answer import print_answer
+from infomax_tune.commands.app import (
+    EXIT_INCOMPLETE,
+    DataDir,
+    Folder,
+    RunDevice,
+    SetsByArgument,
+    SetsByOption,
+    app,
+    examples,
+    located,
+    print_notes,
+    typed_command,
+)
+from infomax_tune.commands.completion import complete_device, complete_setting, complete_space
+from infomax_tune.errors import ConfigError
+from infomax_tune.follow.stopping import stop_sweep
+from infomax_tune.process.signals import EXIT_INTERRUPTED
+from infomax_tune.process.streams import write_line
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study import yaml_document
+from infomax_tune.study.options import Options, with_options
+from infomax_tune.study.read_config import read_config, read_config_file, read_overrides
+from infomax_tune.study.read_space import default_out, load_space
+from infomax_tune.study.space import SearchSpace
+
+
+def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
+    """A field of `Options` as an option of the command line."""
+    text = field.metadata["help"]
+    match field.name:
+        case "pack":
+            return Annotated[str, typer.Option(help=text)]
+        case "loggers":
+            return Annotated[list[str], typer.Option("--logger", metavar="NAME", help=text)]
+        case "device":
+            return Annotated[hint, typer.Option(help=text, autocompletion=complete_device)]
+        case _ if hint is bool:
+            return Annotated[hint, typer.Option(f"--{field.name.replace('_', '-')}", help=text)]
+        case _:
+            return Annotated[hint, typer.Option(help=text)]
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The `Options` that were typed."""
+    pack = given["pack"]
+    if pack.isdecimal() and len(pack) < 10:
+        given = given | {"pack": int(pack)}
+    return Options(**given)
+
+
+NoReport = Annotated[bool, typer.Option("--no-report", help="Make no report at the end.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Train nothing; estimate what the sweep takes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print when each pack starts and ends.")]
+
+
+@app.command(
+    cls=SetsByOption,
+    epilog=examples(
+        "sweep activation_study",
+        "sweep activation_study --dry-run",
+        "sweep quickstart --set seed=1,2,3 --set epochs=50 --out results/three",
+        "sweep quickstart --set 'seed={range: [1, 20]}' --out results/more",
+        "sweep my_study.yaml --config base.yaml --max-concurrent 4",
+    ),
+)
+@with_options(_as_option)
+def sweep(
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPACE",
+            help="A bundled search space (see `spaces`), a YAML file, or the sweep.yaml of another sweep.",
+            autocompletion=complete_space,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<space>]", callback=located)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A base config; the space's own settings override it.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Overrides a setting of the space; repeatable. A list, such as seed=1,2,3, is an axis.",
+            autocompletion=complete_setting,
+        ),
+    ] = None,
+    no_report: NoReport = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    **options: Any,
+) -> None:
+    """Train every trial of a search space.
+
+    A trial that has its record is not trained again. Ends with the results table and the report.
+    """
+    given = _options(options)
+    base = read_config_file(config) if config else None
+    overrides, problems = read_overrides(set_ or [])
+    try:
+        loaded, notes = load_space(space, config=base, overrides=overrides)
+    except ConfigError as error:
+        raise ConfigError("\n".join([*problems, str(error)])) from None
+    if problems:
+        raise ConfigError("\n".join(problems))
+    print_notes(notes)
+    folder = SweepFolder(out or default_out(space))
+    _train(
+        loaded,
+        folder,
+        given,
+        command=typed_command(),
+        report=not no_report,
+        dry_run=dry_run,
+        quiet=quiet,
+        verbose=verbose,
+    )
+
+
+@app.command(epilog=examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"))
+@with_options(_as_option)
+def resume(
+    out: Folder,
+    no_report: NoReport = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    **options: Any,
+) -> None:
+    """Resume a sweep; only unfinished trials are trained.
+
+    Each goes on from its last checkpoint.
+    """
+    given = _options(options)
+    folder = SweepFolder(out)
+    space = folder.read_space()
+    # the report shows the command that repeats the study, not the one that resumed it
+    command = folder.environments.begun_by() or typed_command()
+    _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
+
+
+@app.command(epilog=examples("stop results/activation_study", "stop results/activation_study --no-wait"))
+def stop(
+    out: Folder,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until the sweep has ended.")] = False,
+) -> None:
+    """Stop a sweep, from any terminal or machine.
+
+    The packs under way finish their epoch and leave checkpoints, as after Ctrl-C.
+    """
+    folder = SweepFolder(out)
+    stop_sweep(folder, wait=not no_wait)
+    typer.echo(f"{out}: {'asked to stop' if no_wait else 'stopped'}; to resume: {folder.command('resume')}")
+
+
+@app.command(
+    cls=SetsByArgument,
+    epilog=examples(
+        "run activation=tanh dataset=digits epochs=20 --out results/tanh", "run results/tanh/config.yaml lr=1e-2"
+    ),
+)
+def run(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG.yaml] [KEY=VALUE]...",
+            help="A config file, then settings over it.",
+            autocompletion=complete_setting,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<trial id>]", callback=located)
+    ] = None,
+    data_dir: DataDir = None,
+    device: RunDevice = None,
+) -> None:
+    """Train a single trial in a folder of its own.
+
+    The folder keeps its record, history, config and weights.
+    """
+    files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
+    if len(files) > 1:
+        raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
+    document = read_config_file(Path(files[0])) if files else yaml_document.Document({}, "")
+    config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
+    print_notes(notes)
+    folder = out or operations.default_out(config)
+    try:
+        record = operations.run_trial(
+            config,
+            out=folder,
+            data_dir=data_dir,
+            device=device or "cpu",
+            command=typed_command(),
+            say=_say,
+            hard=True,
+        )
+    except KeyboardInterrupt:
+        where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
+        command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder), *where])
+        typer.echo(f"stopped; to go on from the last checkpoint: {command}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    for name, value in record.result.items():
+        typer.echo(f"{name:28} {value:.6g}")
+    typer.echo(f"{record.status} after {record.epoch} epochs: {folder}")
+
+
+def _train(
+    space: SearchSpace,
+    folder: SweepFolder,
+    options: Options,
+    *,
+    command: str,
+    report: bool,
+    dry_run: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose: give one of them.")
+    if dry_run:
+        estimate = operations.estimate_sweep(space, folder, options, report=report, quiet=quiet)
+        typer.echo("\n".join([*estimate.lines(), *operations.what_seeds_show(space)]))
+        return
+    flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
+    words = [*options.as_words(), *(word for word, given in flags if given)]
+    again = shlex.join(["infomax-tune", "resume", str(folder.root), *words])
+    try:
+        outcome = operations.run_sweep(
+            space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
+        )
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; to go on: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not quiet:
+        with contextlib.suppress(BrokenPipeError):  # `| head` has closed the pipe; the exit code must not change
+            print_answer(folder, outcome.counts, outcome.finding, outcome.report)
+    if not outcome.complete:
+        typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
+
+
+def _say(text: str) -> None:
+    """Something the user should know, while other threads may say something too."""
+    write_line(sys.stdout, text)
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except OSError:  # longer than a file name may be
+        return False

@@ -1,0 +1,52 @@
+"""Asks a sweep that is at work to stop, from another process or another machine that sees its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from infomax_tune.errors import StoreError
+from infomax_tune.follow.folder_status import read_driver
+from infomax_tune.process.signals import kept_from_threads
+from infomax_tune.store.sweep_folder import SweepFolder
+
+_LOOK_S = 0.5
+"""Seconds between two looks."""
+
+
+def stop_sweep(folder: SweepFolder, *, wait: bool = True) -> None:
+    """Asks the sweep at work in the folder to leave its checkpoints and end. wait: return once it has ended.
+
+    Raises StoreError if there is no sweep, or none is at work.
+    """
+    folder.require_sweep()
+    if read_driver(folder) is None:
+        raise StoreError(
+            f"{folder.root}: no sweep is at work here; see where it stands with: {folder.command('status')}"
+        )
+    folder.driver.ask_to_stop()
+    while wait and read_driver(folder) is not None:
+        time.sleep(_LOOK_S)
+
+
+@contextlib.contextmanager
+def heeding(folder: SweepFolder, on_ask: Callable[[], None]) -> Iterator[None]:
+    """While entered, calls `on_ask` once when somebody asks the sweep in the folder to stop."""
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(_LOOK_S):
+            if folder.driver.stop_asked():
+                on_ask()
+                return
+
+    thread = threading.Thread(target=look, name="stop", daemon=True)
+    with kept_from_threads():
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()

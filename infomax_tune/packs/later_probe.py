@@ -1,0 +1,122 @@
+"""Measures the probe accuracy of finished trials from their saved weights, as if it had been asked for at once.
+
+`logging.probe` is part of a trial's id. So each trial gets a second folder, under the id that it has with the probe; once
+all are there, the sweep's file is changed, which is the one step that counts, and the folders of before are removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from infomax_tune.errors import StoreError
+from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
+from infomax_tune.packs.mixing import refuse_to_mix
+from infomax_tune.science.data import Dataset, load
+from infomax_tune.science.training import TrialState, probe_of
+from infomax_tune.store.objects import is_object
+from infomax_tune.store.record import Record
+from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.tables import write_tables
+from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.read_config import from_nested
+from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.trial_status import TrialStatus
+
+
+def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[[int, int], None]) -> None:
+    """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
+
+    It can be killed at any time and begun again. Raises StoreError if the sweep is not finished, is at work, or a trial
+    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic is not the trials'.
+    """
+    with folder.lock():
+        space = folder.read_space()
+        if "logging.probe" in space.axes:
+            raise StoreError(
+                f"{folder.root}: logging.probe is an axis of this sweep; only whole sweeps get their probe later."
+            )
+        before, after = _with_probe(space, probe=False), _with_probe(space, probe=True)
+        pairs = list(zip(before.trials(), after.trials(), strict=True))
+        left = [(old, new) for old, new in pairs if folder.trial(new.trial_id).find(new).record is None]
+        records = {old.trial_id: _finished(folder.trial(old.trial_id), old, folder) for old, _ in left}
+        datasets = {name: load(name, data_dir) for name in sorted({old.data.dataset for old, _ in left})}
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=False)
+        for done, (old, new) in enumerate(left, start=len(pairs) - len(left)):
+            on_trial(done, len(pairs))
+            source, target = folder.trial(old.trial_id), folder.trial(new.trial_id)
+            record = _probed(records[old.trial_id], new, source, datasets[new.data.dataset])
+            target.copy_from(source, record)
+        on_trial(len(pairs), len(pairs))
+        folder.write_space(after)
+        for old, new in pairs:
+            if old.trial_id != new.trial_id:
+                folder.remove_trial(old.trial_id)
+        plan = after.plan()
+        if not is_object(folder.root):
+            mend(folder.runs_folder, of_sweep(plan, folder))
+        write_tables(folder, plan)
+
+
+def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
+    """Gives a run its probe accuracy. Raises like `add_to_sweep`."""
+    with folder.lock():
+        record = folder.find().record
+        if record is None:
+            raise StoreError(f"{folder.path}: the run is not finished; see it with: infomax-tune status {folder.path}")
+        config = from_nested(record.config, str(folder.path))
+        new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
+        if "probe_accuracy" not in record.result:
+            datasets = {config.data.dataset: load(config.data.dataset, data_dir)}
+            refuse_to_mix([record], datasets, mix_arithmetic=False)
+            folder.copy_from(folder, _probed(record, new, folder, datasets[config.data.dataset]))
+        folder.write_config(new)
+        if not is_object(folder.path):
+            mend(folder.runs_folder, of_run(folder))
+
+
+def _with_probe(space: SearchSpace, *, probe: bool) -> SearchSpace:
+    logging = space.base.logging.model_copy(update={"probe": probe})
+    return dataclasses.replace(space, base=space.base.model_copy(update={"logging": logging}))
+
+
+def _finished(trial: TrialFolder, config: TrialConfig, sweep: SweepFolder) -> Record:
+    """The trial's record. Raises StoreError if it has none, or no weights to measure."""
+    finding = trial.find(config)
+    if finding.record is None:
+        raise StoreError(
+            f"{sweep.root}: {config.trial_id} is {finding.status}; finish the sweep first: {sweep.command('resume')}"
+        )
+    return finding.record
+
+
+def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Dataset) -> Record:
+    """The record that the trial would have left with the probe. One that diverged has none."""
+    result = dict(record.result)
+    if record.status == TrialStatus.DONE:
+        if not record.has_weights:
+            raise StoreError(
+                f"{trial.path}: its weights were not kept (save_weights was false), so nothing can be measured."
+            )
+        state = TrialState(
+            record.epoch, {name: torch.from_numpy(array) for name, array in trial.read_weights().items()}
+        )
+        with _threads(int(record.timing.get("threads", 1))):
+            result["probe_accuracy"] = probe_of(config, state, dataset)
+    return dataclasses.replace(record, trial_id=config.trial_id, config=config.nested(), result=result)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """While entered, torch has as many threads as the trial was trained with: last bits depend on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

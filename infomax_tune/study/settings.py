@@ -1,0 +1,89 @@
+"""Every setting with its type, default, range and meaning, read from the config itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from infomax_tune.study.config import SECTIONS, TrialConfig
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """What there is to know of a setting.
+
+    section, key: its dotted name is section.key. type: text, whole number, number, or true or false. default: as it is
+    typed. range: the values allowed.
+    """
+
+    section: str
+    key: str
+    type: str
+    default: str
+    range: str
+    meaning: str
+
+
+def describe_settings() -> list[SettingInfo]:
+    """Every setting, in the order of a config file."""
+    return [
+        SettingInfo(
+            section,
+            key,
+            _type(field.annotation),
+            as_typed(TrialConfig().flat()[f"{section}.{key}"]),
+            _range(field),
+            " ".join((field.description or "").split()),
+        )
+        for section, model in SECTIONS.items()
+        for key, field in model.model_fields.items()
+    ]
+
+
+def as_markdown(settings: Sequence[SettingInfo]) -> str:
+    """The settings as a Markdown table."""
+    lines = ["| setting | meaning | type | default | range |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{each.section}.{each.key}` | {each.meaning} | {each.type} | `{each.default}` | {each.range} |"
+        for each in settings
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_typed(value: Any) -> str:
+    """A value as one types it in a config or after `key=`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _type(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "text"
+    return {int: "whole number", float: "number", bool: "true or false"}[hint]
+
+
+def _range(field: FieldInfo) -> str:
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["range"])
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
+    if field.annotation is bool:
+        return "true, false"
+    limits = dict(_limits(field))
+    if "at least" in limits and "at most" in limits:
+        return f"{limits['at least']} to {limits['at most']}"
+    return ", ".join(f"{words} {limit}" for words, limit in limits.items())
+
+
+def _limits(field: FieldInfo) -> Iterator[tuple[str, str]]:
+    """Each limit of a number, such as ("at least", "0")."""
+    for constraint in field.metadata:
+        for attribute, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most")):
+            if hasattr(constraint, attribute):
+                yield words, as_typed(getattr(constraint, attribute))

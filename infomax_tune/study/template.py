@@ -1,0 +1,57 @@
+"""The text of a commented search space to start from: valid as it is, with every setting and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infomax_tune.errors import ConfigError
+from infomax_tune.study import yaml_document
+from infomax_tune.study.config import SECTIONS
+from infomax_tune.study.settings import describe_settings
+
+_HEAD = """\
+# A search space: what all trials share stands under `base`, what they differ in under `axes`.
+#   infomax-tune sweep {file} --dry-run      what it would take
+#   infomax-tune sweep {file}                trains every combination of the axes
+name: {name}
+description: What you want to find out, in a line.
+
+base:  # every setting, with its default; take the # away to change one
+"""
+
+_AXES = """
+axes:  # lists of values; every combination is a trial
+  activation: [relu, tanh]
+  hidden_dim: [16]
+  seed: {range: [1, 10]}  # the same as [1, 2, ..., 10]; with fewer than 6 seeds no test can reach p < 0.05
+"""
+
+_GIVEN = {
+    "data.dataset": "digits  # comes with scikit-learn, no download",
+    "training.epochs": "30",
+    "training.lr": "0.01",
+}
+"""What a first look at the space takes, in seconds and without a download."""
+
+_AXES_OF_ITS_OWN = ("model.activation", "model.hidden_dim", "training.seed")
+
+
+def space_template(path: Path) -> str:
+    """The text of a search space that is called as its file. Raises ConfigError if YAML cannot hold that name."""
+    lines = [_HEAD.format(file=path, name=yaml_document.dump({"name": path.stem}).partition(": ")[2].strip())]
+    section = ""
+    for setting in describe_settings():
+        name = f"{setting.section}.{setting.key}"
+        if setting.section != section:
+            section = setting.section
+            lines.append(f"  {section}:  # {SECTIONS[section].__doc__}\n")
+        if name in _AXES_OF_ITS_OWN:
+            continue
+        lines.append(f"    # {setting.meaning} ({setting.range})\n")
+        lines.append(
+            f"    {setting.key}: {_GIVEN[name]}\n" if name in _GIVEN else f"    # {setting.key}: {setting.default}\n"
+        )
+    text = "".join(lines) + _AXES
+    if yaml_document.parse(text, str(path)).content.get("name") != path.stem:
+        raise ConfigError(f"{path}: a space cannot have this name; use letters, digits, - and _.")
+    return text

@@ -1,0 +1,92 @@
+"""evaluate --probe: a metric that was not asked for at the time, with the bytes that it would have had."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from infomax_tune import InfomaxTuneError, evaluate, load_results
+from infomax_tune.store.trial_folder import TrialFolder
+from tests.command import COMMAND, call, tables
+from tests.folders import finish_sweep, make_interrupted_sweep, make_sweep
+
+SETTINGS = ("epochs=3", "activation=relu,tanh", "seed=1,2")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep without the probe."""
+    return make_sweep(tmp_path_factory.mktemp("out") / "plain", *SETTINGS).root
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep, with the probe asked for at once."""
+    return make_sweep(tmp_path_factory.mktemp("out") / "at_once", *SETTINGS, "probe=true").root
+
+
+def test_the_tables_are_the_same_bytes_as_if_asked_at_once(plain: Path, at_once: Path) -> None:
+    out = Path("later")
+    shutil.copytree(plain, out)
+    assert load_results(out)["probe_accuracy"].isna().all()
+    done = call("evaluate", out, "--probe")
+    assert "probe: 4 of 4 trials" in done.stdout
+    assert tables(out) == tables(at_once)
+    assert (load_results(out)["probe_accuracy"] > 0.5).all()
+    assert call("verify", out).stdout == "4 trial folders checked: no damage\n"
+    before = tables(out)
+    evaluate(out)  # there is nothing left to measure
+    assert tables(out) == before
+
+
+@pytest.mark.parametrize(
+    "fault", ["record.json:half:2", "record.json:renamed:3", "sweep.yaml:renamed:1", "results.csv:half:1"]
+)
+def test_a_kill_at_any_point_loses_nothing(fault: str, plain: Path, at_once: Path) -> None:
+    out = Path("killed")
+    shutil.copytree(plain, out)
+    environment = os.environ | {"INFOMAX_TUNE_FAULT": fault}
+    killed = subprocess.run(
+        [*COMMAND, "evaluate", str(out), "--probe"], env=environment, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert '"left": 0' in call("status", out, "--json").stdout
+    call("evaluate", out, "--probe")
+    assert tables(out) == tables(at_once)
+
+
+def test_a_run_gets_its_probe_too() -> None:
+    settings = ["dataset=digits", "activation=tanh", "epochs=3"]
+    call("run", *settings, "--out", "later")
+    call("run", *settings, "probe=true", "--out", "at_once")
+    call("evaluate", "later", "--probe")
+    later, at_once = (TrialFolder(Path(name)).read_record() for name in ("later", "at_once"))
+    assert later
+    assert at_once
+    assert (later.trial_id, later.result, later.config) == (at_once.trial_id, at_once.result, at_once.config)
+    assert call("run", "later/config.yaml", "--out", "later").stdout.count("probe_accuracy") == 1
+
+
+def test_trials_that_diverged_have_no_probe_and_an_unfinished_sweep_is_refused(tmp_path: Path) -> None:
+    _, folder = make_interrupted_sweep(tmp_path / "sweep")
+    done = call("evaluate", folder.root, "--probe", ok=False)
+    assert done.returncode == 2
+    assert f"is missing; finish the sweep first: infomax-tune resume {folder.root}" in done.stderr
+    finish_sweep(folder)
+    evaluate(folder.root)
+    table = load_results(folder.root)
+    pd.testing.assert_series_equal(table["probe_accuracy"].notna(), table["status"] == "done", check_names=False)
+
+
+def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
+    done = call("evaluate", tmp_path, ok=False)
+    assert (done.returncode, done.stderr) == (2, "infomax-tune: nothing to evaluate: add --probe.\n")
+    out = make_sweep(tmp_path / "light", "epochs=1", "activation=relu", "seed=1,2", "save_weights=false").root
+    with pytest.raises(InfomaxTuneError, match=r"its weights were not kept \(save_weights was false\)"):
+        evaluate(out)
