@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -194,3 +195,17 @@ def test_the_jobs_pods_are_not_root_and_share_one_folder() -> None:
 def test_two_lines_are_to_be_edited(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert sum("# EDIT: " in line for line in lines) == 2
+
+
+# ---- make image
+
+
+def test_without_a_builder_make_says_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "sh").symlink_to("/bin/sh")  # and nothing else on the path
+    make = shutil.which("make")
+    assert make is not None
+    done = subprocess.run(
+        [make, "--directory", ROOT, "image"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "make image needs docker with a running engine, podman or buildah." in done.stderr
