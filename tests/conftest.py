@@ -22,7 +22,7 @@ MakeConfig = Callable[..., TrialConfig]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs whole commands takes longest: it comes first, so that no process begins a long file when the others end."""
-    items.sort(key=lambda item: item.path.parent.name != "commands")
+    items.sort(key=lambda item: item.path.parent.name not in ("commands", "cluster"))
 
 
 @pytest.fixture(scope="session", autouse=True)

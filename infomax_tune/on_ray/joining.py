@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import grpc
 from ray import _raylet
@@ -60,14 +61,15 @@ def _found(address: str) -> str:
 
 def _token() -> str:
     """The token that Ray would show, from the environment or its file; "" if there is none."""
-    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or not hasattr(_raylet, "AuthenticationTokenLoader"):
+    raylet: Any = _raylet
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or not hasattr(raylet, "AuthenticationTokenLoader"):
         return ""
-    return _raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True) or ""
+    return raylet.AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True) or ""
 
 
 def _lets_in(address: str, token: str) -> bool:
     """Whether the cluster answers to the token. One that says anything else than that it does not is left to Ray."""
-    metadata = [("authorization", f"Bearer {token}")] if token else []
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
     with grpc.insecure_channel(address) as channel:
         try:
             channel.unary_unary(_ASK)(b"", timeout=_PATIENCE_S, metadata=metadata)

@@ -1,4 +1,5 @@
-"""Several machines on this one: each a network namespace with its own host name, joined by a bridge, with a Ray node in it.
+"""Several machines on this one: each has namespaces of its own (network, host name, processes, mounts) and a Ray node, and a
+bridge joins them.
 
 Where the system does not allow that, the nodes are processes that differ in their ports alone: see `Machines.problem`.
 """
@@ -14,7 +15,6 @@ import re
 import secrets
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +45,7 @@ def namespaces_problem() -> str | None:
     tried = [
         _ip("netns", "add", name),
         _ip("link", "add", name, "type", "bridge"),
-        _ip("netns", "exec", name, "unshare", "--uts", "true"),
+        _ip("netns", "exec", name, "unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true"),
     ]
     _ip("link", "del", name)
     _ip("netns", "del", name)
@@ -78,15 +78,27 @@ class Machine:
     node_words: Sequence[str] = ()
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
     _gate: int = -1
+    _power: subprocess.Popen[str] | None = None
+    _first: psutil.Process | None = None
+
+    def turn_on(self) -> None:
+        """Gives the machine processes, mounts and a name of its own: Ray looks at all of them. They last as long as a first
+        process, from which `words` enters."""
+        if self.namespace is None:
+            return
+        first = f"set -e; hostname {self.name}; {self.mounts} echo on; exec sleep infinity"
+        own = ["unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", first]
+        self._power = subprocess.Popen(["ip", "netns", "exec", self.namespace, *own], stdout=subprocess.PIPE, text=True)
+        assert self._power.stdout is not None
+        assert self._power.stdout.readline() == "on\n"
+        self._first = psutil.Process(self._power.pid).children()[0]
 
     def words(self, command: Sequence[object]) -> list[str]:
         """The command as it is run on this machine."""
         words = list(map(str, command))
-        if self.namespace is None:
+        if self._first is None:
             return words
-        inside = f'set -e; hostname {self.name}; {self.mounts} exec "$@"'
-        inside = ["unshare", "--uts", "--mount", "sh", "-c", inside, "sh"]
-        return ["ip", "netns", "exec", self.namespace, *inside, *words]
+        return ["nsenter", "--target", str(self._first.pid), "--net", "--uts", "--mount", "--pid", *words]
 
     def start(self, *command: object, **environment: str) -> subprocess.Popen[str]:
         """Starts a command on this machine and goes on."""
@@ -119,16 +131,30 @@ class Machine:
         """`trial epoch` of each epoch that was trained here."""
         return self.trace.read_text(encoding="utf-8").splitlines() if self.trace.exists() else []
 
+    def family(self) -> list[psutil.Process]:
+        """All processes of this machine."""
+        if self.namespace:
+            numbers = [int(number) for number in _ip("netns", "pids", self.namespace).stdout.split()]
+        else:
+            numbers = [process.pid for process in psutil.process_iter() if self._is_here(process)]
+        family = []
+        for number in numbers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family.append(psutil.Process(number))
+        return family
+
+    def _is_here(self, process: psutil.Process) -> bool:
+        """Whether a process has inherited this machine's variables."""
+        with contextlib.suppress(psutil.Error):
+            return process.environ().get(TRACE) == str(self.trace)
+        return False
+
     def workers(self) -> list[psutil.Process]:
         """The processes that train here, or are about to."""
-        if self.node is None:
-            return []
         found = []
-        for process in psutil.Process(self.node.pid).children(recursive=True):
+        for process in self.family():
             with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(
-                    ("ray::ImplicitFunc", "ray::train_on_ray")
-                ):
+                if "".join(process.cmdline()[:1]).startswith(("ray::ImplicitFunc", "ray::train_on_ray")):
                     found.append(process)
         return found
 
@@ -167,25 +193,20 @@ class Machine:
         _do("netns", "exec", str(self.namespace), "ip", "link", "set", "eth0", "down")
 
     def kill(self) -> None:
-        """All at once, as when the power fails: no process of the node can say good-bye."""
-        processes = [process for process in (self.node, *self._started) if process is not None]
-        family: list[psutil.Process] = []
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                parent = psutil.Process(process.pid)
-                family += [parent, *parent.children(recursive=True)]
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.send_signal(signal.SIGSTOP)  # none may notice that another is gone
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        for process in processes:
-            process.wait(60)
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
-        self.node = None
+        """All at once, as when the power fails: no process can say good-bye."""
+        if self._first is not None:
+            self._first.kill()  # the system ends the others with it
+        else:
+            for each in self.family():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+        for process in (self._power, self.node, *self._started):
+            if process is not None:
+                process.wait(60)
+                for stream in (process.stdout, process.stderr):
+                    if stream is not None:
+                        stream.close()
+        self._power = self._first = self.node = None
         self._started.clear()
         if self._gate >= 0:
             os.close(self._gate)
@@ -281,6 +302,7 @@ class Machines:
             other.write_text(re.sub(r"(?m)^(model name\s*: ).*$", rf"\g<1>{cpu}", text), encoding="utf-8")
             mounts += f"mount --bind '{other}' /proc/cpuinfo; "
         machine = Machine(name, address, namespace, environment, Path(environment[TRACE]), mounts)
+        machine.turn_on()
         self.machines.append(machine)
         return machine
 
@@ -315,7 +337,7 @@ class Machines:
 
     def _node(self, machine: Machine, *options: str) -> Machine:
         """Starts a node on a machine."""
-        words = [RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={machine.address}"]
+        words = [RAY, "start", "--disable-usage-stats", f"--node-ip-address={machine.address}"]
         machine.node_words = machine.words([*words, f"--object-store-memory={_OBJECT_STORE}", *options])
         self._start(machine)
         return machine
@@ -338,7 +360,7 @@ class Machines:
                 said := self._log(machine).read_text(encoding="utf-8")
             ):
                 assert time.monotonic() < until, said
-                if machine.node.poll() is not None:
+                if machine.node.poll():
                     assert "timed out during startup" in said, said
                     self._start(machine)
                 time.sleep(0.05)

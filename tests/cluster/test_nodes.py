@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from infomax_tune.errors import ResourceError
+from infomax_tune.on_ray import cluster, joining
 from tests.cluster.machines import RAY, Machine, Machines
 from tests.command import COMMAND, call, tables, wait_until
 from tests.folders import make_sweep
@@ -118,26 +120,38 @@ def test_four_packs_share_one_gpu(machines: Machines, tmp_path: Path) -> None:
 # ---- doors
 
 
-@pytest.mark.parametrize("token", ["", "another-one-0123456789abcdef"], ids=["no token", "a wrong token"])
-@pytest.mark.parametrize("address", ["HOST:PORT", "auto", "from outside"])
-def test_who_has_not_the_token_is_told_so_at_once(
-    address: str, token: str, machines: Machines, private: Path, tmp_path: Path
-) -> None:
-    """With the commands that set it; and nothing is left behind."""
-    machine = machines.machines[1]
-    if address == "from outside":
-        machine = Machine("outside", "", None, machine.environment, tmp_path / "trace")
-    if address != "auto":
-        address = machines.address
-    mode = "token" if token else ""
-    home = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": mode, "HOME": str(tmp_path)}
-    done = machine.infomax_tune("sweep", *WORDS, "--address", address, "--out", tmp_path / "sweep", **home)
+WRONG = "another-one-0123456789abcdef"
+
+
+@pytest.mark.parametrize(("address", "token"), [("HOST:PORT", ""), ("HOST:PORT", WRONG), ("auto", "")])
+def test_who_has_not_the_token_is_told_so_at_once(address: str, token: str, machines: Machines, tmp_path: Path) -> None:
+    """On a machine of the cluster. With the commands that set it; and nothing is left behind."""
+    address = machines.address if address == "HOST:PORT" else address
+    variables = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token" if token else "", "HOME": str(tmp_path)}
+    words = ["sweep", *WORDS, "--address", address, "--out", tmp_path / "sweep"]
+    done = machines.machines[1].infomax_tune(*words, **variables)
     assert done.returncode == 2
-    problem = "is not the cluster's" if token else "is missing here"
-    assert f"{machines.address} asks for a token, and it {problem}. Set it with:" in done.stderr
-    assert "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=" in done.stderr
+    assert _is_told(done.stderr, token, machines)
     assert not (tmp_path / "sweep").exists()
-    assert token == "" or token not in done.stderr
+
+
+@pytest.mark.parametrize("token", ["", WRONG])
+def test_who_has_not_the_token_is_told_so_at_once_from_another_address(
+    token: str, machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token) if token else monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    cluster._read_token_again()
+    with pytest.raises(ResourceError) as caught:
+        joining.check(machines.address)
+    assert _is_told(str(caught.value), token, machines)
+
+
+def _is_told(text: str, token: str, machines: Machines) -> bool:
+    problem = "is not the cluster's" if token else "is missing here"
+    told = f"{machines.address} asks for a token, and it {problem}. Set it with:\n  export RAY_AUTH_MODE=token\n"
+    return f"{told}  export RAY_AUTH_TOKEN=" in text and machines.token not in text and not (token and token in text)
 
 
 def test_the_ports_of_people_are_closed_or_ask_for_the_token(machines: Machines) -> None:

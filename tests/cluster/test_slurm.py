@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import call, tables, wait_until
 from tests.folders import make_sweep
 
@@ -66,17 +67,23 @@ def submit(slurm: dict[str, str], out: Path, log: Path) -> subprocess.Popen[byte
         )
 
 
+def trains(out: Path) -> bool:
+    """Whether a pack has trained an epoch."""
+    progress = SweepFolder(out).driver.read_progress()
+    return progress is not None and any(pack["epoch"] for pack in progress["packs"])
+
+
 def test_the_script_stops_before_its_limit_and_goes_on_when_it_is_requeued(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:
     out, log, requeued = tmp_path / "sweep", tmp_path / "slurm.log", tmp_path / "requeued"
     job = submit(slurm, out, log)
-    wait_until(lambda: len(list(out.glob("tensorboard/*/*/*/*"))) == 4 or job.poll() is not None)
+    wait_until(lambda: trains(out) or job.poll() is not None)
     job.send_signal(signal.SIGTERM)
     assert job.wait(300) == 130, log.read_text(encoding="utf-8")
     assert requeued.read_text(encoding="utf-8").split() == [slurm["SLURM_JOB_ID"]]
     assert not list(out.glob("trials/*/record.json"))
-    assert len(list(out.glob("trials/*/checkpoint.safetensors"))) == 4
+    assert list(out.glob("trials/*/checkpoint.safetensors")), "none is due before epoch 1000"
     job = submit(slurm, out, log)
     assert job.wait(300) == 0, log.read_text(encoding="utf-8")
     assert requeued.read_text(encoding="utf-8").split() == [slurm["SLURM_JOB_ID"]], "finished, it is not requeued"
