@@ -395,11 +395,14 @@ def moving_sentence(e: Evidence) -> str | None:
     known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
     if not len(known):
         return None
-    cell = [column for column in known.columns[: known.columns.get_loc("metric")]]  # type: ignore[misc]
+    cell = list(known.columns[: known.columns.get_loc("metric")])  # type: ignore[misc]
     known = known.assign(moving=known["moving"].astype(bool))
     cells = known.groupby(cell, dropna=False)["moving"].any()
     if not cells.any():
-        return f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread in the last tenth of the epochs."
+        return (
+            f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread "
+            "in the last tenth of the epochs."
+        )
     counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
     told = [f"{label(str(metric))} in {n}" for metric, n in counts.items()]
     return (
