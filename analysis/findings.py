@@ -87,7 +87,8 @@ def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
         return f"{start} more redundant with training in {share(n_more, total, 'cells')}{unsure}: {middle(more)}."
     if n_less:
         return f"{start} less redundant with training in {n_less} of {total} cells and more in {n_more}{unsure}."
-    return f"Whether {who} become less redundant with training cannot be told from these seeds in {'its only cell' if total == 1 else f'any of {total} cells'}."
+    where = "its only cell" if total == 1 else f"any of {total} cells"
+    return f"Whether {who} become less redundant with training cannot be told from these seeds in {where}."
 
 
 def _activation(e: Evidence) -> Finding | None:
@@ -115,9 +116,17 @@ def verdict(e: Evidence, metric: str) -> str | None:
         effects = [lead.effect for lead in leads.values()]
         by = next(iter(leads.values())).ahead
         if len(leads) > 1:
-            by = f"{number(min(effects))}% to {number(max(effects))}% ahead of the next" if np.isfinite(effects).all() else ""
+            by = (
+                f"{number(min(effects))}% to {number(max(effects))}% ahead of the next"
+                if np.isfinite(effects).all()
+                else ""
+            )
         return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}."
-    start = "the leader depends on the width" if claims.order_changes(e, metric, leads) else "no activation leads at every width"
+    start = (
+        "the leader depends on the width"
+        if claims.order_changes(e, metric, leads)
+        else "no activation leads at every width"
+    )
     if len(leads) > claims.MAX_WIDTHS:
         return f"{what}: {start}."
     told = [f"{lead.leaders[0] if lead.sure else 'nobody surely'} at K = {width}" for width, lead in leads.items()]

@@ -227,7 +227,11 @@ def to_scale(name: str, values: Any) -> Any:
     if not is_log(name):
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(values).where(values > 0) if hasattr(values, "where") else np.log(np.where(values > 0, values, np.nan))
+        return (
+            np.log(values).where(values > 0)
+            if hasattr(values, "where")
+            else np.log(np.where(values > 0, values, np.nan))
+        )
 
 
 def from_scale(name: str, values: Any) -> Any:

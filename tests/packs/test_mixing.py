@@ -14,7 +14,6 @@ from infomax_tune.store.record import Record
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 
-
 OURS = arithmetic_of("relu", "none")
 
 
@@ -49,9 +48,7 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
 
 def test_two_arithmetics_are_mixed_only_if_asked_for(digits: Dataset) -> None:
     kept = [record("digits", digits.digest, ARITHMETIC + 1)]
-    message = (
-        rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*computes with {OURS}:.*--mix-arithmetic"
-    )
+    message = rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*computes with {OURS}:.*--mix-arithmetic"
     with pytest.raises(EnvironmentDriftError, match=message):
         refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
     refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
@@ -64,6 +61,4 @@ def test_an_arithmetic_that_altered_softmax_alone_is_asked_of_softmax_alone(
     """What an earlier version left of other activations is gone on with as it is."""
     refuse_to_mix([record("digits", digits.digest, 1)], {"digits": digits}, mix_arithmetic=False)
     with pytest.raises(EnvironmentDriftError, match="arithmetic 1 of infomax-tune, and this version computes with 2"):
-        refuse_to_mix(
-            [record("digits", digits.digest, 1, activation, head)], {"digits": digits}, mix_arithmetic=False
-        )
+        refuse_to_mix([record("digits", digits.digest, 1, activation, head)], {"digits": digits}, mix_arithmetic=False)
