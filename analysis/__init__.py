@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.dynamics import convergence_speed, equal_spread, loss_spread
+    from analysis.dynamics import convergence_speed, equal_spread, loss_spread, only_settled, still_moving
     from analysis.intervals import bca_interval, cell_statistics, t_interval
     from analysis.load import AnalysisError, Study, check_results, load_study
     from analysis.plots import metric_against, metric_box, redundancy_vs_dead
@@ -25,19 +25,34 @@ if TYPE_CHECKING:
         counts,
         done,
         mean_over_width,
+        per_size,
+        points,
         summary,
         with_setting,
         with_untrained,
     )
     from analysis.run import Analysis, analyze, analyze_study
-    from analysis.stats import average_ranks, compare, friedman, paired_p
+    from analysis.sign_flips import Flipped, flip_family
+    from analysis.stats import (
+        average_ranks,
+        compare,
+        complete_blocks,
+        critical_distance,
+        friedman,
+        p_matrix,
+        paired_p,
+        rank_correlations,
+    )
+    from analysis.widths import interaction, reversals
 
 _MODULES = (
     "load",
     "run",
     "reshape",
     "intervals",
+    "sign_flips",
     "stats",
+    "widths",
     "dynamics",
     "power",
     "plots",
@@ -50,6 +65,7 @@ _MODULES = (
 __all__ = [
     "Analysis",
     "AnalysisError",
+    "Flipped",
     "Power",
     "Study",
     "analyze",
@@ -61,24 +77,35 @@ __all__ = [
     "cell_statistics",
     "check_results",
     "compare",
+    "complete_blocks",
     "convergence_speed",
     "counts",
     "critical_difference",
+    "critical_distance",
     "detectable_effect",
     "done",
     "equal_spread",
+    "flip_family",
     "friedman",
     "heatmaps",
+    "interaction",
     "load_study",
     "loss_spread",
     "mean_over_width",
     "metric_against",
     "metric_box",
+    "only_settled",
+    "p_matrix",
     "paired_p",
+    "per_size",
+    "points",
     "power_of",
+    "rank_correlations",
     "redundancy_vs_dead",
+    "reversals",
     "seeds_needed",
     "smallest_p",
+    "still_moving",
     "summary",
     "t_interval",
     "trade_off_matrix",

@@ -107,9 +107,10 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) ->
     ranked = means.assign(score=sign(metric) * means["mean"]).sort_values("score", ascending=False, kind="stable")
     best = ranked.iloc[0]
     equal = np.isclose(ranked["mean"], best["mean"], rtol=1e-12, atol=0)
-    tied = tuple(str(show(level)) for level in ranked.loc[equal, factor])
+    tied: tuple[str, ...] = tuple(str(show(level)) for level in ranked.loc[equal, factor])
     if len(tied) == len(ranked):
         return Lead(f"the same for all, {number(best['mean'])}", tied)
+    top = tied[0]
     value = measured(best["mean"], best["ci_low"], best["ci_high"])
     rest = ranked.iloc[len(tied) :]
     second = rest.iloc[0]
@@ -125,7 +126,7 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) ->
     pair = _pair(pairs, best[factor], second[factor])
     behind = str(show(second[factor]))
     if pair is None or behind not in apart or _turned(pair, best[factor])[0] * sign(metric) <= 0:
-        text = f"{tied[0]} is best on average with {value}, but no lead is sure: "
+        text = f"{top} is best on average with {value}, but no lead is sure: "
         if best["n"] < seeds_needed():
             text += f"{counted(int(best['n']), 'seed')} cannot tell anything apart, {seeds_needed()} are the fewest that can"
         elif same:
@@ -135,7 +136,7 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) ->
         return Lead(text, tied)
     ahead, effect = _ahead(metric, pair, best[factor], second)
     told = "told apart from every other" if not same else f"not told apart from {words(same)}"
-    text = f"{tied[0]} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); {told}"
+    text = f"{top} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); {told}"
     return Lead(text, tied, sure=True, ahead=f"{ahead} {behind}", effect=effect)
 
 
@@ -257,7 +258,7 @@ def _each_width(leads: Mapping[int, Lead]) -> str:
         elif len(lead.leaders) > 1:
             what = f"{words(lead.leaders)} share the best value"
         else:
-            what = f"{lead.leaders[0]} is best on average, but no lead is sure"
+            what = f"{next(iter(lead.leaders))} is best on average, but no lead is sure"
         told.append(f"K = {width}: {what}")
     return ". ".join(told)
 
@@ -393,11 +394,14 @@ def moving_sentence(e: Evidence) -> str | None:
     known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
     if not len(known):
         return None
-    cell = [column for column in known.columns[: known.columns.get_loc("metric")]]  # type: ignore[misc]
+    cell = list(known.columns[: known.columns.get_loc("metric")])  # type: ignore[misc]
     known = known.assign(moving=known["moving"].astype(bool))
     cells = known.groupby(cell, dropna=False)["moving"].any()
     if not cells.any():
-        return f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread in the last tenth of the epochs."
+        return (
+            f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread "
+            "in the last tenth of the epochs."
+        )
     counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
     told = [f"{label(str(metric))} in {n}" for metric, n in counts.items()]
     return (

@@ -87,7 +87,8 @@ def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
         return f"{start} more redundant with training in {share(n_more, total, 'cells')}{unsure}: {middle(more)}."
     if n_less:
         return f"{start} less redundant with training in {n_less} of {total} cells and more in {n_more}{unsure}."
-    return f"Whether {who} become less redundant with training cannot be told from these seeds in {'its only cell' if total == 1 else f'any of {total} cells'}."
+    where = "its only cell" if total == 1 else f"any of {total} cells"
+    return f"Whether {who} become less redundant with training cannot be told from these seeds in {where}."
 
 
 def _activation(e: Evidence) -> Finding | None:

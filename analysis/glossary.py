@@ -19,14 +19,21 @@ SHARED: Terms = [
     ),
     (
         "mean over widths",
-        "Each seed's values are first averaged over the widths; the seeds are then the sample. A seed that lacks a width is "
-        "left out of it and counted under \u201cleft out\u201d.",
+        "Each seed's values are first averaged over the widths, divided by what they grow with: effective rank / K, weight "
+        "redundancy / K (K - 1). The seeds are then the sample. A seed that lacks a width is left out and counted under "
+        "\u201cleft out\u201d.",
     ),
     (
         "95% interval",
         "For a mean: Student's t over the seeds. Over many studies 95% of such intervals hold the true mean, if seeds "
-        "scatter about normally. We recommend it for 10 seeds; the bootstrap intervals (BCa) in cells.csv are too short "
-        "there, and are for 30 seeds and more, for medians and interquartile means.",
+        "scatter about normally; what lies beyond the values that a metric can have is cut off. We recommend it for 10 seeds; "
+        "the bootstrap intervals (BCa) in cells.csv are too short there, and are for 30 seeds and more, for medians and "
+        "interquartile means.",
+    ),
+    (
+        "leads",
+        "Somebody is always best on average. A setting leads where the corrected test tells it apart from the next best, on "
+        "the seeds that all settings have. One that lost more than half of its seeds is not ranked.",
     ),
     (
         "IQM",
@@ -34,8 +41,9 @@ SHARED: Terms = [
     ),
     (
         "a - b",
-        "The mean difference between two settings, seed by seed, with its own 95% interval (not corrected for the number of "
-        "pairs: use p for that).",
+        "The mean difference between two settings, seed by seed; of the variance ratio, that of its natural logarithm. \u201call "
+        "95% from\u201d and \u201cto\u201d: a simultaneous interval. In 95% of studies those of a whole family hold all the true "
+        "differences at once. Per cent: of b's mean.",
     ),
     (
         "Cohen's d",
@@ -49,14 +57,15 @@ SHARED: Terms = [
     ),
     (
         "p",
-        "How often chance alone would give a difference at least this large. Up to 12 seeds: all 2\u207f ways of turning the "
-        "signs of the differences are counted. More seeds: Wilcoxon's signed-rank test.",
+        "How often chance alone would give a difference at least this large: the share of ways of turning the signs of the "
+        "seeds' differences. Up to 14 seeds all 2\u207f ways are counted; above, 9,999 are drawn, always the same.",
     ),
     (
-        "p (Holm), family",
-        "p corrected for the number of comparisons. A family is one metric and one kind of comparison (say, all pairs of "
-        "activations in all widths); within it, if nothing differs, the chance of even one p (Holm) at or under 0.05 is at "
-        "most 5%. Metrics are not corrected for one another.",
+        "p (max-T), family",
+        "p corrected for the number of comparisons, by turning the signs of a seed in all of them at once. A family is one "
+        "metric and one kind of comparison (say, all pairs of activations in all widths); within it, if nothing differs, the "
+        "chance of even one p (max-T) at or under 0.05 is about 5%. p (Holm) is the older correction, which ten seeds cannot "
+        "satisfy over more than 25 comparisons. Metrics are not corrected for one another.",
     ),
 ]
 

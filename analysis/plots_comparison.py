@@ -75,8 +75,7 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
         margin = MARGIN / 100 * (1.0 if ratio else abs(panel["mean"].mean()))
         axes.axvspan(none - margin, none + margin, color=GRID, linewidth=0, zorder=0)
         axes.axvline(none, color=MUTED, linewidth=0.9)
-        for row in panel.itertuples():
-            _interval(axes, row, levels.index(str(row.level)))
+        _intervals(axes, panel, levels)
         axes.set_yticks(range(len(levels)), levels)
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
@@ -93,19 +92,24 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
     return figure
 
 
-def _interval(axes: Axes, row: Any, y: float) -> None:
-    tint = color(row.level)
-    axes.hlines(y, row.low, row.high, color=tint, linewidth=1.6)
-    axes.vlines([row.low, row.high], y - 0.13, y + 0.13, color=tint, linewidth=1.1)
-    filled = tint if row.significant else PAPER
-    point = axes.scatter(
-        [row.difference],
-        [y],
-        s=34,
-        marker=marker(row.level),
-        facecolors=filled,
-        edgecolors=tint,
-        linewidths=1.3,
-        zorder=3,
-    )
-    hover(point, [f"{row.level}: {number(row.difference)} ({number(row.low)} to {number(row.high)}), {row.n} seeds"])
+def _intervals(axes: Axes, panel: pd.DataFrame, levels: list[str]) -> None:
+    """One panel's rows of `against`, at the places of their levels."""
+    y = panel["level"].map(levels.index).to_numpy(float)
+    tints = [color(level) for level in panel["level"]]
+    axes.hlines(y, panel["low"], panel["high"], colors=tints, linewidth=1.6)
+    for end in ("low", "high"):
+        axes.vlines(panel[end], y - 0.13, y + 0.13, colors=tints, linewidth=1.1)
+    rows: Any = panel.itertuples()  # pandas does not know its columns' types
+    for place, tint, row in zip(y, tints, rows, strict=True):
+        point = axes.scatter(
+            [row.difference],
+            [place],
+            s=34,
+            marker=marker(row.level),
+            facecolors=tint if row.significant else PAPER,
+            edgecolors=tint,
+            linewidths=1.3,
+            zorder=3,
+        )
+        told = f"{row.level}: {number(row.difference)} ({number(row.low)} to {number(row.high)}), {row.n} seeds"
+        hover(point, [told])

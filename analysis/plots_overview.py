@@ -165,6 +165,7 @@ def trade_off_metrics(results: pd.DataFrame) -> list[str]:
     """The metrics worth setting against each other: activations are ranked by them, they vary, most trials have them."""
     rows = done(results)
     chosen = [name for name in recorded_metrics(results) if sign(name) and METRICS[name].ranked]
+    chosen = [name for name in chosen if name != "convergence_epoch"]  # how long it took, not what was learned
     return [name for name in chosen if rows[name].notna().mean() > 0.5 and rows[name].nunique() > 1]
 
 

@@ -82,7 +82,7 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
             values[enough == flag] = getattr(part, name)
         return values
 
-    return Flipped(*(joined(name) for name in ("p", "p_max_t", "low", "high")), parts[True].exact)
+    return Flipped(joined("p"), joined("p_max_t"), joined("low"), joined("high"), parts[True].exact)
 
 
 def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:

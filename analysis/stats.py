@@ -43,8 +43,8 @@ def complete_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
     """
     there = blocks.notna().sum()
     most = int(there.max()) if len(there) else 0
-    kept = blocks.loc[:, (there > 0) & (2 * there >= most)]
-    return kept.dropna()
+    kept = blocks.columns[(there > 0) & (2 * there >= most)]
+    return blocks[kept].dropna()
 
 
 def compare(
@@ -211,11 +211,12 @@ def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -
 
 def p_matrix(pairs: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
     """p_max_t of the pairs of one stratum as a symmetric matrix of levels, 1 on the diagonal and where there is no test."""
-    matrix = pd.DataFrame(1.0, index=list(levels), columns=list(levels))
-    for pair in pairs.itertuples():
-        if pair.a in matrix and pair.b in matrix and np.isfinite(pair.p_max_t):
-            matrix.loc[pair.a, pair.b] = matrix.loc[pair.b, pair.a] = pair.p_max_t
-    return matrix
+    place = {level: i for i, level in enumerate(levels)}
+    values = np.ones((len(levels), len(levels)))
+    for a, b, p in zip(pairs["a"], pairs["b"], pairs["p_max_t"], strict=True) if len(pairs) else []:
+        if a in place and b in place and np.isfinite(p):
+            values[place[a], place[b]] = values[place[b], place[a]] = p
+    return pd.DataFrame(values, index=list(levels), columns=list(levels))
 
 
 def critical_distance(levels: int, n_seeds: int, alpha: float = ALPHA) -> float:

@@ -2,7 +2,9 @@
 
     python -m benchmarks.calibration [--tables 2000] [--samples 10000] [--resamples 1999]
 
-Family-wise error: the share of tables without any effect in which some Holm-corrected pair reaches 0.05.
+Family-wise error: the share of tables in which some pair without an effect has a corrected p (max-T) of 0.05 or less, where no
+activation has an effect, and where two of six have a large one.
+Simultaneous cover: the share of those tables whose intervals hold every true difference.
 Coverage: the share of 95% intervals that contain the true mean, median or IQM, for normal and clearly skewed (lognormal) data.
 """
 
@@ -16,9 +18,9 @@ import numpy as np
 from scipy import stats
 
 from analysis.intervals import bca_interval, mean_median_iqm, t_interval
-from analysis.stats import paired_p
+from analysis.sign_flips import flip_family
 
-ACTIVATIONS, WIDTHS = 6, 3
+ACTIVATIONS = 6
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 NOISES: dict[str, Noise] = {
     "normal": lambda rng, shape: rng.normal(size=shape),
@@ -26,19 +28,44 @@ NOISES: dict[str, Noise] = {
 }
 
 
-def family_wise_error(tables: int, seeds: int, noise: Noise, pooled: bool) -> float:
-    """Share of null tables with a Holm-significant pair. pooled: the family of means over widths, else that of all widths."""
+def families(
+    tables: int, seeds: int, noise: Noise, *, widths: int, shown: str, effect: float
+) -> tuple[float, float, float]:
+    """Of so many tables: the family-wise error, the simultaneous cover, and the share of real differences that are found.
+
+    shown: "pairs" of six activations at each of the widths; "reference": of five against the sixth; "change": of each cell
+    against 0. effect: of the last two activations, in standard deviations of a trial.
+    """
     rng = np.random.default_rng(0)
-    found = 0
+    mean = np.array([0, 0, 0, 0, effect, 2 * effect])
+    one, other = np.triu_indices(ACTIVATIONS, 1)
+    if shown == "reference":
+        one, other = one[:5], other[:5]
+    truth = mean if shown == "change" else mean[one] - mean[other]
+    truth = np.tile(truth, widths)
+    wrong = held = found = 0
     for _ in range(tables):
-        values = rng.normal(size=(1, 1, seeds)) + noise(rng, (WIDTHS, ACTIVATIONS, seeds))
-        values = values.mean(axis=0, keepdims=True) if pooled else values
-        one, other = np.triu_indices(ACTIVATIONS, 1)
-        differences = list((values[:, one] - values[:, other]).reshape(-1, seeds))
-        p, _ = paired_p(differences)
-        # Holm's first step decides whether anything at all is significant.
-        found += bool(p.min() * len(p) <= 0.05)
-    return found / tables
+        values = rng.normal(size=(1, 1, seeds)) + noise(rng, (widths, ACTIVATIONS, seeds)) + mean[:, None]
+        if shown == "change":
+            differences = values - rng.normal(size=(1, 1, seeds)) - noise(rng, (widths, ACTIVATIONS, seeds))
+        else:
+            differences = values[:, one] - values[:, other]
+        tested = flip_family(differences.reshape(-1, seeds))
+        wrong += bool((tested.p_max_t[truth == 0] <= 0.05).any())
+        held += bool(((tested.low - 1e-9 <= truth) & (truth <= tested.high + 1e-9)).all())
+        found += float((tested.p_max_t[truth != 0] <= 0.05).mean()) if effect else 0.0
+    return wrong / tables, held / tables, found / tables
+
+
+FAMILIES = (
+    ("15 pairs, one width", 10, 1, "pairs"),
+    ("45 pairs, three widths", 10, 3, "pairs"),
+    ("45 pairs, three widths", 6, 3, "pairs"),
+    ("15 pairs, one width", 20, 1, "pairs"),
+    ("5 pairs, a reference", 10, 1, "reference"),
+    ("18 cells, before and after", 10, 3, "change"),
+)
+"""Name, seeds, widths, what is compared."""
 
 
 def true_values(noise: str) -> tuple[float, float, float]:
@@ -58,12 +85,16 @@ def main() -> None:
     given = parser.parse_args()
     started = time.perf_counter()
     for name, noise in NOISES.items():
-        for seeds, pooled, family in ((10, True, "15 pairs, mean over widths"), (11, False, "45 pairs, all widths")):
-            share = family_wise_error(given.tables, seeds, noise, pooled)
-            print(
-                f"family-wise error  {name:9}  {seeds} seeds  {family:27} {share:.1%} of {given.tables} tables",
-                flush=True,
-            )
+        for what, seeds, widths, shown in FAMILIES:
+            for effect in (0.0, 2.0):
+                wrong, held, found = families(given.tables, seeds, noise, widths=widths, shown=shown, effect=effect)
+                print(
+                    f"{name:9}  {seeds} seeds  {what:27} {'two with an effect' if effect else 'no effect':18} "
+                    f"family-wise error {wrong:.1%}, simultaneous cover {held:.1%}"
+                    + (f", found {found:.1%}" if effect else "")
+                    + f" of {given.tables} tables",
+                    flush=True,
+                )
     for name, noise in NOISES.items():
         truth = true_values(name)
         for n in (10, 30):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import analysis
@@ -387,10 +387,22 @@ def change_of(metric, gains):
 @pytest.mark.parametrize(
     ("who", "metric", "gains", "said"),
     [
-        ("outputs", "output_correlation", [-5] * 18, "Outputs become less redundant with training in all 18 cells: the median change of output correlation is -50%."),
-        ("weights", "weight_redundancy", [5] * 18, "Weights become more redundant with training in all 18 cells: the median change of weight redundancy is +50%."),
-        ("weights", "weight_redundancy", [5, -5, -5], "Weights become less redundant with training in 2 of 3 cells and more in 1."),
-        ("weights", "weight_redundancy", [0, 0], "Whether weights become less redundant with training cannot be told from these seeds in any of 2 cells."),
+        (
+            *("outputs", "output_correlation", [-5] * 18),
+            "Outputs become less redundant with training in all 18 cells: the median change of output correlation is -50%.",
+        ),
+        (
+            *("weights", "weight_redundancy", [5] * 18),
+            "Weights become more redundant with training in all 18 cells: the median change of weight redundancy is +50%.",
+        ),
+        (
+            *("weights", "weight_redundancy", [5, -5, -5]),
+            "Weights become less redundant with training in 2 of 3 cells and more in 1.",
+        ),
+        (
+            *("weights", "weight_redundancy", [0, 0]),
+            "Whether weights become less redundant with training cannot be told from these seeds in any of 2 cells.",
+        ),
     ],
 )  # fmt: skip
 def test_the_first_question_is_answered_in_words(who, metric, gains, said):
@@ -513,7 +525,9 @@ def tables(draw):
     return axis, study(rows)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(
+    max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)  # shrinking takes minutes
 @given(tables())
 def test_every_lead_sign_and_told_apart_is_so(drawn):
     """On any table, against the oracle: nothing is claimed that is not so, and what is so is claimed."""
@@ -549,7 +563,7 @@ def test_every_lead_sign_and_told_apart_is_so(drawn):
                 n = sum(lead[0] == name for lead in sure.values())
                 assert (f"{name} leads in {n}" in text) == (n > 0)
             continue
-        claimed = re.findall(r"(?:K = (\d+): )?(\w+) leads(?:,| with)[^%;]*?[,)] ?-?[\d.,]*", text)
+        claimed = re.findall(r"(?:K = (\d+): )?(\w+) leads(?:, | with )", text)
         for width, name in claimed:
             key = int(width) if width else next(iter(blocks))
             assert sure[key][0] == name
@@ -558,7 +572,7 @@ def test_every_lead_sign_and_told_apart_is_so(drawn):
             assert float(amount) >= 0
             assert side == ("above" if better > 0 else "below")
             assert behind in {second for _, second in sure.values()} or "On the mean" in text
-        if "leads at every width" in text:
+        if re.search(r"\): \w+ leads at every width", text):
             assert len({first for first, _ in sure.values()}) == 1
             assert len(sure) == len(blocks)
         if "order of the activations changes" in text:

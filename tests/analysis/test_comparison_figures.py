@@ -30,8 +30,10 @@ def test_a_forest_plot_draws_the_difference_to_the_reference_and_its_simultaneou
     relu, tanh = at.loc[("relu", "leaky_relu")], at.loc[("leaky_relu", "tanh")]
     assert drawn[1.0].get_offsets()[0][0] == pytest.approx(relu["difference"])
     assert drawn[0.0].get_offsets()[0][0] == pytest.approx(-tanh["difference"])
-    lines = [line.get_segments()[0] for line in narrow.collections if isinstance(line, LineCollection)]
-    spans = {float(ends[0][1]): ends[:, 0] for ends in lines if ends[0][1] == ends[1][1]}
+    segments = [
+        ends for lines in narrow.collections if isinstance(lines, LineCollection) for ends in lines.get_segments()
+    ]
+    spans = {float(ends[0][1]): ends[:, 0] for ends in segments if ends[0][1] == ends[1][1]}
     np.testing.assert_allclose(spans[0.0], [-tanh["sim_high"], -tanh["sim_low"]])
 
 
