@@ -158,7 +158,7 @@ def run_sweep(
             with shown, interrupt, heeding(folder, interrupt.ask):
                 from infomax_tune.on_ray import sweep  # imports Ray
 
-                for note in [*notes, *what_seeds_show(space)]:
+                for note in notes:
                     shown.say(note)
                 outcome = sweep.run(
                     space,
@@ -168,6 +168,7 @@ def run_sweep(
                     interrupt,
                     command=command,
                     on_begin=begin,
+                    notes=what_seeds_show(space),
                     report_s=_report_s(space) if report else 0.0,
                 )
         finally:

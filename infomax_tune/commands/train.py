@@ -238,7 +238,8 @@ def _train(
         raise ConfigError("--quiet and --verbose: give one of them.")
     if dry_run:
         estimate = operations.estimate_sweep(space, folder, options, report=report, quiet=quiet)
-        typer.echo("\n".join([*estimate.lines(), *operations.what_seeds_show(space)]))
+        power = operations.what_seeds_show(space) if estimate.ended < estimate.trials else []
+        typer.echo("\n".join([*estimate.lines(), *power]))
         return
     flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
     words = [*options.as_words(), *(word for word, given in flags if given)]

@@ -101,7 +101,7 @@ class LiveTable(Display):
 
     def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
         super().__init__(err)
-        self._console = _Terminal(file=out, highlight=False)
+        self._console = Terminal(file=out, highlight=False)
         self._verbose = verbose
         self._state: tuple[SweepState, float] | None = None
         self._live = Live(
@@ -177,7 +177,7 @@ class LiveTable(Display):
             self._live.stop()
 
 
-class _Terminal(Console):
+class Terminal(Console):
     """Has the size of the terminal that it writes to; rich would ask stdin, stdout and stderr, which may be others."""
 
     @property

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from infomax_tune.follow.display import Terminal
 from infomax_tune.process.streams import write_line
 
 
 def show_table(out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
     """text_columns: how many of the first columns are text, and so begin at the left; the others are numbers."""
     if out.isatty():
-        console = Console(file=out, highlight=False)
+        console = Terminal(file=out, highlight=False)
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
         for i, heading in enumerate(headings):
-            table.add_column(escape(heading), justify="left" if i < text_columns else "right", vertical="bottom")
+            words = heading if i < text_columns else heading.replace(" ", "\n")  # rather than the numbers
+            table.add_column(escape(words), justify="left" if i < text_columns else "right", vertical="bottom")
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)

@@ -172,7 +172,7 @@ def _measure(
     datasets: Mapping[str, Dataset],
     options: Options,
     at_once: int,
-    say: Callable[[str], None],
+    say: Callable[[str], None] = lambda phase: None,
 ) -> _Pilots:
     """The cost of each pack, measured while as many others train beside it as in a sweep."""
     stored = {name: ray.put(dataset) for name, dataset in datasets.items()}

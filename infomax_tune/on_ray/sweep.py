@@ -101,14 +101,15 @@ def run(
     *,
     command: str,
     on_begin: Callable[[], None] = lambda: None,
+    notes: Sequence[str] = (),
     report_s: float = 0.0,
 ) -> Outcome:
     """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
     record, and writes the tables. The caller holds the folder's lock.
 
     interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
-    called once the sweep is sure to begin: its data is there, and Ray. report_s: seconds that the report will take, which
-    the time left counts in.
+    called once the sweep is sure to begin: its data is there, and Ray. notes: what to say before anything is
+    trained. report_s: seconds that the report will take, which the time left counts in.
     Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
     """
     space = fit_to_folder(space, folder, options)
@@ -126,6 +127,8 @@ def run(
     try:
         with folder.driver.beating():
             if len(ended) < len(plan) and not interrupt.asked:
+                for note in notes:
+                    display.say(note)
                 results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
             else:
                 results = sweep.assemble(interrupt)

@@ -174,7 +174,7 @@ SPACES = [
     Bad("space: near miss", "sweep quikstart", ("'quikstart' is unknown; did you mean 'quickstart'? One of activation_study, quickstart, synthetic_2d.", "path of a YAML file")),
     Bad("space: not there", "sweep nope.yaml", ("search space: 'nope.yaml' is unknown",)),
     Bad("space: below a file", "sweep s.yaml/x", ("'s.yaml/x' is unknown",), {"s.yaml": ""}),
-    Bad("space: a folder", "sweep there", ("there: cannot be read", "Is a directory"), {"there": None}),
+    Bad("space: a folder", "sweep there", ("there: is a folder. Give the name of a bundled space",), {"there": None}),
     Bad("space: binary", "sweep s.yaml", ("s.yaml: cannot be read",), {"s.yaml": b"\xff\xfe\x00"}),
     Bad("space: control characters", "sweep s.yaml", ("s.yaml: not valid YAML",), {"s.yaml": b"seed: [\x01]"}),
     Bad("space: a list", "sweep s.yaml", ("s.yaml: expected `key: value` lines, found a list",), {"s.yaml": "[1, 2]"}),

@@ -40,7 +40,7 @@ def test_the_readme_s_python_runs() -> None:
     """As it stands there, in a folder of its own."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    check = "assert len(table) == 10 and record.status == 'done'"
+    check = "assert len(table) == 20 and record.status == 'done'"
     done = subprocess.run([sys.executable, "-c", f"{program}\n{check}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path("results/pair/analysis/report.html").exists()

@@ -55,13 +55,13 @@ def test_every_command_works_from_any_folder(installed: Path, tmp_path: Path) ->
     assert "done after 2 epochs" in command("run", "dataset=digits", "epochs=2")
     swept = command("sweep", "quickstart", "--set", "epochs=1")
     assert "60 trials: 60 done" in swept
-    assert "report: results/quickstart/analysis/report.html" in swept
     report = tmp_path / "results/quickstart/analysis/report.html"
+    assert f"report: {report.as_uri()}" in swept
     made = report.stat().st_mtime_ns
-    assert "report: results/quickstart/analysis/report.html" in command("resume", "results/quickstart")
+    assert f"report: {report.as_uri()}" in command("resume", "results/quickstart")
     assert report.stat().st_mtime_ns == made  # nothing changed, so there is nothing to tell
     assert "no damage" in command("verify", "results/quickstart")
     assert "files in talk" in command("analyze", "results/quickstart", "--output-dir", "talk")
     assert "60 trials: 60 done" in command("results", "results/quickstart")
-    assert command("status", "results/quickstart").splitlines()[-1].split() == ["all", "60", "0", "0", "0", "0", "0"]
+    assert command("status", "results/quickstart").splitlines()[-1].split() == ["all", "60"]
     assert (tmp_path / "results/quickstart/results.csv").exists()
