@@ -1,5 +1,5 @@
 """The number of our arithmetic, which tells trials apart that another version computed otherwise. Imports nothing."""
 
-ARITHMETIC = 1
+ARITHMETIC = 2
 """Raise it with every change that can alter a bit of a trial: the order of operations, a formula, an initial weight, the
 order of the data. It is part of each record, and a sweep does not mix two. What was kept before it existed counts as 1."""
