@@ -357,13 +357,18 @@ def verify(out: Folder) -> None:
 
 @app.command(epilog=_examples("selfcheck"))
 def selfcheck() -> None:
-    """Train a few steps alone and in packs, and say whether the bits agree on this machine; exit code 1 if not."""
-    from infomax_tune.science.selfcheck import check  # imports torch
+    """Train a few steps alone and in packs, and say whether the bits agree on this machine; exit code 1 if not.
+
+    The digest is of a tiny study: machines that print the same one train to the same bytes.
+    """
+    from infomax_tune.science.digest import digest  # imports torch
+    from infomax_tune.science.selfcheck import check
 
     report = check()
     typer.echo(
         f"{report.machine}: {report.compared} comparisons of trials in packs with trials alone, {report.seconds:.1f} s"
     )
+    typer.echo(f"digest: {digest()}")
     for line in report.differences:
         typer.echo(f"differs: {line}")
     if report.differences:

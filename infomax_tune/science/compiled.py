@@ -448,8 +448,23 @@ def _grad_bias(grad, result, rows, units):
 
 @_part
 @no_type_check
-def _adam(parameter, mean, square, grad, step, inverse_root):
-    """One step. step: the learning rate / (1 - beta1^t); inverse_root: 1 / sqrt(1 - beta2^t)."""
+def _power(base, exponent):
+    """base^exponent by products alone: the C library's may round differently on another machine."""
+    result = 1.0
+    while exponent > 0:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
+
+
+@_part
+@no_type_check
+def _adam(parameter, mean, square, grad, lr, steps):
+    """One step, the `steps`-th."""
+    step = np.float32(lr / (1.0 - _power(BETA1, steps)))
+    inverse_root = np.float32(1.0 / np.sqrt(1.0 - _power(BETA2, steps)))
     for at in range(0, len(parameter), LANES):
         g = load(grad, at)
         m = fma(splat(1 - BETA1), g - load(mean, at), load(mean, at))
@@ -465,19 +480,6 @@ def _adam(parameter, mean, square, grad, step, inverse_root):
 def _sgd(parameter, grad, step):
     for at in range(0, len(parameter), LANES):
         store(parameter, at, load(parameter, at) - splat(step) * load(grad, at))
-
-
-@_part
-@no_type_check
-def _power(base, exponent):
-    """base^exponent by products alone: the C library's may round differently on another machine."""
-    result = 1.0
-    while exponent > 0:
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
 
 
 @_part
@@ -549,10 +551,8 @@ def _train_epoch(
         _grad_bias(grad, grad_bias, n, units)
         steps += 1
         if adam:
-            step = np.float32(lr / (1.0 - _power(BETA1, steps)))
-            inverse_root = np.float32(1.0 / np.sqrt(1.0 - _power(BETA2, steps)))
-            _adam(weight, weight_mean, weight_square, grad_weight, step, inverse_root)
-            _adam(bias, bias_mean, bias_square, grad_bias, step, inverse_root)
+            _adam(weight, weight_mean, weight_square, grad_weight, lr, steps)
+            _adam(bias, bias_mean, bias_square, grad_bias, lr, steps)
         else:
             _sgd(weight, grad_weight, np.float32(lr))
             _sgd(bias, grad_bias, np.float32(lr))

@@ -43,7 +43,10 @@ class CompiledTrial:
         units = config.model.hidden_dim
         self._width = math.ceil(units / LANES) * LANES
         self._real = (np.arange(self._width) < units).astype(np.float32)
-        begun = state or {"weight": initial_weight(config.training.seed, units, self.inputs), "bias": torch.zeros(units)}
+        begun = state or {
+            "weight": initial_weight(config.training.seed, units, self.inputs),
+            "bias": torch.zeros(units),
+        }
         adam = config.training.optimizer == "adam"
         kinds = ("", ".exp_avg", ".exp_avg_sq") if adam else ("",)
         self._weight, self._bias = (
@@ -81,7 +84,9 @@ class CompiledTrial:
 
     def _run(self, order: np.ndarray) -> tuple[float, float, float]:
         config, nothing = self.config, np.empty(0, np.float32)
-        moments = [arrays.get(kind, nothing) for arrays in (self._weight, self._bias) for kind in (".exp_avg", ".exp_avg_sq")]
+        moments = [
+            arrays.get(kind, nothing) for arrays in (self._weight, self._bias) for kind in (".exp_avg", ".exp_avg_sq")
+        ]
         terms = compiled.train_epoch(
             *self._data, order, self.batch, self._real, self._weight[""], self._bias[""], *moments,
             self.steps, config.training.optimizer == "adam", config.training.lr, _KIND[config.model.activation],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,7 +23,7 @@ class NonZeros:
 
     starts: NDArray[np.int64]
     index: NDArray[np.uint16]
-    code: NDArray[np.uint8] | NDArray[np.uint16]
+    code: NDArray[np.unsignedinteger[Any]]
     palette: NDArray[np.float32]
 
 

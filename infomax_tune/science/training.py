@@ -114,7 +114,8 @@ def train(
 
     pack: trials that differ only in seed. start: the state that each goes on from, all of one epoch; None starts from
     the beginning, and yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after
-    another. compiled: False computes all with torch. batches: how many batches to train of each epoch, to measure their time; None is all.
+    another. compiled: False computes all with torch. batches: how many batches to train of each epoch, to measure
+    their time; None is all.
     Raises ValueError if the trials are not of one cell or their states not of one epoch.
     """
     if len({config.cell_numbers for config in pack}) != 1:
