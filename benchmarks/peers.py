@@ -82,7 +82,7 @@ def jax_loop(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
         correlation = covariance / jnp.sqrt(variance[:, None] * variance)
         return -jnp.log(variance).sum() + ((correlation - jnp.eye(units)) ** 2).sum()
 
-    def step(state: Any, rows: Any) -> Any:
+    def step(data: Any, state: Any, rows: Any) -> Any:
         parameters, mean, square, count = state
         value, grads = jax.value_and_grad(loss)(parameters, data[rows])
         count = count + 1
@@ -94,18 +94,21 @@ def jax_loop(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
         ]
         return (moved, mean, square, count), value
 
-    epoch = jax.jit(jax.vmap(lambda state, order: jax.lax.scan(step, state, order)))
+    def pass_over(data: Any, state: Any, order: Any) -> Any:
+        return jax.lax.scan(lambda state, rows: step(data, state, rows), state, order)
+
+    epoch = jax.jit(jax.vmap(pass_over, in_axes=(None, 0, 0)))
     weight = jnp.stack([jnp.asarray(initial_weight(s, units, data.shape[1]).numpy()) for s in range(1, seeds + 1)])
     parameters = [weight, jnp.zeros((seeds, units))]
     nothing = [jnp.zeros_like(p) for p in parameters]
     state: Any = (parameters, nothing, nothing, jnp.zeros(seeds))
     orders = [shuffle(seed, 1, len(data))[: steps * BATCH].reshape(steps, BATCH) for seed in range(1, seeds + 1)]
     order = jnp.asarray(np.stack(orders))
-    jax.block_until_ready(epoch(state, order))
+    jax.block_until_ready(epoch(data, state, order))
 
     def run() -> float:
         begun = time.process_time()
-        jax.block_until_ready(epoch(state, order))
+        jax.block_until_ready(epoch(data, state, order))
         return (time.process_time() - begun) / steps / seeds
 
     return run

@@ -27,7 +27,7 @@ from infomax_tune.study.read_space import load_space
 WIDTHS = (16, 32, 64)
 PEERS: dict[str, tuple[Callable[..., peers.Steps], tuple[int, ...], int]] = {
     "two dense products": (peers.products, (10,), 20),
-    "torch, seeds stacked": (peers.stacked_torch, (10,), 20),
+    "torch, seeds stacked": (peers.stacked_torch, (2, 5, 10), 20),
     "infomax-tune": (peers.ours, (10,), 469),
     "JAX": (peers.jax_loop, (1, 2, 5, 10), 94),
     "plain loop": (peers.plain, (1,), 10),

@@ -51,8 +51,10 @@ def test_the_loops_compute_what_torch_does(make_config: MakeConfig, activation: 
         config = make_config(activation=activation, head=head, hidden_dim=units, optimizer=optimizer, **settings)
         assert runs_compiled(config, dataset)
         (*_, ours), (*_, torchs) = train([config], dataset), train([config], dataset, compiled=False)
-        assert ours.losses[0] == pytest.approx(torchs.losses[0], rel=1e-5)
         # Adam divides a gradient by its size: where it is only rounding, as that of the identity's bias, so is the step
+        for term, value in torchs.losses[0].items():
+            after_adam = term == "wr" and optimizer == "adam"
+            assert ours.losses[0][term] == pytest.approx(value, rel=1e-4 if after_adam else 1e-5), (units, term)
         exact = ("weight.", "bias.") if optimizer == "adam" else ("weight", "bias")
         for name, tensor in torchs.state(0).tensors.items():
             if name.startswith(exact):
