@@ -103,13 +103,14 @@ def test_very_large_and_very_negative_activations_are_torchs(make_config: MakeCo
         ({"lambda_wr": 1.0}, 0.3, False),
         ({"batch_size": -1}, 0.3, False),
         ({"batch_size": 2000}, 0.3, False),
+        ({"hidden_dim": 1024}, 0.3, False),
         ({}, 0.9, False),
     ],
 )
 def test_what_loops_over_nonzeros_are_not_made_for_is_torchs(
     make_config: MakeConfig, settings: dict[str, object], share: float, compiled: bool
 ) -> None:
-    """Other objectives, batches larger than the cache, and dense data."""
+    """Other objectives, batches and layers larger than the cache, and dense data."""
     assert runs_compiled(make_config(**settings), images(200, 784, share=share)) == compiled
 
 
