@@ -288,5 +288,11 @@ class _Sweep:
 
 
 def load_datasets(trials: Sequence[TrialConfig], options: Options) -> dict[str, Dataset]:
-    """The datasets of these trials, by name. Raises DataError."""
-    return {name: load(name, options.data_dir) for name in sorted({config.data.dataset for config in trials})}
+    """The datasets of these trials, by name, with what the compiled loops read. Raises DataError."""
+    import torch  # noqa: F401 - slow to import, and needed next: this runs while Ray starts
+
+    datasets = {name: load(name, options.data_dir) for name in sorted({config.data.dataset for config in trials})}
+    if options.device_or_default == "cpu":
+        for dataset in datasets.values():
+            _ = dataset.nonzeros  # made once, here: it travels to the workers with the data
+    return datasets

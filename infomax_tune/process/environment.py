@@ -22,6 +22,7 @@ PACKAGES = (
     "pyarrow",
     "scikit-learn",
     "safetensors",
+    "numba",
 )
 
 NUMERIC = (
@@ -32,6 +33,7 @@ NUMERIC = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "numba",
     "machine",
     "cpu",
     "instructions",
@@ -40,7 +42,7 @@ NUMERIC = (
     "device",
 )
 """The entries of an environment that can change a trial's last bits: infomax-tune's own version and arithmetic among them,
-and scipy, whose optimizer fits scikit-learn's probe."""
+scipy, whose optimizer fits scikit-learn's probe, and numba, without which torch computes what compiled loops do."""
 
 
 def describe(*, device: str, threads: int) -> dict[str, Any]:

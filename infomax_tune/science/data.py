@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from infomax_tune.errors import DataError
+from infomax_tune.science.nonzeros import NonZeros, nonzeros
 from infomax_tune.study.datasets import SHAPES, Shape
 
 DATA_DIR_VARIABLE = "INFOMAX_TUNE_DATA_DIR"
@@ -37,6 +39,16 @@ class Dataset:
     train_labels: NDArray[np.int64]
     test_labels: NDArray[np.int64]
     digest: str = ""
+
+    @functools.cached_property
+    def nonzeros(self) -> NonZeros | None:
+        """The training rows for the compiled loops, see `nonzeros`; made once, and pickled along once it is made."""
+        return nonzeros(self.train)
+
+
+def shuffle(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
+    """The order of the training rows in an epoch, from seed and epoch alone: no generator's state has to be kept."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
 PINNED = {

@@ -6,6 +6,7 @@ uses: it gives the same gradient with one extra (N,K)x(K,K) product, about half 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -63,11 +64,16 @@ def _minus_identity(matrix: Float[Tensor, "*s k k"]) -> Float[Tensor, "*s k k"]:
     return matrix - torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
-def _terms(statistics: _Statistics, gram: Tensor, lambda_tc: float, lambda_wr: float) -> Terms:
+def redundancy(weight: Float[Tensor, "*s k d"], eps: float) -> Float[Tensor, "*s"]:
+    """wr: ||G - I||_F^2, G the Gram matrix of the rows / (norm + eps). Lower is better, 0 is orthogonal."""
+    return _gram(weight, eps)[0].square().sum(dim=(-2, -1))
+
+
+def _loss(statistics: _Statistics, lambda_tc: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Entropy + lambda_tc tc, and both terms."""
     entropy = -statistics.variance.log().sum(dim=-1)
     tc = statistics.excess.square().sum(dim=(-2, -1))
-    wr = gram.square().sum(dim=(-2, -1))
-    return Terms(entropy + lambda_tc * tc + lambda_wr * wr, entropy, tc, wr)
+    return entropy + lambda_tc * tc, entropy, tc
 
 
 def infomax(
@@ -78,13 +84,15 @@ def infomax(
     Var: unbiased, so n >= 2. C_ij = Cov_ij / sqrt((Var_i + eps)(Var_j + eps)); its diagonal is Var/(Var + eps),
     not forced to 1. G: Gram matrix of the weight's rows, each divided by (its L2 norm + eps). Lower is better.
     """
-    return _terms(_statistics(a, eps), _gram(weight, eps)[0], lambda_tc, lambda_wr)
+    loss, entropy, tc = _loss(_statistics(a, eps), lambda_tc)
+    wr = redundancy(weight, eps)
+    return Terms(loss + lambda_wr * wr, entropy, tc, wr)
 
 
 def infomax_gradient(
     a: Float[Tensor, "*s n k"], weight: Float[Tensor, "*s k d"], *, lambda_tc: float, lambda_wr: float, eps: float
 ) -> tuple[Terms, Gradient]:
-    """`infomax` and its gradient in closed form.
+    """`infomax` and its gradient in closed form; wr is NaN where lambda_wr is 0, because nothing here needs it then.
 
     With M = dL/dCov, a symmetric (k, k) matrix whose diagonal includes the variance's share,
     dL/da = 2/(n-1) (a - mean) M. Written out, with v = Var + eps and E = C - I:
@@ -92,12 +100,16 @@ def infomax_gradient(
     The mean needs no term of its own: the rows of (a - mean) sum to zero.
     """
     stats = _statistics(a, eps)
-    gram, norm = _gram(weight, eps)
     own = (1 + 2 * lambda_tc * (stats.excess * stats.correlation).sum(dim=-1)) / stats.variance
     m = 2 * lambda_tc * stats.excess * stats.scale - torch.diag_embed(own)
     grad_a = stats.centered @ m * (2 / (a.shape[-2] - 1))
-    grad_weight = lambda_wr * _gram_gradient(weight, gram, norm, eps) if lambda_wr else None
-    return _terms(stats, gram, lambda_tc, lambda_wr), Gradient(grad_a, grad_weight)
+    loss, entropy, tc = _loss(stats, lambda_tc)
+    if lambda_wr == 0:
+        return Terms(loss, entropy, tc, torch.full_like(tc, math.nan)), Gradient(grad_a, None)
+    gram, norm = _gram(weight, eps)
+    wr = gram.square().sum(dim=(-2, -1))
+    grad_weight = lambda_wr * _gram_gradient(weight, gram, norm, eps)
+    return Terms(loss + lambda_wr * wr, entropy, tc, wr), Gradient(grad_a, grad_weight)
 
 
 def _gram_gradient(weight: Tensor, gram: Tensor, norm: Tensor, eps: float) -> Float[Tensor, "*s k d"]:

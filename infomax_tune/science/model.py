@@ -16,7 +16,8 @@ def initial_weight(seed: int, units: int, inputs: int) -> Float[Tensor, "k d"]:
     """
     generator = torch.Generator().manual_seed(seed)
     bound = (6 / (inputs + units)) ** 0.5
-    return torch.empty(units, inputs).uniform_(-bound, bound, generator=generator)
+    # in two operations: torch's own U(-b, b) is one or two of them, and rounds so, depending on the CPU
+    return torch.rand(units, inputs, generator=generator) * (2 * bound) - bound
 
 
 class SingleLayer:

@@ -1,33 +1,48 @@
-"""Trains trials of one cell as one stacked tensor. No Ray, no files, no clock, no printing.
+"""Trains trials of one cell together. No Ray, no files, no clock, no printing.
 
-The numbers of a trial must not depend on the pack it is trained in. On a CPU that holds for the products and
-elementwise operations used here as long as each replica's slab of every tensor fills whole vector registers;
-where it does not (an odd width, a short last batch), replicas are computed one after another instead.
+The numbers of a trial must not depend on the pack it is trained in. On a CPU most trials run in compiled loops, each in
+its own (`compiled_trial`). The others, and all on a GPU, are one stacked tensor, computed by torch: its step is the
+definition, with which the loops are compared. On a CPU its products and elementwise operations keep the promise as long
+as each replica's slab of every tensor fills whole vector registers; where it does not (an odd width, a short last
+batch), replicas are computed one after another instead.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.util
+import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.science import metrics
 from infomax_tune.science.activations import activate, with_head
-from infomax_tune.science.data import Dataset
-from infomax_tune.science.losses import Terms, infomax_gradient, reconstruction
+from infomax_tune.science.data import Dataset, shuffle
+from infomax_tune.science.losses import Terms, infomax_gradient, reconstruction, redundancy
 from infomax_tune.science.model import SingleLayer
 from infomax_tune.science.optimizers import Optimizer
 from infomax_tune.study.config import TrialConfig
 
+if TYPE_CHECKING:
+    from infomax_tune.science.compiled_trial import CompiledTrial
+
 _LANES = 16
 """float32 numbers in the widest CPU vector register (AVX-512)."""
+_LARGEST_BATCH = 1024
+"""Rows above which a batch's activations leave the core's cache, so that the compiled loops lose their advantage."""
+_WIDEST = 512
+"""Units above which the products of units with units dominate a step, and torch's are faster."""
 _UNROLLED = 64
 """In multiples of so many elements, torch's elementwise loops leave no scalar remainder, which may round differently."""
 _GATHER_LIMIT = 2**26
@@ -52,37 +67,40 @@ class EpochReport:
     epoch: int
     losses: list[dict[str, float]]
     """Per trial, the means over the epoch's rows of loss, entropy, tc and wr; NaN at epoch 0."""
-    _members: list[tuple[_Stack, int]]
+    _members: list[tuple[_Stack | CompiledTrial, int]]
     _dataset: Dataset
 
     def state(self, trial: int) -> TrialState:
         """A copy of what the trial at this index of the pack needs to go on from here."""
         stack, replica = self._members[trial]
-        return stack.state(replica, self.epoch)
+        return TrialState(self.epoch, stack.tensors(replica))
 
     def is_finite(self, trial: int) -> bool:
         """Whether the trial's parameters, and its losses if it was trained, are all finite; if not, it diverged."""
         stack, replica = self._members[trial]
         losses_finite = self.epoch == 0 or all(math.isfinite(value) for value in self.losses[trial].values())
-        return losses_finite and all(bool(p[replica].isfinite().all()) for p in stack.parameters.values())
+        return losses_finite and all(bool(p.isfinite().all()) for p in stack.parameters(replica).values())
 
     def evaluate(self, trial: int) -> dict[str, float]:
         """The trial's metrics on the whole test set."""
         stack, replica = self._members[trial]
-        return metrics.evaluate(
-            stack.parameters["weight"][replica].cpu(), stack.activations(replica, self._dataset.test)
-        )
+        activations = _activations(stack.config, self._layer(trial), self._dataset.test)
+        return metrics.evaluate(stack.parameters(replica)["weight"].cpu(), activations)
 
     def probe(self, trial: int) -> float:
         """The trial's probe accuracy: logistic regression on its activations."""
+        stack, _ = self._members[trial]
+        return _probe(stack.config, self._layer(trial), self._dataset)
+
+    def _layer(self, trial: int) -> SingleLayer:
+        """The trial's layer: a stack of one."""
         stack, replica = self._members[trial]
-        return _probe(stack.config, stack.layer(replica), self._dataset)
+        return _layer(stack.parameters(replica))
 
 
 def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> float:
     """The probe accuracy of a finished trial from its weights, bit for bit as `EpochReport.probe` gives it on a CPU."""
-    layer = SingleLayer(state.tensors["weight"].unsqueeze(0), state.tensors["bias"].unsqueeze(0))
-    return _probe(config, layer, dataset)
+    return _probe(config, _layer(state.tensors), dataset)
 
 
 def train(
@@ -92,13 +110,15 @@ def train(
     *,
     device: str = "cpu",
     stacked: bool = True,
+    compiled: bool = True,
     batches: int | None = None,
 ) -> Iterator[EpochReport]:
     """Trains the trials of one cell together, and yields a report per epoch.
 
     pack: trials that differ only in seed. start: the state that each goes on from, all of one epoch; None starts from
     the beginning, and yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after
-    another. batches: how many batches to train of each epoch, to measure their time; None is all.
+    another. compiled: False computes all with torch. batches: how many batches to train of each epoch, to measure
+    their time; None is all.
     Raises ValueError if the trials are not of one cell or their states not of one epoch.
     """
     if len({config.cell_numbers for config in pack}) != 1:
@@ -106,19 +126,63 @@ def train(
     if start is not None and len({state.epoch for state in start}) != 1:
         raise ValueError("a pack must start at one epoch")
     states = list(start) if start is not None else [None] * len(pack)
-    inputs = _tensor(dataset.train).to(device)
-    together = stacked and _stackable(pack[0], inputs.shape[1])
-    groups = [range(len(pack))] if together else [range(i, i + 1) for i in range(len(pack))]
-    stacks = [_Stack([pack[i] for i in group], [states[i] for i in group], inputs) for group in groups]
+    stacks: Sequence[_Stack | CompiledTrial]
+    if compiled and device == "cpu" and _runs_compiled(pack[0], dataset):
+        stacks = _compiled_trials(pack, states, dataset)
+    else:
+        inputs = _tensor(dataset.train).to(device)
+        together = stacked and _stackable(pack[0], inputs.shape[1])
+        groups = [range(len(pack))] if together else [range(i, i + 1) for i in range(len(pack))]
+        stacks = [_Stack([pack[i] for i in group], [states[i] for i in group], inputs) for group in groups]
     members = [(stack, replica) for stack in stacks for replica in range(stack.size)]
 
     begun = start[0].epoch if start is not None else 0
     if start is None:
         nothing = dict.fromkeys(Terms._fields, math.nan)
         yield EpochReport(0, [dict(nothing) for _ in pack], members, dataset)
-    for epoch in range(begun + 1, pack[0].training.epochs + 1):
-        losses = [loss for stack in stacks for loss in stack.train_epoch(epoch, batches)]
-        yield EpochReport(epoch, losses, members, dataset)
+    with _threads(stacks) as each:
+        for epoch in range(begun + 1, pack[0].training.epochs + 1):
+            found = each(lambda stack, epoch=epoch: stack.train_epoch(epoch, batches))
+            yield EpochReport(epoch, list(itertools.chain(*found)), members, dataset)
+
+
+def _runs_compiled(config: TrialConfig, dataset: Dataset) -> bool:
+    """Whether a trial runs in compiled loops on a CPU: what most studies are made of does."""
+    return (
+        config.loss.objective in ("infomax", "variance_only")
+        and config.loss.lambda_wr == 0
+        and 0 < config.data.batch_size <= _LARGEST_BATCH
+        and config.model.hidden_dim <= _WIDEST
+        and importlib.util.find_spec("numba") is not None
+        and dataset.nonzeros is not None
+    )
+
+
+def _compiled_trials(
+    pack: Sequence[TrialConfig], states: Sequence[TrialState | None], dataset: Dataset
+) -> list[CompiledTrial]:
+    from infomax_tune.science.compiled_trial import CompiledTrial  # numba is slow to import
+
+    return [
+        CompiledTrial(config, state.tensors if state else None, state.epoch if state else 0, dataset)
+        for config, state in zip(pack, states, strict=True)
+    ]
+
+
+@contextlib.contextmanager
+def _threads(stacks: Sequence[_Stack | CompiledTrial]) -> Iterator[Callable[[Callable[[Any], Any]], Iterable[Any]]]:
+    """Yields a `map` over the stacks. Torch's threads share the work of a stack; compiled trials run in a thread each."""
+    threads = min(torch.get_num_threads(), len(stacks))
+    if threads == 1 or isinstance(stacks[0], _Stack):
+        yield lambda work: map(work, stacks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+
+        def each(work: Callable[[Any], Any]) -> Iterable[Any]:
+            with kept_from_threads():
+                return pool.map(work, stacks)
+
+        yield each
 
 
 def packs_agree(pack: Sequence[TrialConfig], dataset: Dataset) -> bool:
@@ -167,8 +231,8 @@ class _Stack:
         self.inputs = inputs
         batch = self.config.data.batch_size
         self.batch = len(inputs) if batch == -1 else batch
-        self.parameters = self._initial_parameters()
-        self.optimizer = Optimizer(self.config.training.optimizer, self.config.training.lr, self.parameters)
+        self.stacked = self._initial_parameters()
+        self.optimizer = Optimizer(self.config.training.optimizer, self.config.training.lr, self.stacked)
         begun = [state for state in states if state is not None]
         if begun:
             self._restore(begun)
@@ -183,25 +247,23 @@ class _Stack:
 
     def _restore(self, states: Sequence[TrialState]) -> None:
         self.optimizer.steps.fill_(states[0].epoch * math.ceil(len(self.inputs) / self.batch))
-        for name, tensor in (self.parameters | self.optimizer.moments).items():
+        for name, tensor in (self.stacked | self.optimizer.moments).items():
             tensor.copy_(torch.stack([state.tensors[name] for state in states]))
 
-    def state(self, replica: int, epoch: int) -> TrialState:
-        tensors = self.parameters | self.optimizer.moments
-        return TrialState(epoch, {name: tensor[replica].cpu().clone() for name, tensor in tensors.items()})
+    def tensors(self, replica: int) -> dict[str, Tensor]:
+        """Copies of the parameters and moments of one replica, on the CPU."""
+        tensors = self.stacked | self.optimizer.moments
+        return {name: tensor[replica].cpu().clone() for name, tensor in tensors.items()}
 
-    def activations(self, replica: int, rows: np.ndarray) -> Float[Tensor, "n k"]:
-        """The activations (N, K) of one replica on these rows (N, D), on the CPU."""
-        return _activations(self.config, self.layer(replica), rows)
-
-    def layer(self, replica: int) -> SingleLayer:
-        """The layer of one replica, still stacked: a stack of one."""
-        return SingleLayer(
-            self.parameters["weight"][replica : replica + 1], self.parameters["bias"][replica : replica + 1]
-        )
+    def parameters(self, replica: int) -> dict[str, Tensor]:
+        """Views of the parameters of one replica."""
+        return {name: tensor[replica] for name, tensor in self.stacked.items()}
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
-        """One pass over the data in the epoch's order; returns the means of the terms over its rows, per replica."""
+        """One pass over the data in the epoch's order; returns the means of the terms over its rows, per replica.
+
+        Where lambda_wr is 0, no step needs wr: it is that of the weights after the last step.
+        """
         order = self._order(epoch)
         rows = len(self.inputs) if batches is None else min(len(self.inputs), batches * self.batch)
         sums: list[Tensor] = []
@@ -215,14 +277,18 @@ class _Stack:
         history = torch.stack(sums).cpu().double()  # (batches, 4, S)
         # each replica's means come from a tensor of its own: the shape decides in which order torch sums
         means = [(history[:, :, replica].T.contiguous() * weights).sum(dim=1) for replica in range(self.size)]
-        return [dict(zip(Terms._fields, mean.tolist(), strict=True)) for mean in means]
+        losses = [dict(zip(Terms._fields, mean.tolist(), strict=True)) for mean in means]
+        if self.config.loss.lambda_wr == 0:
+            for replica, weight in enumerate(self.stacked["weight"]):
+                losses[replica]["wr"] = redundancy(weight, self.config.loss.variance_eps).item()
+        return losses
 
     def _order(self, epoch: int) -> Tensor | None:
         """Row numbers (S, N): each replica's shuffle for this epoch, from its seed and the epoch alone; None for a single batch."""
         rows = len(self.inputs)
         if self.batch >= rows:
             return None  # one batch holds them all, so their order does not matter
-        shuffles = [np.random.default_rng([seed, epoch]).permutation(rows) for seed in self.seeds]
+        shuffles = [shuffle(seed, epoch, rows) for seed in self.seeds]
         return torch.from_numpy(np.stack(shuffles)).to(self.inputs.device)
 
     def _step(self, order: Tensor | None) -> Terms:
@@ -237,13 +303,13 @@ class _Stack:
                 self._gradients(slice(i, i + 1), None if order is None else order[i : i + 1]) for i in range(self.size)
             ]
             terms = Terms(*(torch.cat([getattr(own, name) for own, _ in parts]) for name in Terms._fields))
-            gradients = {name: torch.cat([own[name] for _, own in parts]) for name in self.parameters}
+            gradients = {name: torch.cat([own[name] for _, own in parts]) for name in self.stacked}
         self.optimizer.step(gradients)
         return terms
 
     def _gradients(self, replicas: slice, order: Tensor | None) -> tuple[Terms, dict[str, Tensor]]:
         """The terms and the gradient of each parameter for these replicas, on their rows of the data."""
-        weight, bias = self.parameters["weight"][replicas], self.parameters["bias"][replicas]
+        weight, bias = self.stacked["weight"][replicas], self.stacked["bias"][replicas]
         loss = self.config.loss
         x = self.inputs.unsqueeze(0) if order is None else self._gather(order)  # (S, n, d)
         activation = with_head(self.config.model.activation, self.config.model.head)
@@ -255,7 +321,7 @@ class _Stack:
         gradients: dict[str, Tensor] = {}
         grad_a, grad_weight = direct
         if loss.objective == "reconstruction":
-            rebuilt = reconstruction(a, weight, x, self.parameters["offset"][replicas])
+            rebuilt = reconstruction(a, weight, x, self.stacked["offset"][replicas])
             terms = terms._replace(loss=rebuilt.loss)
             grad_a, grad_weight, gradients["offset"] = rebuilt.activation, rebuilt.weight, rebuilt.offset
         grad_z = activation.backward(grad_a, z, a)
@@ -273,6 +339,11 @@ class _Stack:
         rows = self._buffer[: shape[0] * shape[1]].view(shape)
         torch.index_select(self.inputs, 0, index, out=rows)
         return rows.view(*order.shape, -1)
+
+
+def _layer(parameters: Mapping[str, Tensor]) -> SingleLayer:
+    """A stack of one layer."""
+    return SingleLayer(parameters["weight"].unsqueeze(0), parameters["bias"].unsqueeze(0))
 
 
 def _activations(config: TrialConfig, layer: SingleLayer, rows: np.ndarray) -> Float[Tensor, "n k"]:

@@ -20,6 +20,8 @@ from tests.command import COMMAND, call, infomax_tune
 
 COMMANDS = get_command(cli.app).commands  # pyright: ignore[reportAttributeAccessIssue]
 ROOT = Path(__file__).resolve().parents[2]
+DIGEST = "c70fdfc14a8b64b8"
+"""What `selfcheck` prints on every CPU: whoever changes the arithmetic changes it."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -99,6 +101,11 @@ def test_the_selfcheck_finds_no_difference_here() -> None:
     """Over its whole grid; in a process of its own, where nothing checks the shapes of arrays meanwhile."""
     done = infomax_tune("selfcheck")
     assert "Every trial came out bit for bit as if alone." in done.stdout
+    assert f"digest: {DIGEST}\n" in done.stdout
+
+
+def test_the_docs_have_the_digest_of_this_version() -> None:
+    assert f"`{DIGEST}`" in (ROOT / "docs" / "nothing-lost.md").read_text(encoding="utf-8")
 
 
 def test_a_selfcheck_that_finds_a_difference_names_it_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:

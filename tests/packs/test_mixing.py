@@ -43,7 +43,9 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
     old = Record.from_dict(before, Path("record.json"))
     assert old.arithmetic == 1
     kept = [old, record("digits", ""), record("synthetic_2d", "b" * 16)]
-    refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
+    refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
+    with pytest.raises(EnvironmentDriftError, match="1 trial was trained here with arithmetic 1 "):
+        refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
 
 
 def test_two_arithmetics_are_mixed_only_if_asked_for(digits: Dataset) -> None:

@@ -68,7 +68,7 @@ def test_cells_whose_names_are_the_same_by_chance_are_two(make_config: MakeConfi
 def test_the_costliest_packs_come_first() -> None:
     """Widest first, and the rests of cells last among their like."""
     planned = pack_trials(study(), 1, 3)
-    # six cells of each width, each in packs of 3, 3, 3 and 1; a step of 64 units costs twice what one of 16 does
+    # six cells of each width, each in packs of 3, 3, 3 and 1; a step of 64 units costs half as much again as one of 16
     shapes = [(pack.config.model.hidden_dim, len(pack)) for pack in planned]
     assert shapes == [(64, 3)] * 18 + [(32, 3)] * 18 + [(16, 3)] * 18 + [(64, 1)] * 6 + [(32, 1)] * 6 + [(16, 1)] * 6
 

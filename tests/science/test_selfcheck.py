@@ -20,9 +20,8 @@ def test_a_corner_of_the_grid_has_no_difference() -> None:
     """The whole of it is tested by the command, `tests/commands/test_cli.py`."""
     found = check(CORNER)
     assert found.differences == []
-    assert (
-        found.compared == 2 * 2 * 2 * 2 * 2 * 2
-    )  # activations, heads, widths, optimizers, pack sizes, two trials each
+    # activations, heads, widths, optimizers; two pack sizes on dense data and one on sparse; two trials each
+    assert found.compared == 2 * 2 * 2 * 2 * (2 + 1) * 2
 
 
 def test_the_whole_grid_has_every_activation_and_the_widths_of_the_study() -> None:
@@ -52,6 +51,6 @@ def test_one_bit_of_one_weight_is_found_and_its_cell_named(monkeypatch: pytest.M
 
     monkeypatch.setattr(training, "train", train)
     differences = check(CORNER).differences
-    assert len(differences) == 2 * 2 * 2  # heads, widths, optimizers
-    assert "tanh, head none, 16 units, batch 100, adam, packs of 10" in differences
+    assert len(differences) == 2 * 2 * 2 * 2  # data, heads, widths, optimizers
+    assert "tanh, head none, 16 units, batch 100, adam, sparse data, packs of 10" in differences
     assert all(line.startswith("tanh, ") and line.endswith(", packs of 10") for line in differences)

@@ -27,9 +27,10 @@ PACKS = (2, 3, 5, 10)
 
 
 def random_dataset(rows: int, inputs: int = 784) -> Dataset:
-    """Sparse numbers in [0, 1], as in images; the first column holds the row's number / 1024."""
+    """Sparse bytes / 255, as in images; the first column holds the row's number / 1024."""
     generator = np.random.default_rng(rows)
-    x = (generator.random((rows + 50, inputs)) * (generator.random((rows + 50, inputs)) < 0.3)).astype(np.float32)
+    pixels = generator.integers(256, size=(rows + 50, inputs)) * (generator.random((rows + 50, inputs)) < 0.3)
+    x = (pixels / 255).astype(np.float32)
     x[:, 0] = np.arange(rows + 50) / 1024
     labels = generator.integers(10, size=rows + 50)
     return Dataset("random", x[:rows], x[rows:], labels[:rows], labels[rows:])
@@ -88,6 +89,36 @@ def test_a_trials_numbers_do_not_depend_on_its_pack(
 ) -> None:
     """Bit for bit: weights, moments, losses and metrics of packs of 1, 2, 3, 5 and 10."""
     assert_packs_agree(wide, cell(make_config, activation=activation, head=head, hidden_dim=units))
+
+
+def parameters_and_losses(report: EpochReport, trial: int) -> tuple[dict[str, bytes], dict[str, float]]:
+    tensors = report.state(trial).tensors
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, report.losses[trial]
+
+
+@pytest.mark.parametrize("head", ["none", "softmax"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_trials_numbers_do_not_depend_on_its_pack_where_torch_computes_them(
+    make_config: MakeConfig, wide: Dataset, activation: str, head: str
+) -> None:
+    pack = cell(make_config, activation=activation, head=head)
+    *_, together = train(pack, wide, compiled=False)
+    for trial in (0, 4, 9):
+        *_, alone = train([pack[trial]], wide, compiled=False)
+        assert parameters_and_losses(together, trial) == parameters_and_losses(alone, 0)
+
+
+def test_compiled_trials_share_the_threads_and_no_bit_changes(make_config: MakeConfig, wide: Dataset) -> None:
+    pack = cell(make_config, activation="tanh")
+    *_, one = train(pack, wide)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        *_, three = train(pack, wide)
+    finally:
+        torch.set_num_threads(threads)
+    for trial in range(len(pack)):
+        assert parameters_and_losses(one, trial) == parameters_and_losses(three, trial)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +245,18 @@ class Reference:
             batch = self.x[order[first : first + size]]
             for name, value in self.step(batch).items():
                 sums[name] += value * len(batch)
-        return {name: value / rows for name, value in sums.items()}
+        means = {name: value / rows for name, value in sums.items()}
+        if self.config.loss.lambda_wr == 0:
+            means["wr"] = self.redundancy()[0]  # no step needs it: it is that of the last weights
+        return means
+
+    def redundancy(self) -> tuple[float, Array, Array, Array]:
+        """wr, and what it is made of: the rows' norms, the rows over their length, and their products."""
+        weight = self.parameters["weight"]
+        norms = np.linalg.norm(weight, axis=1)
+        unit = weight / (norms + self.config.loss.variance_eps)[:, None]
+        g = unit @ unit.T
+        return ((g - np.eye(len(g))) ** 2).sum(), norms, unit, g
 
     def step(self, x: Array) -> dict[str, float]:
         loss, head = self.config.loss, self.config.model.head
@@ -228,10 +270,8 @@ class Reference:
         sd = np.sqrt(a.var(axis=0, ddof=1) + loss.variance_eps)
         standard = centered / sd
         c = standard.T @ standard / (n - 1)
-        norms = np.linalg.norm(weight, axis=1)
-        unit = weight / (norms + loss.variance_eps)[:, None]
-        g = unit @ unit.T
-        entropy, tc, wr = -2 * np.log(sd).sum(), ((c - np.eye(k)) ** 2).sum(), ((g - np.eye(k)) ** 2).sum()
+        wr, norms, unit, g = self.redundancy()
+        entropy, tc = -2 * np.log(sd).sum(), ((c - np.eye(k)) ** 2).sum()
 
         grads = dict.fromkeys(self.parameters, 0.0)
         if loss.objective == "reconstruction":
@@ -290,14 +330,17 @@ class Reference:
     ],
     ids=lambda settings: " ".join(f"{key}={value}" for key, value in settings.items()),
 )
-def test_training_is_the_formulas_in_numpy(make_config: MakeConfig, settings: dict[str, object]) -> None:
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
+def test_training_is_the_formulas_in_numpy(
+    make_config: MakeConfig, settings: dict[str, object], compiled: bool
+) -> None:
     """Two epochs with a ragged last batch, as a pack of two: parameters and the logged means of every term."""
     dataset = random_dataset(150, inputs=30)
     settings = {"batch_size": 64, "epochs": 2, **settings}
     pack = [make_config(**settings, seed=seed) for seed in (4, 9)]
     references = [Reference(config, dataset) for config in pack]
     report = None
-    for report in train(pack, dataset):
+    for report in train(pack, dataset, compiled=compiled):
         for i, reference in enumerate(references):
             if report.epoch:
                 assert report.losses[i] == pytest.approx(reference.epoch(report.epoch), rel=1e-4, abs=1e-4)
@@ -491,7 +534,8 @@ def visited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[Rows]]]:
 
     def run(pack: Sequence[TrialConfig], dataset: Dataset, start: Sequence[TrialState] | None = None):
         seen.clear()
-        return [list(trial) for trial in zip(*epochs(train(pack, dataset, start), len(pack)), strict=True)]
+        reports = train(pack, dataset, start, compiled=False)  # that compiled loops take the same order is tested apart
+        return [list(trial) for trial in zip(*epochs(reports, len(pack)), strict=True)]
 
     return run
 
@@ -522,7 +566,7 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone(
     assert visited([make_config(epochs=2, seed=2, hidden_dim=64, activation="tanh")], wide) == [two]
     assert visited([make_config(epochs=3, seed=1, optimizer="sgd", lr=0.5)], wide)[0][:2] == one
     config = make_config(epochs=2, seed=1)
-    state = [report.state(0) for report in train([config], wide)][1]
+    state = [report.state(0) for report in train([config], wide, compiled=False)][1]
     assert visited([config], wide, [state]) == [one[1:]]
     orders = [tuple(chain(*batches)) for trial in (one, two) for batches in trial]
     assert len(set(orders)) == 4
@@ -565,7 +609,7 @@ def test_infinite_parameters_are_seen_even_if_the_loss_before_them_was_finite(
 ) -> None:
     """The last step of an epoch can be the one that breaks: its loss is never computed."""
     *_, report = train([make_config(epochs=1, batch_size=-1, lr=1e30, optimizer="sgd", lambda_tc=1e20)], wide)
-    assert all(math.isfinite(value) for value in report.losses[0].values())
+    assert all(math.isfinite(report.losses[0][term]) for term in ("loss", "entropy", "tc"))
     assert not report.is_finite(0)
 
 

@@ -1,0 +1,53 @@
+"""Where compiled code is kept between two processes: a folder that only this user can write in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+CACHE_DIR_VARIABLE = "INFOMAX_TUNE_CACHE_DIR"
+
+
+def cache_folder(*sources: str) -> Path | None:
+    """The folder for the code that is compiled from these source files; None if there is none that could be used.
+
+    It is in $INFOMAX_TUNE_CACHE_DIR, else in the user's cache folder, else in one of the user's own where temporary files
+    are. Its name holds a hash of the sources: what was compiled from others is never used.
+    """
+    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:16]
+    for parent in _parents():
+        folder = parent / "compiled" / digest
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if all(_is_ours(path) for path in (parent, folder.parent, folder)) and os.access(folder, os.W_OK):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _parents() -> Iterator[Path]:
+    if chosen := os.environ.get(CACHE_DIR_VARIABLE):
+        yield Path(chosen)
+    try:
+        folder = user_cache_path("infomax-tune")
+    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
+        folder = Path("~")
+    if folder.is_absolute():  # older versions of platformdirs do not raise
+        yield folder
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    yield Path(tempfile.gettempdir()) / f"infomax-tune-{user}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else could have put code there: it is read back without a further check."""
+    if not hasattr(os, "getuid"):
+        return True
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH

@@ -1,0 +1,201 @@
+"""compiled.py: the loops compute what torch's step does, which is the definition, and no CPU changes a bit of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from infomax_tune.process.code_cache import CACHE_DIR_VARIABLE, cache_folder
+from infomax_tune.science import training
+from infomax_tune.science.activations import activate
+from infomax_tune.science.data import Dataset
+from infomax_tune.science.digest import digest
+from infomax_tune.science.losses import infomax
+from infomax_tune.science.model import initial_weight
+from infomax_tune.science.nonzeros import nonzeros
+from infomax_tune.science.training import train
+from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+from tests.conftest import MakeConfig
+
+
+def images(rows: int, inputs: int, *, share: float = 0.3, seed: int = 0) -> Dataset:
+    """Bytes / 255, of which this share is not zero."""
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(256, size=(rows, inputs)) * (generator.random((rows, inputs)) < share)
+    x = (pixels / 255).astype(np.float32)
+    labels = np.zeros(rows, dtype=np.int64)
+    return Dataset("images", x, x[:16], labels, labels[:16])
+
+
+def runs_compiled(config: TrialConfig, dataset: Dataset) -> bool:
+    return training._runs_compiled(config, dataset)
+
+
+# ---- the step
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("head", ["none", "softmax"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_loops_compute_what_torch_does(make_config: MakeConfig, activation: str, head: str, optimizer: str) -> None:
+    """To 1e-5, over a whole batch and a short one; on widths that fill one, two, three and four vectors."""
+    dataset = images(300, 200)
+    for units in (5, 16, 32, 48, 64, 100):
+        settings = {"lr": 1e-3, "epochs": 1, "batch_size": 200, "variance_eps": 1e-4}
+        config = make_config(activation=activation, head=head, hidden_dim=units, optimizer=optimizer, **settings)
+        assert runs_compiled(config, dataset)
+        (*_, ours), (*_, torchs) = train([config], dataset), train([config], dataset, compiled=False)
+        # Adam divides a gradient by its size: where it is only rounding, as that of the identity's bias, so is the step
+        for term, value in torchs.losses[0].items():
+            after_adam = term == "wr" and optimizer == "adam"
+            assert ours.losses[0][term] == pytest.approx(value, rel=1e-4 if after_adam else 1e-5), (units, term)
+        exact = ("weight.", "bias.") if optimizer == "adam" else ("weight", "bias")
+        for name, tensor in torchs.state(0).tensors.items():
+            if name.startswith(exact):
+                difference = (ours.state(0).tensors[name] - tensor).abs().max()
+                assert difference <= 1e-5 * max(1.0, float(tensor.abs().max())), (units, name)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_of_sgd_goes_down_the_gradient_of_autograd(make_config: MakeConfig, activation: str) -> None:
+    """In float64, through the definition of the loss; a large learning rate leaves the step's rounding small."""
+    dataset = images(64, 30)
+    config = make_config(
+        activation=activation, optimizer="sgd", lr=1.0, lambda_tc=2.0, batch_size=64, epochs=1, variance_eps=1e-3
+    )
+    assert runs_compiled(config, dataset)
+    weight = initial_weight(1, 16, 30).double().requires_grad_()
+    bias = torch.zeros(16, dtype=torch.float64, requires_grad=True)
+    z = torch.from_numpy(dataset.train).double() @ weight.T + bias
+    infomax(activate(z, activation), weight, lambda_tc=2.0, lambda_wr=0.0, eps=1e-3).loss.backward()
+    *_, report = train([config], dataset)
+    moved = weight.detach() - report.state(0).tensors["weight"].double()
+    assert weight.grad is not None
+    torch.testing.assert_close(moved, weight.grad, rtol=0, atol=1e-5 * float(weight.grad.abs().max()))
+
+
+def test_very_large_and_very_negative_activations_are_torchs(make_config: MakeConfig) -> None:
+    """Where exp would overflow, and where it underflows."""
+    dataset = images(100, 20, share=1.0)
+    for activation in ("softplus", "tanh", "softmax"):
+        config = make_config(activation=activation, optimizer="sgd", lr=1e-6, batch_size=100, epochs=1)
+        state = next(train([config], dataset)).state(0)
+        state.tensors["weight"] *= 100
+        (ours,), (torchs,) = (train([config], dataset, [state], compiled=compiled) for compiled in (True, False))
+        assert ours.losses[0] == pytest.approx(torchs.losses[0], rel=1e-4)
+
+
+# ---- which trials run in loops
+
+
+@pytest.mark.parametrize(
+    ("settings", "share", "compiled"),
+    [
+        ({}, 0.3, True),
+        ({"objective": "variance_only"}, 0.3, True),
+        ({"objective": "reconstruction"}, 0.3, False),
+        ({"lambda_wr": 1.0}, 0.3, False),
+        ({"batch_size": -1}, 0.3, False),
+        ({"batch_size": 2000}, 0.3, False),
+        ({"hidden_dim": 1024}, 0.3, False),
+        ({}, 0.9, False),
+    ],
+)
+def test_what_loops_over_nonzeros_are_not_made_for_is_torchs(
+    make_config: MakeConfig, settings: dict[str, object], share: float, compiled: bool
+) -> None:
+    """Other objectives, batches and layers larger than the cache, and dense data."""
+    assert runs_compiled(make_config(**settings), images(200, 784, share=share)) == compiled
+
+
+def test_without_numba_torch_computes_all(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    assert not runs_compiled(make_config(), images(200, 784))
+
+
+@pytest.mark.parametrize("name", ["digits", "synthetic_2d"])
+def test_nonzeros_hold_the_very_numbers(request: pytest.FixtureRequest, name: str) -> None:
+    """digits has 16 different ones, synthetic_2d more than a byte can count."""
+    rows = request.getfixturevalue(name).train
+    found = nonzeros(rows)
+    assert found is not None
+    rebuilt = np.zeros_like(rows)
+    row = np.repeat(np.arange(len(rows)), np.diff(found.starts))
+    rebuilt[row, found.index] = found.palette[found.code]
+    assert rebuilt.tobytes() == rows.tobytes()
+    assert found.code.dtype == {"digits": np.uint8, "synthetic_2d": np.uint16}[name]
+
+
+# ---- the same bytes elsewhere
+
+
+DIGEST = """
+import torch
+from infomax_tune.science.digest import digest
+torch.set_num_threads(1)
+print(digest())
+"""
+
+
+def digest_under(**variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", DIGEST],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return done.stdout.strip()
+
+
+def test_a_cpu_without_wide_registers_gives_the_same_bytes() -> None:
+    """LLVM compiles for an x86-64 of 2013 (AVX2), torch and MKL keep to it too; where this CPU is another, for itself."""
+    older = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    if Path("/proc/cpuinfo").exists() and " avx2 " in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        older |= {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+    assert digest_under(**older) == digest()
+
+
+# ---- where compiled code is kept
+
+
+def test_compiled_code_is_kept_where_only_the_user_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is run when it is read back: a folder that others can write in is passed by."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "open"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    folder = cache_folder(__file__)
+    assert folder is not None
+    assert folder.is_relative_to(tmp_path / "own" / "infomax-tune" / "compiled")
+    (tmp_path / "open").chmod(0o700)
+    folder = cache_folder(__file__)
+    assert folder is not None
+    assert folder.is_relative_to(tmp_path / "open" / "compiled")
+
+
+def test_code_of_another_version_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's name tells the sources apart, not the times of their files."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    source = tmp_path / "source.py"
+    folders = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        source.write_text(text)
+        folders.append(cache_folder(str(source)))
+    assert folders[0] == folders[2] != folders[1]
+
+
+def test_without_any_place_to_write_code_is_compiled_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for name in (CACHE_DIR_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(blocked / "below"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(blocked))
+    assert cache_folder(__file__) is None
