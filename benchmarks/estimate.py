@@ -30,7 +30,7 @@ def main() -> None:
     for repeat in range(arguments.repeats):
         with tempfile.TemporaryDirectory() as temporary:
             folder = SweepFolder(Path(temporary) / "sweep")
-            estimate = operations.estimate_sweep(space, folder, Options())
+            estimate = operations.estimate_sweep(space, folder, Options(), report=False, quiet=True)
             begun = time.perf_counter()
             done = operations.run_sweep(
                 space, folder, Options(), command="benchmarks.estimate", report=False, quiet=True

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, no_type_check
 
-import numba
 import numpy as np
 from numba import njit
+from numba.core import config
 
 from infomax_tune.process.code_cache import cache_folder
 from infomax_tune.science.lanes import (
@@ -562,16 +562,19 @@ def _train_epoch(
     return entropy_sum / len(order), tc_sum / len(order), wr
 
 
+_settings: Any = config
+
+
 def _cached(function: Any) -> Any:
     """The function, compiled when it is first called, unless its code for this CPU and this source is in the cache."""
-    folder, before = cache_folder(__file__, lanes_file), numba.config.CACHE_DIR
+    folder, before = cache_folder(__file__, lanes_file), _settings.CACHE_DIR
     if folder is None:
         return njit(error_model="numpy", nogil=True)(function)
-    numba.config.CACHE_DIR = str(folder)
+    _settings.CACHE_DIR = str(folder)
     try:
         return njit(error_model="numpy", nogil=True, cache=True)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _settings.CACHE_DIR = before
 
 
 train_epoch = _cached(_train_epoch)

@@ -38,7 +38,7 @@ class _LanesModel(models.PrimitiveModel):
 def _operator(python: Callable[..., Any], instruction: str) -> None:
     """Makes one of Python's operators that instruction of LLVM's."""
 
-    @infer_global(python)
+    @infer_global(python)  # pyright: ignore[reportOptionalCall]
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             if args == (_lanes, _lanes):
