@@ -40,8 +40,9 @@ def test_captions_say_how_many_seeds_there_are_and_what_a_band_is(drawings):
 
 def test_each_figure_has_the_caption_of_what_it_shows(drawings):
     """The epochs of convergence had the words of the loss, among them one that is false: that losses grow with the width."""
-    settled = analysis.Study("made up", synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3))
-    (convergence,) = (one for one in album(gather(settled, seed=0)) if one.name == "convergence")
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3)  # 100 epochs, which have settled
+    settled = gather(analysis.Study("made up", table, synthetic.make_history(table)), seed=0)
+    (convergence,) = (one for one in album(settled) if one.name == "convergence")
     assert "fall in training loss" in convergence.caption
     assert "grow" not in convergence.caption
     assert not any("grow with the number" in one.caption for one in drawings.values())
