@@ -210,7 +210,6 @@ SPACES = [
 ]  # fmt: skip
 
 FLAGS = [
-    Bad("no command", "", ("Usage: ", "Commands:")),
     Bad("command: unknown", "swep quickstart", ("No such command 'swep'",)),
     Bad("sweep: no space", "sweep", ("Missing argument 'SPACE'",)),
     Bad("sweep: two spaces", "sweep quickstart synthetic_2d", ("unexpected extra argument",)),

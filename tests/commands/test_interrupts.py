@@ -43,7 +43,7 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     sweep.send_signal(signal.SIGINT)
     stdout, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
-    assert "stopping after the epochs under way" in stdout
+    assert "Finishing the current epochs" in stdout
     assert "Traceback" not in stdout + stderr
     command = re.search(r"stopped; to go on: infomax-tune (.*)", stderr)
     assert command is not None
