@@ -23,7 +23,7 @@ def equivalence(pairs: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     """
     numbers = ["percent", "percent_low", "percent_high"]
     if not len(pairs):
-        return pd.DataFrame(columns=["metric", "a", "b", "n", *numbers, "within", "same"])
+        return pd.DataFrame(columns=["metric", "a", "b", "n", *numbers, "within", "same"]).astype({"same": bool})
     strata = list(pairs.columns[: list(pairs.columns).index("metric")])
     table = pairs[[*strata, "metric", "a", "b", "n", *numbers]].dropna(subset=numbers)
     within = table[["percent_low", "percent_high"]].abs().max(axis=1)

@@ -108,4 +108,5 @@ def test_pairs_are_the_same_only_where_the_whole_interval_is_within_the_margin()
     assert table["within"].tolist() == [0.8, 1.9]
     assert table["same"].tolist() == [True, False]
     assert equivalence(pairs, margin=2)["same"].all()
-    assert equivalence(pd.DataFrame()).empty
+    nothing = equivalence(pd.DataFrame())
+    assert list(nothing[nothing["same"]].columns) == list(nothing.columns)  # rows are chosen, not columns

@@ -128,7 +128,7 @@ def test_the_page_is_whole_and_needs_nothing_else(analyzed):
 def test_every_figure_has_words_and_a_heading(analyzed):
     """Alternative text that names numbers, not only a kind of chart."""
     page = Page(analyzed.report.read_text())
-    labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
+    labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
     assert len(labels) == sum(path.suffix == ".png" for path in analyzed.files)
     assert all(len(text) > 40 for text in labels)
     assert any("Mean effective rank over widths and seeds: identity" in text for text in labels)
@@ -310,7 +310,8 @@ def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_
     pd.testing.assert_frame_equal(
         evidence.pooled, whole.pooled.query("metric != 'gaussian_total_correlation'").reset_index(drop=True)
     )
-    assert set(figures_of(evidence)) == set(figures_of(whole))
+    its_own = {"forest_gaussian_total_correlation", "epochs_gaussian_total_correlation"}
+    assert set(figures_of(evidence)) == set(figures_of(whole)) - its_own
 
 
 def test_a_history_written_before_a_metric_existed_compares_the_others_with_epoch_0():
@@ -351,7 +352,7 @@ def test_svg_ids_are_the_figures_own_and_roles_become_the_pages():
     assert 'id="fig-a"' in made
     assert 'href="#fig-a"' in made
     assert "url(#fig-b)" in made
-    assert "fill: currentColor" in made
+    assert 'fill="currentColor"' in made
     assert "M 1.23 2" in made
     assert 'aria-label="says &quot;x&quot; &amp; y"' in made
     assert "width=" not in made
@@ -399,5 +400,6 @@ def test_the_page_runs_its_own_script_and_no_other(analyzed):
 def test_a_figures_name_cannot_leave_its_id():
     picture = '<?xml version="1.0"?><svg width="1"><g id="a"/><use href="#a"/></svg>'
     assert svg.inline(picture, 'x" onload="alert(1)', "words") == (
-        '<svg role="img" aria-label="words"><g id="x__onload__alert_1_-a"/><use href="#x__onload__alert_1_-a"/></svg>'
+        '<svg role="img" aria-label="words" stroke-linejoin="round" stroke-linecap="butt">'
+        '<g id="x__onload__alert_1_-a"/><use href="#x__onload__alert_1_-a"/></svg>'
     )
