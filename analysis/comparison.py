@@ -5,6 +5,7 @@ Imports statistics, and the page's parts to write one.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pandas as pd
 
 from analysis.answer import IN_ANSWER, mean_and_sd
 from analysis.load import AnalysisError, Study, load_study
-from analysis.metrics import label
+from analysis.metrics import is_log, label
 from analysis.reshape import done, order, recorded_metrics, varying
 from analysis.schema import CONFIG_COLUMNS
 from analysis.stats import compare
@@ -109,7 +110,7 @@ def _metrics(both: pd.DataFrame, keys: list[str], names: Sequence[str]) -> pd.Da
 
 
 def _pairs(both: pd.DataFrame, keys: list[str], names: Sequence[str]) -> pd.DataFrame:
-    """Every later sweep against the first, in every cell and metric that both have; Holm's correction within a metric."""
+    """Every later sweep against the first, in every cell and metric that both have; corrected within a metric."""
     rows = done(both)
     found = [compare(rows, metric, _SWEEP, keys, against=names[0]) for metric in recorded_metrics(both)]
     found = [table[table["n"] > 0] for table in found if len(table)]
@@ -123,7 +124,10 @@ def terminal_table(found: Comparison) -> pd.DataFrame:
     shown = table.assign(metric=table["metric"].map(label))
     if len(found.names) == 2 and len(found.pairs):
         told = found.pairs.assign(
-            difference=[_difference(*row) for row in found.pairs[["difference", "p_holm", "n"]].itertuples(index=False)]
+            difference=[
+                _difference(*row)
+                for row in found.pairs[["metric", "difference", "p_max_t", "n"]].itertuples(index=False)
+            ]
         )
         told = told[[*keys, "metric", "difference"]]
         heading = f"{found.names[1]} - {found.names[0]}"
@@ -134,10 +138,15 @@ def terminal_table(found: Comparison) -> pd.DataFrame:
     return shown[["metric", *first, *shown.columns[len(keys) + 1 :]]].rename(columns={"hidden_dim": "units"})
 
 
-def _difference(difference: float, p: float, n: float) -> str:
+def _difference(metric: str, difference: float, p: float, n: float) -> str:
     """The difference the other way round, since `compare` gives first - second."""
     told = "no test" if pd.isna(p) else f"p {format_p(p)}"
-    return f"{number(0.0 - difference)} ({told}, {counted(int(n), 'seed')})"
+    return f"{_shown(metric, 0.0 - difference)} ({told}, {counted(int(n), 'seed')})"
+
+
+def _shown(metric: str, difference: float) -> str:
+    """A difference as text; that of a ratio is of logarithms, and shown as how many times the one is the other."""
+    return f"{number(math.exp(difference))} times" if is_log(metric) else number(difference)
 
 
 def _html(found: Comparison) -> str:
@@ -167,12 +176,12 @@ def _html(found: Comparison) -> str:
 def _told(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs as the page shows them."""
     keys = list(pairs.columns[: pairs.columns.get_loc("metric")])  # type: ignore[misc]
-    told = pairs[[*keys, "metric", "a", "b", "n", "difference", "ci_low", "ci_high", "p", "p_holm"]].copy()
-    told["metric"] = told["metric"].map(label)
+    told = pairs[[*keys, "metric", "a", "b", "n", "difference", "ci_low", "ci_high", "p", "p_max_t"]].copy()
     for column in ("difference", "ci_low", "ci_high"):
-        told[column] = told[column].map(number)
-    for column in ("p", "p_holm"):
+        told[column] = [_shown(*each) for each in told[["metric", column]].itertuples(index=False)]
+    told["metric"] = told["metric"].map(label)
+    for column in ("p", "p_max_t"):
         told[column] = told[column].map(format_p)
     return told.rename(
-        columns={"n": "seeds", "difference": "a - b", "ci_low": "95% from", "ci_high": "95% to", "p_holm": "p (Holm)"}
+        columns={"n": "seeds", "difference": "a - b", "ci_low": "95% from", "ci_high": "95% to", "p_max_t": "p (max-T)"}
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from infomax_tune.errors import DataError, EnvironmentDriftError
-from infomax_tune.science.arithmetic import arithmetic_of
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.record import Record
@@ -21,25 +21,23 @@ def refuse_to_mix(
     kept: what trials have left; what was kept before there were digests is not compared.
     """
     data: Counter[tuple[str, str]] = Counter()
-    arithmetic: Counter[tuple[int, int]] = Counter()
+    arithmetic: Counter[int] = Counter()
     for each in kept:
         name = each.config.get("data", {}).get("dataset")
         if each.data and name in datasets and each.data != datasets[name].digest:
             data[name, each.data] += 1
-        model = each.config.get("model", {})
-        now = arithmetic_of(model.get("activation", ""), model.get("head", ""))
-        if each.arithmetic != now:
-            arithmetic[each.arithmetic, now] += 1
+        if each.arithmetic != ARITHMETIC:
+            arithmetic[each.arithmetic] += 1
     for (name, digest), trials in data.items():
         raise DataError(
             f"{name}: {_trials(trials)} here on other data of that name (its digest was {digest}, now it is "
             f"{datasets[name].digest}), which cannot be compared. Go on with that data (--data-dir), or choose another --out."
         )
-    for (number, now), trials in arithmetic.items():
+    for number, trials in arithmetic.items():
         if not mix_arithmetic:
             raise EnvironmentDriftError(
                 f"{_trials(trials)} here with arithmetic {number} of infomax-tune, and this version computes with "
-                f"{now}: the same trial may have other numbers. Go on with the version that trained them, choose "
+                f"{ARITHMETIC}: the same trial may have other numbers. Go on with the version that trained them, choose "
                 "another --out, or mix the two with --mix-arithmetic."
             )
 

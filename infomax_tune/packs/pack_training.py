@@ -20,7 +20,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.process import faults
-from infomax_tune.science.arithmetic import arithmetic_of
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
@@ -185,9 +185,8 @@ def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
         return f"another trial of the same id ({'; '.join(differences)})"
     if checkpoint.data not in ("", data):
         return f"other data (its digest was {checkpoint.data}, now it is {data})"
-    now = arithmetic_of(config.model.activation, config.model.head)
-    if checkpoint.arithmetic != now:
-        return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {now})"
+    if checkpoint.arithmetic != ARITHMETIC:
+        return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {ARITHMETIC})"
     return ""
 
 
@@ -256,7 +255,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 trial.timing,
                 config=trial.config.nested(),
                 data=trial.data,
-                arithmetic=arithmetic_of(trial.config.model.activation, trial.config.model.head),
+                arithmetic=ARITHMETIC,
             )
             trial.require_leave()
             trial.folder.write_checkpoint(checkpoint)
@@ -293,7 +292,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
         result,
         timing,
         data=trial.data,
-        arithmetic=arithmetic_of(config.model.activation, config.model.head),
+        arithmetic=ARITHMETIC,
     )
     trial.require_leave()
     trial.folder.write_record(record, trial.history, weights)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infomax_tune.science.arithmetic import arithmetic_of
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.store.files import read_json, write_json
 from infomax_tune.store.formats import RECORD
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -140,7 +140,7 @@ def test_other_images_under_the_same_name_are_refused_before_anything_is_trained
 
 
 def test_another_arithmetic_is_mixed_only_if_told_to(out: Path) -> None:
-    ours = arithmetic_of("relu", "none")
+    ours = ARITHMETIC
     for path in out.glob("trials/*-s[12]-*/record.json"):
         record = read_json(path, RECORD) or {}
         write_json(

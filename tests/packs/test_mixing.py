@@ -8,18 +8,15 @@ import pytest
 
 from infomax_tune.errors import DataError, EnvironmentDriftError
 from infomax_tune.packs.mixing import refuse_to_mix
-from infomax_tune.science.arithmetic import ARITHMETIC, arithmetic_of
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.record import Record
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 
-OURS = arithmetic_of("relu", "none")
 
-
-def record(dataset: str, data: str, arithmetic: int = OURS, activation: str = "relu", head: str = "none") -> Record:
-    model = {"activation": activation, "head": head}
-    config = TrialConfig.model_validate({"data": {"dataset": dataset}, "model": model}).nested()
+def record(dataset: str, data: str, arithmetic: int = ARITHMETIC) -> Record:
+    config = TrialConfig.model_validate({"data": {"dataset": dataset}}).nested()
     return Record("relu-k16-s1-0", TrialStatus.DONE, 1, config, {}, {}, data=data, arithmetic=arithmetic)
 
 
@@ -50,17 +47,9 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
 
 def test_two_arithmetics_are_mixed_only_if_asked_for(digits: Dataset) -> None:
     kept = [record("digits", digits.digest, ARITHMETIC + 1)]
-    message = rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*computes with {OURS}:.*--mix-arithmetic"
+    message = (
+        rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*computes with {ARITHMETIC}:.*--mix-arithmetic"
+    )
     with pytest.raises(EnvironmentDriftError, match=message):
         refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
     refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
-
-
-@pytest.mark.parametrize(("activation", "head"), [("softmax", "none"), ("relu", "softmax")])
-def test_an_arithmetic_that_altered_softmax_alone_is_asked_of_softmax_alone(
-    digits: Dataset, activation: str, head: str
-) -> None:
-    """What an earlier version left of other activations is gone on with as it is."""
-    refuse_to_mix([record("digits", digits.digest, 1)], {"digits": digits}, mix_arithmetic=False)
-    with pytest.raises(EnvironmentDriftError, match="arithmetic 1 of infomax-tune, and this version computes with 2"):
-        refuse_to_mix([record("digits", digits.digest, 1, activation, head)], {"digits": digits}, mix_arithmetic=False)

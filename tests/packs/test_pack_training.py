@@ -14,7 +14,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
-from infomax_tune.science.arithmetic import arithmetic_of
+from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
@@ -231,7 +231,7 @@ def test_records_and_checkpoints_say_what_data_and_arithmetic_they_are_of(
         kept = folder.kept()
         assert kept is not None
         model = pack[0].model
-        ours = arithmetic_of(model.activation, model.head)
+        ours = ARITHMETIC
         assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ours)
         train_pack(pack[:1], [folder], digits)
 
@@ -252,8 +252,8 @@ def test_a_trial_is_never_of_two_arithmetics(
     """Its checkpoint is set aside, and it trains from its beginning."""
     folder = TrialFolder(tmp_path)
     train_pack(pack[:1], [folder], digits, should_stop=Countdown(3))
-    ours = arithmetic_of(pack[0].model.activation, pack[0].model.head)
-    monkeypatch.setattr(pack_training, "arithmetic_of", lambda *_: ours + 1)
+    ours = ARITHMETIC
+    monkeypatch.setattr(pack_training, "ARITHMETIC", ours + 1)
     warnings: list[str] = []
     seen: list[PackProgress] = []
     train_pack(pack[:1], [folder], digits, warn=warnings.append, on_epoch=seen.append)
