@@ -230,9 +230,7 @@ def test_records_and_checkpoints_say_what_data_and_arithmetic_they_are_of(
     for _ in range(2):
         kept = folder.kept()
         assert kept is not None
-        model = pack[0].model
-        ours = ARITHMETIC
-        assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ours)
+        assert (kept.config, kept.data, kept.arithmetic) == (pack[0].nested(), digits.digest, ARITHMETIC)
         train_pack(pack[:1], [folder], digits)
 
 
