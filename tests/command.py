@@ -15,6 +15,8 @@ from unittest import mock
 from infomax_tune import cli
 
 COMMAND = [sys.executable, "-m", "infomax_tune"]
+DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+"""Where `make test` installs the packages of Ray's dashboard: apart, since with them every Ray starts its servers too."""
 
 
 def infomax_tune(*arguments: object, ok: bool = True, report: bool = False) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from infomax_tune.process.faults import TRACE
-from tests.command import COMMAND, free_port
+from tests.command import COMMAND, DASHBOARD, free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))
 _OBJECT_STORE = 100 * 2**20
@@ -225,7 +225,9 @@ class Machines:
 
     _numbers = itertools.count()
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, dashboard: bool = False) -> None:
+        """dashboard: whether the machines have the packages of Ray's dashboard."""
+        self.dashboard = dashboard
         self.problem = namespaces_problem()
         self.token = secrets.token_hex(16)
         self.machines: list[Machine] = []
@@ -277,6 +279,7 @@ class Machines:
             "RAY_TMPDIR": str(self._rays),
             "RAY_USAGE_STATS_ENABLED": "0",
             TRACE: str(self._folder / f"{name}-{self._id}.trace"),
+            **({"PYTHONPATH": str(DASHBOARD)} if self.dashboard else {}),
             **_NOTICED_LATE,
         }
         namespace = None

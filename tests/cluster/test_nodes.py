@@ -36,7 +36,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory, private: Path) -> Iterator[Machines]:
     """A head, a worker with what it takes for a GPU, and one with another CPU that does not see every folder."""
-    with Machines(tmp_path_factory.mktemp("machines")) as made:
+    with Machines(tmp_path_factory.mktemp("machines"), dashboard=True) as made:
         made.head("--include-dashboard=true")
         made.worker("--num-gpus=1")
         made.worker(hides=private, cpu=ANOTHER_CPU)

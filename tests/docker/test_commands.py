@@ -16,11 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.command import free_port, infomax_tune, tables, wait_until
+from tests.command import DASHBOARD, free_port, infomax_tune, tables, wait_until
 from tests.docker.files import compose, image_environment
 
-DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
-"""Where `make test` installs the packages of Ray's dashboard, which the image has."""
 TOKEN = "of-this-test-alone-0123456789abcdef"
 ADDRESSES = {"head": "127.0.0.2", "worker": "127.0.0.3", "tensorboard": "127.0.0.4"}
 TINY = ["--set", "activation=[relu, tanh]", "--set", "epochs=2", "--set", "seed=[1, 2]"]
