@@ -35,6 +35,7 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default, which it warns about
 }
 _LOCAL_SETTINGS = {
+    "RAY_enable_metrics_collection": "0",  # a port that asks for no token, on all network interfaces
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
 _SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
