@@ -120,7 +120,7 @@ def test_compare_pairs_the_seeds_of_two_sweeps(studies: Path) -> None:
     assert lines[-1] == f"all metrics, with intervals: {Path('page.html').resolve().as_uri()}"
     page = Path("page.html").read_text()
     assert page.count("<table>") == 2 + found.metrics["metric"].nunique()
-    assert '<th scope="col">p (Holm)</th>' in page
+    assert '<th scope="col">p (max-T)</th>' in page
     assert f"<td>{mean:.3g} ± {sd:.2g}</td>" in page
 
 
