@@ -21,7 +21,7 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
     )
     try:
         notes = SweepFolder(out).driver
-        wait_until(lambda: (notes.read_progress() or {"packs": []})["packs"] != [])
+        wait_until(lambda: any(pack["epoch"] for pack in (notes.read_progress() or {"packs": []})["packs"]))
         listed = infomax_tune.list(tmp_path)
         assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
         done = call("stop", out)

@@ -28,7 +28,7 @@ from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.sweep_folder import SweepFolder
-from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.store.trial_folder import TrialFolder, run_path
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.space import SearchSpace
 from tests.command import COMMAND, call, free_port, infomax_tune, start, wait_until
@@ -227,7 +227,7 @@ def test_a_page_that_is_open_over_a_crash_forgets_what_was_lost(
 ) -> None:
     folder, port = TrialFolder(tmp_path / "alone"), free_port()
     folder.write_config(alone)
-    its_run = Run(folder.run_folder(alone), alone)
+    its_run = Run(folder.runs_folder / run_path(alone), alone)
 
     def crash(progress: PackProgress) -> None:
         if progress.epoch == 3:
