@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 from infomax_tune.errors import StoreError
 from infomax_tune.follow.folder_status import read_driver
-from infomax_tune.process.signals import kept_from_threads
+from infomax_tune.process.signals import calling
 from infomax_tune.store.sweep_folder import SweepFolder
 
 _LOOK_S = 0.5
@@ -34,19 +33,12 @@ def stop_sweep(folder: SweepFolder, *, wait: bool = True) -> None:
 @contextlib.contextmanager
 def heeding(folder: SweepFolder, on_ask: Callable[[], None]) -> Iterator[None]:
     """While entered, calls `on_ask` once when somebody asks the sweep in the folder to stop."""
-    is_over = threading.Event()
 
-    def look() -> None:
-        while not is_over.wait(_LOOK_S):
-            if folder.driver.stop_asked():
-                on_ask()
-                return
+    def look() -> bool:
+        asked = folder.driver.stop_asked()
+        if asked:
+            on_ask()
+        return asked
 
-    thread = threading.Thread(target=look, name="stop", daemon=True)
-    with kept_from_threads():
-        thread.start()
-    try:
+    with calling(look, _LOOK_S, "stop"):
         yield
-    finally:
-        is_over.set()
-        thread.join()

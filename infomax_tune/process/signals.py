@@ -28,6 +28,25 @@ def kept_from_threads() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def calling(act: Callable[[], bool | None], every_s: float, name: str) -> Iterator[None]:
+    """While entered, calls `act` every so many seconds in a thread that gets no signals, until it returns True."""
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.wait(every_s) and not act():
+            pass
+
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    with kept_from_threads():
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 class Interrupt:
     """While entered, notes the first SIGINT, SIGTERM or SIGHUP in `asked` and lets the program go on; a second ends it.
 

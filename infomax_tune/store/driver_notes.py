@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError, StoreError
-from infomax_tune.process.signals import kept_from_threads
+from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
 from infomax_tune.store.files import exists, read_json, remove, write_atomically, write_json
 from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
@@ -82,21 +82,13 @@ class DriverNotes:
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
         """While entered, the last progress is written again every few seconds: a driver that waits is at work too."""
-        is_over = threading.Event()
 
         def beat() -> None:
-            while not is_over.wait(BEAT_S):
-                with self._writing:
-                    self._write_latest()
+            with self._writing:
+                self._write_latest()
 
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        with kept_from_threads():
-            thread.start()
-        try:
+        with calling(beat, BEAT_S, "heartbeat"):
             yield
-        finally:
-            is_over.set()
-            thread.join()
 
     def _write_latest(self) -> None:
         if self._latest is not None and not self._is_another_s():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +18,7 @@ from typing import TextIO
 import psutil
 
 from infomax_tune.errors import LockedError, StoreError
-from infomax_tune.process.signals import kept_from_threads
+from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
 from infomax_tune.store.files import make_folder
 
@@ -156,23 +156,16 @@ def _lease(folder: Path, work: Work) -> Iterator[None]:
     has ended; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
     """
     number = _take_lease(folder, work)
-    mine, is_over = _Lease(work.name), threading.Event()
+    mine, beats = _Lease(work.name), itertools.count(1)
 
     def renew() -> None:
-        beat = 0
-        while not is_over.wait(_RENEW_S):
-            beat += 1
-            with contextlib.suppress(StoreError, FileNotFoundError):  # the next try may get through
-                objects.write(_lease_path(folder, number), replace(mine, beat=beat).to_bytes())
+        with contextlib.suppress(StoreError):  # the next try may get through
+            objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    with kept_from_threads():
-        thread.start()
     try:
-        yield
+        with calling(renew, _RENEW_S, "lease"):
+            yield
     finally:
-        is_over.set()
-        thread.join()
         with contextlib.suppress(StoreError):  # it then ends by itself
             objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
 

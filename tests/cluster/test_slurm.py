@@ -22,7 +22,13 @@ from tests.folders import make_sweep
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "slurm" / "sweep.sbatch"
 EPOCHS = 3000
-SETTINGS = ["activation=[relu, tanh]", f"epochs={EPOCHS}", "checkpoint_every=9000", "save_metrics_every=1000", "seed=[1, 2]"]
+SETTINGS = [
+    "activation=[relu, tanh]",
+    f"epochs={EPOCHS}",
+    "checkpoint_every=9000",
+    "save_metrics_every=1000",
+    "seed=[1, 2]",
+]
 
 SRUN = """#!/usr/bin/env bash
 while [[ $1 == --* ]]; do shift; done
