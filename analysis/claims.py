@@ -38,7 +38,7 @@ from analysis.wording import (
 IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussian_total_correlation", "dead_units")
 """The metrics that the study's questions are answered by first."""
 
-UNSURE = "no level is surely best"
+UNSURE = "no level is significantly best"
 
 MAX_WIDTHS = 4
 """More widths than this are counted, not listed."""
@@ -239,7 +239,7 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
         return text
     if len({lead.text for lead in leads.values()}) == 1:
         return f"{start}: {next(iter(leads.values())).text}, at every width."
-    return f"{start}: no activation surely leads at every width. {_each_width(leads)}."
+    return f"{start}: no activation leads significantly at every width. {_each_width(leads)}."
 
 
 def _each_width(leads: Mapping[int, Lead]) -> str:
@@ -289,7 +289,7 @@ def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
         return None
     told = [f"{name} leads in {n}" for name, n in sorted(surely.items(), key=lambda item: -item[1])]
     if unsure:
-        told.append(f"no activation surely leads in {unsure}")
+        told.append(f"no activation leads significantly in {unsure}")
     if unranked:
         told.append(f"in {unranked} activations cannot be ranked")
     what = label(metric, per_size=e.sized)
@@ -351,7 +351,7 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
     tested = rows["p"].notna().any()
 
     def surely(which: pd.Series) -> str:
-        return f" ({int((which & rows['significant']).sum())} surely)" if tested else " (not tested)"
+        return f" ({int((which & rows['significant']).sum())} significant)" if tested else " (not tested)"
 
     parts = []
     if better:
@@ -383,8 +383,8 @@ def baseline_sentences(e: Evidence) -> list[str]:
         name = "InfoMax" if infomax == "infomax" else str(infomax).replace("infomax", "InfoMax")
         texts.append(
             f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells "
-            f"({int((better & significant).sum())} surely), worse in {int(worse.sum())} ({int((worse & significant).sum())} "
-            f"surely)" + (f" and the same in {same}." if same else ".")
+            f"({int((better & significant).sum())} significant), worse in {int(worse.sum())} ({int((worse & significant).sum())} "
+            f"significant)" + (f" and the same in {same}." if same else ".")
         )
     return texts
 

@@ -110,7 +110,7 @@ def verdict(e: Evidence, metric: str) -> str | None:
     what = capital(label(metric))
     sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
     if not any(lead.sure for lead in leads.values()):
-        return f"{what}: no activation surely leads{' at any width' if e.sized else ''}."
+        return f"{what}: no activation leads significantly{' at any width' if e.sized else ''}."
     if len(sure) == 1 and all(lead.sure for lead in leads.values()):
         name = next(iter(sure))
         effects = [lead.effect for lead in leads.values()]
@@ -129,7 +129,7 @@ def verdict(e: Evidence, metric: str) -> str | None:
     )
     if len(leads) > claims.MAX_WIDTHS:
         return f"{what}: {start}."
-    told = [f"{lead.leaders[0] if lead.sure else 'nobody surely'} at K = {width}" for width, lead in leads.items()]
+    told = [f"{lead.leaders[0] if lead.sure else 'none significantly'} at K = {width}" for width, lead in leads.items()]
     return f"{what}: {start}: {words(told)}."
 
 
@@ -149,7 +149,7 @@ def _settings(e: Evidence) -> list[Finding]:
         ]
         if held:
             found.append(
-                Finding(f"How lambda matters cannot be said from this study: it holds {words(held)}.", "settings")
+                Finding(f"This study cannot show the effect of lambda, which was fixed: {words(held)}.", "settings")
             )
     return found[:2]
 

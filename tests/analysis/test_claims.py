@@ -104,8 +104,8 @@ def test_infomax_is_no_baseline_and_a_tie_is_no_defeat():
     e = evidence_of(baseline_rows())
     assert set(e.baselines["b"]) == {"random"}
     tie, better = (text for text in claims.baseline_sentences(e) if text.startswith("Effective rank"))
-    assert "better in 0 of 1 cells (0 surely), worse in 0 (0 surely) and the same in 1" in tie
-    assert "better in 1 of 1 cells (1 surely), worse in 0 (0 surely)." in better
+    assert "better in 0 of 1 cells (0 significant), worse in 0 (0 significant) and the same in 1" in tie
+    assert "better in 1 of 1 cells (1 significant), worse in 0 (0 significant)." in better
 
 
 def test_a_point_of_a_line_comes_from_whole_seeds():
@@ -194,7 +194,7 @@ def test_settings_that_cannot_be_ranked_are_counted_and_ties_are_nobodys():
     rows += values_of({"relu": [5.0] * 8, "tanh": [None] * 8}, lambda_tc=10.0)
     text = claims.leader_sentence(evidence_of(rows), "effective_rank")
     assert (
-        "of 3 settings of lambda_tc, relu leads in 1, no activation surely leads in 1 and in 1 activations cannot be"
+        "of 3 settings of lambda_tc, relu leads in 1, no activation leads significantly in 1 and in 1 activations cannot be"
         in text
     )
 
