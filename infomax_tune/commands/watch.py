@@ -118,15 +118,15 @@ def tensorboard(
         sys.stdout.flush()
         return free
 
-    if not is_object(out):
-        trials = trials_in(folder.runs_folder)
-        warn(runs.mend_unless_busy(out, trials))
-        serve(folder.runs_folder, host, announce(trials))
-    with tempfile.TemporaryDirectory(prefix="infomax-tune-") as copy:
-        trials = trials_in(Path(copy))
-        update = RunsHere(trials)
-        warn(update())
-        raise typer.Exit(serve_while(lambda: warn(update()), Path(copy), host, announce(trials)))
+    if is_object(out):
+        with tempfile.TemporaryDirectory(prefix="infomax-tune-") as copy:
+            trials = trials_in(Path(copy))
+            update = RunsHere(trials)
+            warn(update())
+            raise typer.Exit(serve_while(lambda: warn(update()), Path(copy), host, announce(trials)))
+    trials = trials_in(folder.runs_folder)
+    warn(runs.mend_unless_busy(out, trials))
+    serve(folder.runs_folder, host, announce(trials))
 
 
 @app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
