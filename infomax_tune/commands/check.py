@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from infomax_tune.commands.app import EXIT_INCOMPLETE, Folder, app, examples
-from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.verify import verify as check_files
 
@@ -21,7 +20,7 @@ def verify(out: Folder) -> None:
     folder = SweepFolder(out)
     plan = folder.read_space().plan()
     report = check_files(folder, plan)
-    broken = [] if is_object(out) else runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
+    broken = runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
     report.notes += [f"{problem} Make it anew with: {folder.command('resume')}" for problem in broken]
     for line in report.notes:
         typer.echo(f"note: {line}")

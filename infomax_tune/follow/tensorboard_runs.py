@@ -33,6 +33,7 @@ from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
 from infomax_tune.store.files import read_bytes, write_atomically
 from infomax_tune.store.locks import Work, locked
+from infomax_tune.store.objects import is_object
 from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
@@ -222,8 +223,10 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
     A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or
     removed, in sentences. The
-    caller holds the lock of the folder that the trials are in.
+    caller holds the lock of the folder that the trials are in. In an object store, which keeps no runs, it does nothing.
     """
+    if is_object(root):
+        return []
     standing, misplaced = _find_runs(root, trials)
     problems: list[str] = []
     for path in misplaced:
@@ -246,6 +249,8 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """What `mend` would put right in the runs of trials that have a record, each in a sentence. Raises StoreError."""
+    if is_object(root):
+        return []
     standing, _ = _find_runs(root, trials)
     problems: list[str] = []
     for trial in trials:

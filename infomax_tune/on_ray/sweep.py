@@ -27,7 +27,6 @@ from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.files import for_each
 from infomax_tune.store.mending import mend_folder
-from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
@@ -240,8 +239,6 @@ class _Sweep:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
         self._folder.write_space(self._space)
         self._on_begin()
-        if is_object(self._folder.root):  # has no runs: see `follow.tensorboard_copy`
-            return
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem}")
 

@@ -18,7 +18,6 @@ from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.training import TrialState, probe_of
-from infomax_tune.store.objects import is_object
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
@@ -58,8 +57,7 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
             if old.trial_id != new.trial_id:
                 folder.remove_trial(old.trial_id)
         plan = after.plan()
-        if not is_object(folder.root):
-            mend(folder.runs_folder, of_sweep(plan, folder))
+        mend(folder.runs_folder, of_sweep(plan, folder))
         write_tables(folder, plan)
 
 
@@ -76,8 +74,7 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
             refuse_to_mix([record], datasets, mix_arithmetic=False)
             folder.copy_from(folder, _probed(record, new, folder, datasets[config.data.dataset]))
         folder.write_config(new)
-        if not is_object(folder.path):
-            mend(folder.runs_folder, of_run(folder))
+        mend(folder.runs_folder, of_run(folder))
 
 
 def _with_probe(space: SearchSpace, *, probe: bool) -> SearchSpace:
