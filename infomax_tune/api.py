@@ -19,7 +19,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
 from infomax_tune.study.options import Options, with_options
 from infomax_tune.study.read_config import config_from_python
-from infomax_tune.study.read_space import space_from_python
+from infomax_tune.study.read_space import default_out, space_from_python
 from infomax_tune.study.settings import SettingInfo, describe_settings
 from infomax_tune.study.space import SearchSpace
 
@@ -97,9 +97,8 @@ def sweep(
         command = folder.environments.begun_by() or command
     else:
         loaded, notes = space_from_python(space, settings or {}, config)
-        # a bundled space's name, a file's, or the space's own
-        name = Path(space).stem if isinstance(space, (str, Path)) else loaded.name
-        folder = SweepFolder(location(out) if out else Path("results") / name)
+        default = default_out(space) if isinstance(space, (str, Path)) else Path("results") / loaded.name
+        folder = SweepFolder(location(out) if out else default)
     return operations.run_sweep(
         loaded, folder, given, command=command, report=report, quiet=quiet, verbose=verbose, notes=notes
     )
