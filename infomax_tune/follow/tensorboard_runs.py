@@ -84,8 +84,11 @@ class Run:
         self._append([self._epoch(row, epoch_s if row["epoch"] else 0.0)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
-        """Appends what is known only at the end, durably: once a trial has its record, its run is whole."""
-        self._append(self._ending(status, epoch, result, weights), durably=True)
+        """Appends what is known only at the end. Comes before the trial's record, so that a run beside a record is whole.
+
+        Not durable: if a power failure cuts it, `mend` makes it again.
+        """
+        self._append(self._ending(status, epoch, result, weights))
         faults.point("tensorboard:ended")
 
     def abandon(self) -> None:
@@ -174,7 +177,7 @@ class Run:
             raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
         faults.point("tensorboard:removed")
 
-    def _append(self, events: Iterable[Event], *, durably: bool = False) -> None:
+    def _append(self, events: Iterable[Event]) -> None:
         data = event_file.encode(events)
         try:
             with self._path.open("r+b") as handle:  # "ab" would create a file, with only a part of the run
@@ -183,9 +186,6 @@ class Run:
                 handle.flush()
                 faults.point("tensorboard:half")
                 handle.write(data[len(data) // 2 :])
-                if durably:
-                    handle.flush()
-                    os.fsync(handle.fileno())
         except FileNotFoundError:
             return  # somebody removed it while the trial was training: `mend` makes it again
         except OSError as error:

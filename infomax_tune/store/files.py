@@ -32,10 +32,11 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
+def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_folder: bool = True) -> None:
     """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder; an object by one put.
 
-    durably: False leaves out the fsyncs, for files that need not survive a power failure.
+    durably: False leaves out the fsyncs, for files that need not survive a power failure. sync_folder: False leaves out
+    that of the folder, where another file follows whose write syncs it.
     Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then as it was before.
     """
     if objects.is_object(path):
@@ -56,7 +57,7 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True) -> None:
                 os.fsync(handle.fileno())
         faults.point(f"{path.name}:written")
         temporary.replace(path)
-        if durably:
+        if durably and sync_folder:
             _sync_folder(path.parent)
         faults.point(f"{path.name}:renamed")
     except BaseException as error:

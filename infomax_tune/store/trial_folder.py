@@ -206,7 +206,7 @@ class TrialFolder:
         if weights is not None:
             files["weights.safetensors"] = safetensors.numpy.save(dict(weights))
         for name, data in files.items():
-            write_atomically(self.path / name, data)
+            write_atomically(self.path / name, data, sync_folder=False)  # once, after the record
         vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in _UNTIL_THE_RECORD:

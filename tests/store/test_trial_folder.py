@@ -57,6 +57,18 @@ def test_a_record_replaces_the_checkpoint_and_the_failure(tmp_path: Path, make_c
     assert folder.read_failure() is None
 
 
+def test_the_folder_is_synced_once_after_the_record(
+    tmp_path: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power failure then leaves the trial finished or not; a sync after each file would only take time."""
+    synced: list[list[str]] = []
+    monkeypatch.setattr(files, "_sync_folder", lambda folder: synced.append(sorted(os.listdir(folder))))
+    config = make_config()
+    folder = TrialFolder(tmp_path / config.trial_id)
+    leave_record(folder, config)
+    assert synced == [[config.trial_id], ["history.csv", "record.json", "weights.safetensors"]]
+
+
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, make_config: MakeConfig) -> None:
     folder = TrialFolder(tmp_path)
     weight = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
