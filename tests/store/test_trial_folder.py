@@ -62,7 +62,7 @@ def test_the_folder_is_synced_once_after_the_record(
 ) -> None:
     """A power failure then leaves the trial finished or not; a sync after each file would only take time."""
     synced: list[list[str]] = []
-    monkeypatch.setattr(files, "_sync_folder", lambda folder: synced.append(sorted(os.listdir(folder))))
+    monkeypatch.setattr(files, "_sync_folder", lambda folder: synced.append(files.names_in(folder)))
     config = make_config()
     folder = TrialFolder(tmp_path / config.trial_id)
     leave_record(folder, config)
