@@ -1,4 +1,4 @@
-"""The answer of a study in one table, as README shows it: mean and standard deviation over the seeds. DataFrame in and out."""
+"""The answer of a study in one table: the mean and spread of its metrics over the seeds. DataFrame in and out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.metrics import label
+from analysis.metrics import from_scale, is_log, label, to_scale
 from analysis.reshape import cell_columns, done, infomax_rows, order
 from analysis.wording import show
 
@@ -18,7 +18,7 @@ HEADINGS = {"hidden_dim": "units"}
 
 
 def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> pd.DataFrame:
-    """One row per cell of the InfoMax trials, one column per metric: "55.4 ± 0.37", the sd over the seeds.
+    """One row per cell of the InfoMax trials, one column per metric: "55.4 ± 0.37", the standard deviation over the seeds.
 
     The column of a setting that is the same everywhere is left out, but for the activation. Text only; "n/a" where a cell
     has no finished trial.
@@ -32,19 +32,25 @@ def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> p
     for metric in metrics:
         if metric in finished:
             table[label(metric)] = [
-                mean_and_sd(values[key][metric]) if key in values else "n/a"
+                mean_and_spread(metric, values[key][metric]) if key in values else "n/a"
                 for key in cells[keys].itertuples(index=False, name=None)
             ]
     return table
 
 
-def mean_and_sd(values: pd.Series) -> str:
-    """55.4 ± 0.37, or 55.4 of a single value, or n/a."""
-    known = values.dropna().to_numpy(dtype=float)
+def mean_and_spread(metric: str, values: pd.Series) -> str:
+    """55.4 ± 0.37, the mean and standard deviation; 55.4 of a single value; n/a of none.
+
+    Of a ratio 152 ×÷ 1.16, the geometric mean and geometric standard deviation, as the report averages it.
+    """
+    known = to_scale(metric, values.dropna().to_numpy(dtype=float))
     if not len(known):
         return "n/a"
-    mean = _digits(float(known.mean()), 3)
-    return mean if len(known) == 1 else f"{mean} ± {_digits(float(np.std(known, ddof=1)), 2)}"
+    mean = _digits(float(from_scale(metric, known.mean())), 3)
+    if len(known) == 1:
+        return mean
+    spread = float(from_scale(metric, np.std(known, ddof=1)))
+    return f"{mean} ×÷ {_digits(spread, 3)}" if is_log(metric) else f"{mean} ± {_digits(spread, 2)}"
 
 
 def _digits(value: float, digits: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.answer import IN_ANSWER, mean_and_sd
+from analysis.answer import IN_ANSWER, mean_and_spread
 from analysis.load import AnalysisError, Study, load_study
 from analysis.metrics import is_log, label
 from analysis.reshape import done, order, recorded_metrics, varying
@@ -103,7 +103,8 @@ def _metrics(both: pd.DataFrame, keys: list[str], names: Sequence[str]) -> pd.Da
     for metric in recorded_metrics(both):
         for cell in cells.itertuples(index=False, name=None):
             texts = {
-                name: mean_and_sd(groups[(*cell, name)][metric]) if (*cell, name) in groups else "n/a" for name in names
+                name: mean_and_spread(metric, groups[(*cell, name)][metric]) if (*cell, name) in groups else "n/a"
+                for name in names
             }
             rows.append({**dict(zip(keys, cell, strict=True)), "metric": metric, **texts})
     return pd.DataFrame(rows, columns=[*keys, "metric", *names])

@@ -154,7 +154,7 @@ def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None
 
 
 def load_results(out: str | Path) -> pd.DataFrame:
-    """The results table of a sweep, one row per trial, its numbers exact to the last bit; columns as in the README.
+    """The results table of a sweep, one row per trial, its numbers exact to the last bit; columns as in docs/output-folder.md.
 
     Raises StoreError if the folder has none.
     """

@@ -112,7 +112,7 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever keeps the analysis from its work: the table is on disk
             _show(operations.answer(folder.root), text_columns=1)
-            typer.echo("(mean ± standard deviation over the seeds)")
+            typer.echo("(mean ± standard deviation over the seeds; of a ratio, geometric: mean ×÷ deviation)")
     if finding:
         typer.echo(finding)
     typer.echo(f"results: {folder.results_csv}")

@@ -32,7 +32,16 @@ def reference() -> str:
     """All commands as Markdown: what each does, its arguments and options, its examples."""
     program: Any = get_command(app)
     context = typer.Context(program, info_name="infomax-tune")
-    return "\n".join([_HEAD, *(_about(name, program.commands[name]) for name in program.list_commands(context))])
+    commands = {name: program.commands[name] for name in program.list_commands(context)}
+    summaries = [f"| [`{name}`](#{name}) | {_summary(command)} |" for name, command in commands.items()]
+    return "\n".join(
+        [_HEAD, "| command | what it does |", "| --- | --- |", *summaries, ""]
+        + [_about(name, command) for name, command in commands.items()]
+    )
+
+
+def _summary(command: Any) -> str:
+    return command.help.partition("\n\n")[0].strip()
 
 
 def _about(name: str, command: Any) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import termios
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infomax_tune import load_results
@@ -79,14 +80,17 @@ def test_a_sweep_ends_with_the_table_the_finding_and_where_to_go(swept: tuple[Pa
     assert len(rows) == len(cells) == 4
     for row, (cell, numbers) in zip(rows, cells.iterrows(), strict=True):
         assert tuple(row.split()[:2]) == (cell[0], str(cell[1]))  # type: ignore[index]
-        found = re.findall(r"(\S+) ± (\S+)", row)
-        for metric, (mean, sd) in zip(METRICS, found, strict=True):
-            assert float(mean.replace(",", "")) == pytest.approx(numbers[metric, "mean"], rel=0.051)
-            assert float(sd.replace(",", "")) == pytest.approx(numbers[metric, "std"], rel=0.051)
+        found = [(mean.replace(",", ""), sd.replace(",", "")) for mean, sd in re.findall(r"(\S+) (?:±|×÷) (\S+)", row)]
+        for metric, (mean, sd) in zip(METRICS[:-1], found[:-1], strict=True):
+            assert float(mean) == pytest.approx(numbers[metric, "mean"], rel=0.051)
+            assert float(sd) == pytest.approx(numbers[metric, "std"], rel=0.051)
+        logs = np.log(table.set_index(["activation", "hidden_dim"]).loc[[cell], "variance_ratio"])
+        assert float(found[-1][0]) == pytest.approx(np.exp(logs.mean()), rel=0.006)  # as the report averages a ratio
+        assert float(found[-1][1]) == pytest.approx(np.exp(logs.std()), rel=0.006)
     assert f"report: {(out / 'analysis/report.html').as_uri()}" in end
     assert f"curves: infomax-tune tensorboard '{out}'" in end
     page = (out / "analysis/report.html").read_text()
-    finding = end.partition("over the seeds)\n")[2].partition("results: ")[0].strip()
+    finding = end.partition("mean ×÷ deviation)\n")[2].partition("results: ")[0].strip()
     assert " ".join(finding.split())[:40] in " ".join(page.split())
 
 

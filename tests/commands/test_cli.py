@@ -85,10 +85,10 @@ def test_completion_can_be_installed() -> None:
 
 
 def test_the_exit_codes_are_documented_alike() -> None:
-    """In the help and in the README."""
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    """In the help and in the reference."""
+    reference = " ".join((ROOT / "docs/commands.md").read_text(encoding="utf-8").split())
     codes = call("--help").stdout.partition("Exit codes: ")[2]
-    assert " ".join(codes.split()) in readme
+    assert " ".join(codes.split()) in reference
 
 
 def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:

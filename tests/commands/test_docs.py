@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from infomax_tune.cli import app
 from infomax_tune.commands.reference import reference
+from infomax_tune.study import columns
 from infomax_tune.study.settings import as_markdown, describe_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,22 +37,32 @@ def test_every_command_and_option_named_exists(document: Path) -> None:
         assert set(re.findall(r"--[a-z-]+", line.partition("#")[0])) <= options, line
 
 
-def test_the_readme_s_python_runs() -> None:
-    """As it stands there, in a folder of its own."""
+def test_the_readme_s_python_runs_and_every_file_is_explained() -> None:
+    """README's Python as it stands there, and what its sweep leaves in docs/output-folder.md."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     check = "assert len(table) == 20 and record.status == 'done'"
     done = subprocess.run([sys.executable, "-c", f"{program}\n{check}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path("results/pair/analysis/report.html").exists()
+    explained = (ROOT / "docs/output-folder.md").read_text(encoding="utf-8").partition("## Columns")[0]
+    (trial, *_) = Path("results/pair/trials").iterdir()
+    for path in (*Path("results/pair").iterdir(), *trial.iterdir()):
+        assert re.search(rf"(^|\s){re.escape(path.name)}[\s,/]", explained, flags=re.MULTILINE), path
 
 
-def test_the_readme_names_every_command_and_every_bundled_space() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in get_command(app).commands:  # pyright: ignore[reportAttributeAccessIssue]
-        assert f"`infomax-tune {name}" in text
+def test_every_bundled_space_is_named() -> None:
+    text = (ROOT / "docs/sweeps.md").read_text(encoding="utf-8")
     for path in (ROOT / "search_spaces").glob("*.yaml"):
-        assert path.stem in text
+        assert f"| `{path.stem}` |" in text
+
+
+def test_every_column_is_explained() -> None:
+    """The settings stand in docs/settings.md."""
+    text = (ROOT / "docs/output-folder.md").read_text(encoding="utf-8")
+    rows = "\n".join(line.partition(" | ")[0] for line in text.splitlines() if line.startswith("| `"))
+    assert [name for name in columns.RESULTS if f"`{name}`" not in rows and name not in columns.SETTINGS] == []
+    assert f"`{next(iter(columns.SETTINGS))}` to `{list(columns.SETTINGS)[-1]}`" in rows
 
 
 def test_the_references_are_those_of_the_code() -> None:
