@@ -1,4 +1,4 @@
-"""Where compiled code is kept between two processes: a folder that only this user can write in."""
+"""The user's cache folder, and where in it compiled code is kept: a folder that only this user can write in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 CACHE_DIR_VARIABLE = "INFOMAX_TUNE_CACHE_DIR"
+
+
+def user_cache() -> Path | None:
+    """infomax-tune's folder for what can be downloaded or computed again; None for a user without a home."""
+    try:
+        folder = user_cache_path("infomax-tune")
+    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
+        return None
+    return folder if folder.is_absolute() else None  # older versions of platformdirs do not raise
 
 
 def cache_folder(*sources: str) -> Path | None:
@@ -35,11 +44,7 @@ def cache_folder(*sources: str) -> Path | None:
 def _parents() -> Iterator[Path]:
     if chosen := os.environ.get(CACHE_DIR_VARIABLE):
         yield Path(chosen)
-    try:
-        folder = user_cache_path("infomax-tune")
-    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
-        folder = Path("~")
-    if folder.is_absolute():  # older versions of platformdirs do not raise
+    if folder := user_cache():
         yield folder
     user = os.getuid() if hasattr(os, "getuid") else "user"
     yield Path(tempfile.gettempdir()) / f"infomax-tune-{user}"

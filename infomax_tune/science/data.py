@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from infomax_tune.errors import DataError
+from infomax_tune.process.code_cache import user_cache
 from infomax_tune.science.nonzeros import NonZeros, nonzeros
 from infomax_tune.study.datasets import SHAPES, Shape
 
@@ -71,11 +71,8 @@ def default_data_dir() -> Path:
     """
     if chosen := os.environ.get(DATA_DIR_VARIABLE):
         return Path(chosen)
-    try:
-        folder = user_cache_path("infomax-tune")
-    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
-        folder = Path("~")
-    if not folder.is_absolute():  # older versions of platformdirs do not raise
+    folder = user_cache()
+    if folder is None:
         raise DataError(
             f"this user has no home folder to look for image sets in; name one with --data-dir (or ${DATA_DIR_VARIABLE}), "
             "or try a dataset that needs no download: --set dataset=digits (for `run`: dataset=digits)."
