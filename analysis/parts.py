@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 
     Uses = list[tuple[str, float, float]]
 
@@ -26,6 +25,7 @@ def parts_of(figure: Figure) -> list[Part]:
     axis and the title. Gives the pieces the ids by which the SVG made afterwards has them. Nothing for a single panel.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
 
     panels = [axes for axes in figure.axes if axes.get_visible()]
     if len(panels) < 2:
@@ -64,11 +64,12 @@ def parts_of(figure: Figure) -> list[Part]:
         found.append(Part(((f"text{i}", 0.0, 0.0),), cut([text.get_window_extent(renderer)]), small=True))
     for i, legend in enumerate(figure.legends):
         legend.set_gid(f"legend{i}")
-        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
-            boxes = [text.get_window_extent(renderer)]
-            if handle is not None:
-                boxes.append(handle.get_window_extent(renderer))
-            found.append(Part(((f"legend{i}", 0.0, 0.0),), cut(boxes), small=True))
+        for text in legend.get_texts():
+            box = text.get_window_extent(renderer)
+            # not asked of the marker, which does not know its own place
+            marker = (legend.handlelength + legend.handletextpad) * text.get_fontsize() / points
+            entry = Bbox.from_extents(box.x0 - marker, box.y0, box.x1, box.y1)
+            found.append(Part(((f"legend{i}", 0.0, 0.0),), cut([entry]), small=True))
     return found
 
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import synthetic
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis import plots, plots_training, style, svg
 from analysis.parts import parts_of
@@ -63,3 +64,19 @@ def test_parts_refer_to_what_the_page_holds_and_no_style_stands_in_place():
     assert set(wanted) <= ids
     assert "style=" not in page + shown
     assert 'fill="currentColor"' in page or 'stroke="currentColor"' in page
+
+
+def test_an_entry_of_a_legend_has_its_marker():
+    """Of points too, whose markers are a collection: something is drawn left of each name."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}, seeds=3)
+    figure = laid_out(plots.redundancy_vs_dead(table))
+    (legend,) = figure.legends
+    parts = [part for part in parts_of(figure) if part.uses[0][0] == "legend0"]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels, scale = np.asarray(canvas.buffer_rgba())[..., :3], figure.dpi / 72
+    assert len(parts) == 2
+    for part, text in zip(parts, legend.get_texts(), strict=True):
+        left, top, _, down = (round(number * scale) for number in part.box)
+        before_text = pixels[top : top + down, left : int(text.get_window_extent().x0) - 1]
+        assert (before_text < 200).any()
