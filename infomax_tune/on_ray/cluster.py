@@ -45,11 +45,16 @@ _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 
 
 @contextlib.contextmanager
-def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[int]:
+def cluster(
+    options: Options,
+    log: Path,
+    say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Iterator[int]:
     """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
     log: the file for Ray's own messages, one of which says where its workers' output is. say: told if Ray's files are
-    elsewhere than usual.
+    elsewhere than usual. warn: told if the head of a cluster that was joined stops answering.
     Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
     """
     if ray.is_initialized():
@@ -63,7 +68,7 @@ def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda lin
         if not options.address:
             _give_token()
             folder = _short_folder(stack, say)
-        yield from _joined(options, log, folder)
+        yield from _joined(options, log, folder, warn)
 
 
 @contextlib.contextmanager
@@ -117,7 +122,7 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
     return folder
 
 
-def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
+def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str], None]) -> Iterator[int]:
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     started: list[psutil.Process] = []
@@ -138,7 +143,10 @@ def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
         _to_file(log)
         session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
         logging.getLogger("ray").info("what the workers print is under %s/logs", session)
-        yield _slots(options)
+        with contextlib.ExitStack() as stack:
+            if options.address:
+                stack.enter_context(joining.watching(ray.get_runtime_context().gcs_address, warn))
+            yield _slots(options)
     finally:
         _end(started)
 

@@ -1,9 +1,14 @@
-"""Asks a Ray cluster whether it would let us in, before Ray does: that tries for half a minute, and does not say why not."""
+"""Asks a Ray cluster whether it would let us in, before Ray does, and whether it is still there.
+
+Ray itself tries for half a minute and does not say why not, and ends the driver of a dead cluster without a word.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -11,8 +16,11 @@ from ray import _raylet
 from ray._private import services
 
 from infomax_tune.errors import ResourceError
+from infomax_tune.process.signals import calling
 
 _PATIENCE_S = 10
+_LOOK_S = 1.0
+"""Seconds between two looks at the head, and for its answer."""
 _ASK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A call that any cluster answers; an empty message asks after no node."""
 
@@ -36,7 +44,7 @@ def check(address: str) -> None:
     if not host or not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
+        _connect(found, _PATIENCE_S)
     except (OSError, OverflowError) as error:
         raise ResourceError(
             f"--address: nobody answers at {found} ({error}); give the address that `ray start --head` printed, or auto."
@@ -47,6 +55,35 @@ def check(address: str) -> None:
         raise ResourceError(
             f"--address: the Ray cluster at {found} asks for a token, and it {problem}. Set it with:\n  {_COMMANDS}"
         )
+
+
+@contextlib.contextmanager
+def watching(address: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """While entered, warns once if the head of the cluster stops answering. address: its HOST:PORT."""
+    silent = 0
+
+    def look() -> bool:
+        nonlocal silent
+        try:
+            _connect(address, _LOOK_S)
+            silent = 0
+        except OSError:
+            silent += 1
+        if silent == 2:  # not the first time, which could be chance
+            warn(
+                f"warning: the head of the cluster, {address}, does not answer. If it is dead, this sweep ends within a "
+                "minute; start another cluster and resume the sweep there."
+            )
+        return silent == 2
+
+    with calling(look, _LOOK_S, "head"):
+        yield
+
+
+def _connect(address: str, patience_s: float) -> None:
+    """Raises OSError if nobody answers at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=patience_s).close()
 
 
 def _found(address: str) -> str:

@@ -182,7 +182,7 @@ class _Sweep:
             # Ray takes seconds to start; torch and the data are loaded meanwhile
             with kept_from_threads():
                 datasets = beside.submit(load_datasets, missing, options)
-            slots = stack.enter_context(cluster(options, folder.ray_log, display.say))
+            slots = stack.enter_context(cluster(options, folder.ray_log, display.say, display.warn))
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
             self._tally.slots = at_once = min(at_once, len(packs))

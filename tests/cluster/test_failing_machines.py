@@ -64,6 +64,7 @@ def test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death(
     stdout, stderr = sweep.communicate(timeout=300)  # the other machine's gate is closed: nothing ends meanwhile
     assert sweep.returncode not in (0, None), stdout + stderr
     assert "Traceback" not in stdout + stderr
+    assert f"the head of the cluster, {machines.address}, does not answer" in stderr
     late.kill()
     assert not list(other.glob("trials/*/record.json"))
     with Machines(tmp_path) as fresh:

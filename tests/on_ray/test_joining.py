@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
-from tests.command import free_port
+from tests.command import free_port, wait_until
 
 
 def test_where_nobody_answers_is_said_at_once() -> None:
@@ -33,3 +35,20 @@ def test_what_answers_otherwise_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(joining, "_PATIENCE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as other:
         joining.check(f"127.0.0.1:{other.getsockname()[1]}")
+
+
+def test_a_head_that_stops_answering_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    monkeypatch.setattr(joining, "_LOOK_S", 0.05)
+    warnings: list[str] = []
+    head = socket.create_server(("127.0.0.1", 0), backlog=100)
+    address = f"127.0.0.1:{head.getsockname()[1]}"
+    with joining.watching(address, warnings.append):
+        time.sleep(0.5)
+        assert warnings == []
+        head.close()
+        wait_until(lambda: bool(warnings))
+        time.sleep(0.2)
+    (warning,) = warnings
+    assert f"the head of the cluster, {address}, does not answer" in warning
