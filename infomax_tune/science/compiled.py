@@ -266,24 +266,6 @@ def _forward(starts, index, code, palette, rows, weight, bias, z, units):
 
 @_part
 @no_type_check
-def _sort_by_input(starts, index, code, rows, ends, entries, room):
-    """The batch's numbers that are not zero, input by input: those of input d are entries[d * room : ends[d]].
-
-    An entry is its row in the batch, times 2^16, plus its code.
-    """
-    for d in range(len(ends)):
-        ends[d] = d * room
-    for i in range(len(rows)):
-        row = np.uint32(i) << np.uint32(16)
-        for at in range(starts[rows[i]], starts[rows[i] + 1]):
-            d = index[at]
-            end = ends[d]
-            entries[end] = row | np.uint32(code[at])
-            ends[d] = end + 1
-
-
-@_part
-@no_type_check
 def _center(a, centered, rows, units):
     """The activations minus each unit's mean."""
     inverse = splat(np.float32(1.0) / np.float32(rows))
@@ -392,47 +374,36 @@ def _grad_activation(centered, m, grad, rows, units):
 
 @_part
 @no_type_check
-def _grad_weight(ends, entries, palette, room, grad, result, units):
-    """dL/dW = dL/dz^T x, an input at a time."""
-    for d in range(len(ends)):
-        first, last = d * room, ends[d]
-        to = d * units
+def _grad_weight(starts, index, code, palette, rows, grad, result, units):
+    """dL/dW = dL/dz^T x, a row at a time, over the numbers of x that are not zero."""
+    for at in range(0, len(result), LANES):
+        store(result, at, splat(0.0))
+    for i in range(len(rows)):
+        first, last = starts[rows[i]], starts[rows[i] + 1]
+        own = i * units
         j = 0
         while units - j >= 4 * LANES:
-            a0, a1, a2, a3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+            g0, g1 = load(grad, own + j), load(grad, own + j + LANES)
+            g2, g3 = load(grad, own + j + 2 * LANES), load(grad, own + j + 3 * LANES)
             for at in range(first, last):
-                entry = entries[at]
-                x, row = splat(palette[entry & 0xFFFF]), np.intp(entry >> 16) * units + j
-                a0 = fma(x, load(grad, row), a0)
-                a1 = fma(x, load(grad, row + LANES), a1)
-                a2 = fma(x, load(grad, row + 2 * LANES), a2)
-                a3 = fma(x, load(grad, row + 3 * LANES), a3)
-            store(result, to + j, a0)
-            store(result, to + j + LANES, a1)
-            store(result, to + j + 2 * LANES, a2)
-            store(result, to + j + 3 * LANES, a3)
+                x, to = splat(palette[code[at]]), index[at] * units + j
+                store(result, to, fma(x, g0, load(result, to)))
+                store(result, to + LANES, fma(x, g1, load(result, to + LANES)))
+                store(result, to + 2 * LANES, fma(x, g2, load(result, to + 2 * LANES)))
+                store(result, to + 3 * LANES, fma(x, g3, load(result, to + 3 * LANES)))
             j += 4 * LANES
         if units - j >= 2 * LANES:
-            a0, a1 = splat(0.0), splat(0.0)
+            g0, g1 = load(grad, own + j), load(grad, own + j + LANES)
             for at in range(first, last):
-                entry = entries[at]
-                x, row = splat(palette[entry & 0xFFFF]), np.intp(entry >> 16) * units + j
-                a0 = fma(x, load(grad, row), a0)
-                a1 = fma(x, load(grad, row + LANES), a1)
-            store(result, to + j, a0)
-            store(result, to + j + LANES, a1)
+                x, to = splat(palette[code[at]]), index[at] * units + j
+                store(result, to, fma(x, g0, load(result, to)))
+                store(result, to + LANES, fma(x, g1, load(result, to + LANES)))
             j += 2 * LANES
         if j < units:
-            a, b = splat(0.0), splat(0.0)
-            even = first + (last - first) // 2 * 2
-            for at in range(first, even, 2):
-                one, other = entries[at], entries[at + 1]
-                a = fma(splat(palette[one & 0xFFFF]), load(grad, np.intp(one >> 16) * units + j), a)
-                b = fma(splat(palette[other & 0xFFFF]), load(grad, np.intp(other >> 16) * units + j), b)
-            for at in range(even, last):
-                entry = entries[at]
-                a = fma(splat(palette[entry & 0xFFFF]), load(grad, np.intp(entry >> 16) * units + j), a)
-            store(result, to + j, a + b)
+            g = load(grad, own + j)
+            for at in range(first, last):
+                to = index[at] * units + j
+                store(result, to, fma(splat(palette[code[at]]), g, load(result, to)))
 
 
 @_part
@@ -509,7 +480,6 @@ def _train_epoch(
     Returns the means over the rows of entropy and tc, and wr at the end.
     """
     units = len(real)
-    room = batch + LANES  # no power of two: the inputs' entries would meet in few sets of the cache
     z = np.empty(batch * units, np.float32)
     f = np.empty(batch * units if kind != IDENTITY else 0, np.float32)
     a = np.empty(batch * units if head else 0, np.float32)
@@ -521,8 +491,6 @@ def _train_epoch(
         identity[i * units + i] = real[i]
     variance = np.empty(units, np.float32)
     inverse_sd = np.empty(units, np.float32)
-    ends = np.empty(len(weight) // units, np.int64)
-    entries = np.empty(len(ends) * room, np.uint32)
     if kind == IDENTITY:
         f = z
     if not head:
@@ -546,8 +514,7 @@ def _train_epoch(
         if head:
             _softmax_back(grad, a, size, units)
         _activate_back(kind, grad, z, f, size, units)
-        _sort_by_input(starts, index, code, rows, ends, entries, room)
-        _grad_weight(ends, entries, palette, room, grad, grad_weight, units)
+        _grad_weight(starts, index, code, palette, rows, grad, grad_weight, units)
         _grad_bias(grad, grad_bias, n, units)
         steps += 1
         if adam:
@@ -558,7 +525,7 @@ def _train_epoch(
             _sgd(bias, grad_bias, np.float32(lr))
         entropy_sum += np.float64(entropy) * n
         tc_sum += np.float64(tc) * n
-    wr = _redundancy(weight, products, len(ends), units, int(real.sum()), np.float64(eps))
+    wr = _redundancy(weight, products, len(weight) // units, units, int(real.sum()), np.float64(eps))
     return entropy_sum / len(order), tc_sum / len(order), wr
 
 
