@@ -84,7 +84,7 @@ class Shell:
     def press_ctrl_c(self) -> str:
         """Returns what is shown from then on, until the prompt is back."""
         os.write(self._terminal, b"\x03")
-        return self.until(f"\n{PROMPT}")
+        return self.until(PROMPT)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -134,7 +134,7 @@ def student(folder: Path) -> None:
     look_for(shell.type("infomax-tune run activation=tanh dataset=digits epochs=20"), "effective rank")
     look_for(shell.type("infomax-tune list"), "quickstart", "lambda")
     shell.type("infomax-tune tensorboard results/quickstart", wait=False)
-    address = re.findall(r"http://\S+", shell.until("#timeseries") + shell.until("\n"))[0]
+    address = re.findall(r"http://\S+#timeseries", shell.until("(Press CTRL+C to quit)"))[0]
     with browser() as page:
         page.goto(address)
         expect(page.locator("scalar-card").first).to_be_visible(timeout=60_000)
