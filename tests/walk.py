@@ -190,13 +190,13 @@ def author(folder: Path) -> None:
     short = "--set dataset=digits --set epochs=40 --set 'seed={range: [1, 10]}'"
     look_for(
         shell.type("infomax-tune sweep activation_study --dry-run", short),
-        "180 of 180 trials",
+        "180 trials in 18 cells",
         "power: ",
         "nothing was written",
     )
     shell.type("infomax-tune sweep activation_study", short, wait=False)
     shell.until("epochs/s")
-    shell.until("1/180")
+    shell.until("/180 trials")
     shown = shell.press_ctrl_c()
     resume = re.findall(r"infomax-tune resume \S+", shown)[-1]
     look_for(shell.type_other(resume), "180 trials: 180 done", r"report: file://")
