@@ -91,7 +91,7 @@ def sweep(
     notes: Sequence[str] = ()
     if space is None:
         if out is None or settings or config:
-            raise ConfigError("to go on with a sweep give its out, and neither settings nor config.")
+            raise ConfigError("to resume a sweep, give its out, and neither settings nor config.")
         folder = SweepFolder(location(out))
         loaded = folder.read_space()
         command = folder.environments.begun_by() or command

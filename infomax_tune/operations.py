@@ -104,7 +104,7 @@ def new_space(path: Path) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise StoreError(f"{path}: is there already; edit it, or choose another name.") from None
+        raise StoreError(f"{path}: already exists; edit it, or choose another name.") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from None
     return path
@@ -278,7 +278,7 @@ def _require_own_analysis() -> None:
     if origin is None or Path(origin).resolve() != own:
         raise ResourceError(
             f"{origin or 'another analysis'} is imported instead of infomax-tune's package `analysis`; "
-            "rename it, or start from another folder."
+            "rename it, or run from another folder."
         )
 
 
@@ -303,7 +303,7 @@ _at_work = threading.Lock()
 def _alone() -> Iterator[None]:
     """Raises ResourceError if another thread of this process runs a sweep: a process can hold only one Ray."""
     if not _at_work.acquire(blocking=False):
-        raise ResourceError("another sweep is at work in this process; wait for it, or start another process.")
+        raise ResourceError("another sweep is running in this process; wait for it, or start another process.")
     try:
         yield
     finally:
@@ -340,9 +340,7 @@ def require_utf8(*paths: str | Path) -> None:
         try:
             path.encode()
         except UnicodeEncodeError:
-            raise ConfigError(
-                f"{path!a} is not UTF-8 text, as a path has to be here; rename it, or choose another."
-            ) from None
+            raise ConfigError(f"{path!a} is not UTF-8 text, but paths must be; rename it, or choose another.") from None
 
 
 def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
@@ -359,7 +357,7 @@ def _require_shared(out: Path, options: Options) -> None:
     if not is_object(out):
         return
     if is_private(out):
-        raise ConfigError(f"{out}: only this process sees it, and Ray's workers are others; choose another --out.")
+        raise ConfigError(f"{out}: only this process can see it, but Ray's workers must too; choose another --out.")
     local = {"csv", "json"} & set(options.loggers)
     if "mlflow" in options.loggers and not os.environ.get("MLFLOW_TRACKING_URI"):
         local.add("mlflow")
@@ -367,7 +365,7 @@ def _require_shared(out: Path, options: Options) -> None:
         local.add("wandb")
     if local:
         raise ConfigError(
-            f"{out}: --logger {min(local)} keeps files in the output folder, which must then be on a disk; use "
+            f"{out}: --logger {min(local)} writes files to the output folder, so that folder must be on a disk; use "
             "mlflow with MLFLOW_TRACKING_URI, or wandb online."
         )
 

@@ -224,8 +224,8 @@ def table(state: SweepState, height: int = 50) -> Group:
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
     packs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("under way", "seeds", *(["host"] if state.is_spread else []), "epoch", "loss", "effective rank"):
-        packs.add_column(name, justify="left" if name in ("under way", "seeds", "host") else "right")
+    for name in ("running", "seeds", *(["host"] if state.is_spread else []), "epoch", "loss", "effective rank"):
+        packs.add_column(name, justify="left" if name in ("running", "seeds", "host") else "right")
     room = max(1, height - 5)
     for pack in state.packs[:room]:
         packs.add_row(
@@ -289,5 +289,5 @@ def show_statuses(statuses: Iterable[FolderStatus], *, full: bool = False) -> No
             room = max(2, console.height - used - 2)
             if len(cells) > room:  # the total stays
                 total = cells[1 + len(status.cells)]
-                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", total]
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} more lines", total]
             live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

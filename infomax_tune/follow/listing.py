@@ -44,7 +44,7 @@ def default_folder() -> Path:
 def list_outputs(root: Path) -> list[Listed]:
     """Every sweep and run in `root` or below. Raises StoreError if there is no such folder."""
     if not root.is_dir():
-        raise StoreError(f"{root}: is not a folder; give one that holds sweeps or runs.")
+        raise StoreError(f"{root}: not a folder; give a folder that contains sweeps or runs.")
     return [_sweep(output) if isinstance(output, SweepFolder) else _run(output) for output in find_outputs(root)]
 
 

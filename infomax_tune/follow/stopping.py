@@ -22,9 +22,7 @@ def stop_sweep(folder: SweepFolder, *, wait: bool = True) -> None:
     """
     folder.require_sweep()
     if read_driver(folder) is None:
-        raise StoreError(
-            f"{folder.root}: no sweep is at work here; see where it stands with: {folder.command('status')}"
-        )
+        raise StoreError(f"{folder.root}: no sweep is running here; check its status with: {folder.command('status')}")
     folder.driver.ask_to_stop()
     while wait and read_driver(folder) is not None:
         time.sleep(_LOOK_S)

@@ -257,9 +257,9 @@ def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
         path = standing.get(trial.run.config.trial_id)
         with contextlib.suppress(DamagedFileError):  # of the record, which is reported by itself
             if path is None and trial.folder.read_record():
-                problems.append(f"{trial.run.folder}: TensorBoard's run is missing.")
+                problems.append(f"{trial.run.folder}: its TensorBoard run is missing.")
             elif path is not None and _is_broken(path, trial.folder):
-                problems.append(f"{path}: TensorBoard's run is not whole.")
+                problems.append(f"{path}: this TensorBoard run is incomplete or damaged.")
     return problems
 
 

@@ -63,7 +63,7 @@ def free_port(host: str, port: int | None) -> int:
             return number
         except OSError as error:
             reason = error.strerror or str(error)
-    raise ResourceError(f"cannot serve at {host}:{port or PORT} ({reason}); choose another --port or --host.")
+    raise ResourceError(f"cannot listen on {host}:{port or PORT} ({reason}); choose another --port or --host.")
 
 
 def is_loopback(host: str) -> bool:

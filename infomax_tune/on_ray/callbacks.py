@@ -69,7 +69,7 @@ class FollowPacks(_NotKept, tune.Callback):
         if not self._stop_asked():
             self.under_way[trial.trial_id] = pack
         self._tally.begin(trial.trial_id, pack)
-        self._display.detail(f"begins: {pack}")
+        self._display.detail(f"started: {pack}")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -93,7 +93,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
-        self._display.warn(f"{pack} failed, and is tried again: {self._why(trial)}")
+        self._display.warn(f"{pack} failed; retrying: {self._why(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)

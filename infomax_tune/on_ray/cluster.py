@@ -54,7 +54,7 @@ def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda lin
     """
     if ray.is_initialized():
         raise ResourceError(
-            "Ray is at work in this process already; call ray.shutdown() first, or start another process."
+            "Ray is already running in this process; call ray.shutdown() first, or start another process."
         )
     if options.address:
         joining.check(options.address)
@@ -110,10 +110,10 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
     except OSError as error:
         raise ResourceError(
-            f"cannot start Ray here: the paths of its sockets would be too long under {usual}, and /tmp cannot be "
-            f"written ({error.strerror}); set RAY_TMPDIR to a folder with a short path."
+            f"cannot start Ray here: its socket paths would be too long under {usual}, and /tmp cannot be written "
+            f"({error.strerror}); set RAY_TMPDIR to a folder with a short path."
         ) from None
-    say(f"note: Ray's files are in {folder} while it runs: the paths of its sockets would be too long under {usual}")
+    say(f"note: Ray's files are in {folder} while it runs: its socket paths would be too long under {usual}")
     return folder
 
 
@@ -137,7 +137,7 @@ def _joined(options: Options, log: Path, folder: str | None) -> Iterator[int]:
     try:
         _to_file(log)
         session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
-        logging.getLogger("ray").info("what the workers print is under %s/logs", session)
+        logging.getLogger("ray").info("the workers' output is under %s/logs", session)
         yield _slots(options)
     finally:
         _end(started)
@@ -169,7 +169,7 @@ def _slots(options: Options) -> int:
     if slots == 0:
         cpus, gpus = (max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         raise ResourceError(
-            f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the "
-            f"cluster has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
+            f"one pack needs {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, but no machine in the "
+            f"cluster has that many (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
         )
     return slots

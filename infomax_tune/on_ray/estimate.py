@@ -82,14 +82,14 @@ class Estimate:
     def lines(self) -> list[str]:
         first = f"{_count(self.trials, 'trial')} in {_count(self.cells, 'cell')}; {self.ended} done"
         if self.ended == self.trials:
-            return [f"{first}: there is nothing to train"]
+            return [f"{first}: nothing to train"]
         return [
             f"{first}, {self.trials - self.ended} to train in {_count(self.packs, 'pack')}, {self.at_once} at a time",
             f"time       {_duration(self.seconds)}",
             f"CPU-hours  {self.cpu_hours:.2g}",
             f"memory     {self.memory / 2**30:.1f} GiB",
             f"disk       {_size(self.disk)}",
-            f"(estimated from a pilot of {self.pilot_s:.0f} s; nothing was written)",
+            f"(estimated from a {self.pilot_s:.0f} s pilot; nothing was written)",
         ]
 
 
@@ -126,7 +126,7 @@ def estimate(
         for pack in packs:
             kinds.setdefault(_kind(pack.config), pack)
         pilots = _measure(_choose(kinds), datasets, options, at_once, say)
-        say("ending Ray")
+        say("stopping Ray")
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
     seconds = [_pack_s(pack, _cost(pack.config, pilots.costs)) for pack in packs]
@@ -194,7 +194,7 @@ def _measure(
             kind = running[done]
             reason = next(iter(str(getattr(error, "cause", None) or error).strip().splitlines()), type(error).__name__)
             raise ResourceError(
-                f"a few batches of {kind.activation} with {kind.hidden_dim} units on {kind.dataset} could not be trained: {reason}"
+                f"could not train a few batches of {kind.activation} with {kind.hidden_dim} units on {kind.dataset}: {reason}"
             ) from None
         first_began = min(first_began, time.perf_counter() - took_s)
         costs[running.pop(done)] = cost

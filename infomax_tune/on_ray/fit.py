@@ -59,7 +59,7 @@ def train_all(packs: Sequence[Pack], job: Job) -> None:
     alone = _one_by_one([pack for pack in unfinished.failed if len(pack) > 1]) + _one_by_one(unfinished.suspects)
     if not alone or job.interrupt.asked:
         return
-    job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
+    job.display.say(f"retrying {len(alone)} trials of the failed packs, each on its own")
     if unfinished.suspects:
         job = _one_at_a_time(job)
     out_of_memory = _train_until_none_is_left(alone, job, explainer).suspects  # each was alone
@@ -147,7 +147,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
         if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
             raise
-        job.display.say("Ray ended a worker for want of memory")
+        job.display.say("Ray killed a worker because memory ran out")
         return _Unfinished(suspects=_left(list(follow.under_way.values()), folder))
     if job.interrupt.asked:
         return _Unfinished()

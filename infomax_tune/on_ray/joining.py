@@ -16,7 +16,7 @@ _PATIENCE_S = 10
 _ASK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A call that any cluster answers; an empty message asks after no node."""
 
-_COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token that the cluster was started with>"
+_COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token the cluster was started with>"
 
 
 def check(address: str) -> None:
@@ -27,9 +27,9 @@ def check(address: str) -> None:
     """
     if address.startswith("ray://"):
         raise ResourceError(
-            f"--address {address}: a sweep is driven from a machine of the cluster. Run it there, with --address auto, or "
-            "hand it over: ray job submit --address http://localhost:8265 --working-dir . -- infomax-tune sweep ... "
-            "--address auto (docs/cluster.md says how to reach that port)."
+            f"--address {address}: a sweep must be started on a machine in the cluster. Run it there with --address auto, or "
+            "submit it as a job: ray job submit --address http://localhost:8265 --working-dir . -- infomax-tune sweep ... "
+            "--address auto (docs/cluster.md explains how to reach that port)."
         )
     found = _found(address)
     host, _, port = found.rpartition(":")
@@ -39,13 +39,13 @@ def check(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         raise ResourceError(
-            f"--address: nobody answers at {found} ({error}); give the address that `ray start --head` printed, or auto."
+            f"--address: no answer at {found} ({error}); give the address that `ray start --head` printed, or auto."
         ) from None
     token = _token()
     if not _lets_in(found, token):
-        problem = "is not the cluster's" if token else "is missing here"
+        problem = "yours is not the cluster's" if token else "none is set here"
         raise ResourceError(
-            f"--address: the Ray cluster at {found} asks for a token, and it {problem}. Set it with:\n  {_COMMANDS}"
+            f"--address: the Ray cluster at {found} requires a token, but {problem}. Set it with:\n  {_COMMANDS}"
         )
 
 

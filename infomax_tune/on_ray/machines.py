@@ -103,13 +103,13 @@ def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: 
     """What may change last bits, in sentences: trials were trained in another environment (`used`) than a machine has now,
     the machines differ, or some (`silent`) gave no answer."""
     drifts = {
-        "trials of this sweep were trained in another environment": [
+        "trials of this sweep were trained in a different environment": [
             differences(before, now) for before in used for now in machines
         ],
-        "the machines of the cluster are not alike": [
+        "the machines in the cluster differ": [
             differences(machines[0], other, words="{name} is {before} and {now}") for other in machines[1:]
         ],
-        "machines of the cluster gave no answer": [[f"{silent} of them"]] if silent else [],
+        "some machines in the cluster did not answer": [[f"{silent} of them"]] if silent else [],
     }
     told = {what: dict.fromkeys("; ".join(each) for each in found if each) for what, found in drifts.items()}
     return [f"{what}: {'; or '.join(found)}" for what, found in told.items() if found]
@@ -126,5 +126,5 @@ def _answer(device: str, threads: int, probe: str) -> tuple[Environment, str]:
         except (OSError, StoreError) as error:
             reason = f"{machine} cannot write there ({error})"
     else:
-        reason = f"{machine} does not see it"
+        reason = f"{machine} cannot see it"
     return environment_here(device=device, threads=threads), reason

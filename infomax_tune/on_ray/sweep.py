@@ -73,9 +73,9 @@ def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFold
     if leaving:
         are = "1 finished trial is" if len(leaving) == 1 else f"{len(leaving)} finished trials are"
         raise ConfigError(
-            f"{folder.root}: {are} not in this space and would leave the table ({leaving[0]}{', ...' * (len(leaving) > 1)}). "
-            "To extend the sweep, give the values it has beside the new ones; to let them leave, add --narrow (their "
-            "records stay in the folder); or choose another --out."
+            f"{folder.root}: {are} not in this space and would be dropped from the table "
+            f"({leaving[0]}{', ...' * (len(leaving) > 1)}). To extend the sweep, give its existing values together with the "
+            "new ones; to drop these trials, add --narrow (their records stay in the folder); or choose another --out."
         )
 
 
@@ -145,7 +145,7 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
             ended[trial_id] = finding.status
         elif finding.status == TrialStatus.DAMAGED:
             folder.trial(trial_id).set_record_aside()
-            display.warn(f"warning: {finding.problem} Set aside; {trial_id} is trained again.")
+            display.warn(f"warning: {finding.problem} Set aside; {trial_id} will be trained again.")
     return ended
 
 
@@ -201,9 +201,9 @@ class _Sweep:
                     raise
                 self._enter("writing the tables")
                 if not folder.driver.is_driven_by(job.driver):
-                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one ends.")
+                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one stops.")
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
-                self._enter("handing trials over" if options.loggers else "ending Ray")
+                self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
 
     def assemble(self, interrupt: Interrupt) -> pd.DataFrame:
@@ -249,14 +249,13 @@ class _Sweep:
         answers = ask(options, folder.root)
         if answers.blind:
             raise ResourceError(
-                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, give an --out that all of them share."
+                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
             )
         machines = answers.environments
         self._compare_environments(machines, answers.silent)
         if options.device_or_default != "cpu":
             display.say(
-                f"note: on {options.device_or_default} the last bits of a trial can depend on the pack it is trained in; "
-                "on a CPU they do not."
+                f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
             )
         data = {name: dataset.digest for name, dataset in datasets.items()}
         folder.environments.write_latest({**(machines[0] if machines else {}), "command": self._command, "data": data})
@@ -278,9 +277,11 @@ class _Sweep:
         used = self._folder.environments.read_used().values()
         for message in drift(used, machines, silent):
             if self._options.strict_environment:
-                raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
+                raise EnvironmentDriftError(
+                    f"{message}. Use the same environment throughout, or leave out --strict-environment."
+                )
             self._display.warn(
-                f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where."
+                f"warning: {message}. Last bits may differ; timings.csv shows where each trial was trained."
             )
 
 

@@ -62,7 +62,7 @@ class TrackerFeed:
             self.offer(self._plan)  # those whose end was not reported
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
-                self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
+                self._display.say(f"logging trials to {', '.join(tracker.name for tracker in trackers)}")
             thread.join()
         except BaseException:
             self._abandoned = True

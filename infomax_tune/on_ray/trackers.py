@@ -129,9 +129,9 @@ class Tracker:
 
     def summary(self, trials: Iterable[TrialConfig]) -> str:
         """One line for people: how many trials were handed over, and how many are left."""
-        text = f"{self.name}: {self.given} trials handed over to {self.where}"
+        text = f"{self.name}: {self.given} trials logged to {self.where}"
         left = len(self.left(trials))
-        return f"{text}; {left} are left for the next run with --logger {self.name}" if left else text
+        return f"{text}; {left} remain for the next run with --logger {self.name}" if left else text
 
     def _has(self, config: TrialConfig) -> bool:
         return self.folder.has(config.trial_id, self.sweep.trial(config.trial_id).record_digest())
@@ -241,7 +241,9 @@ def _local_mlflow(folder: Path, space: str) -> str:
     import mlflow
 
     if "?" in str(folder):
-        raise StoreError(f"{folder}: MLflow reads a ? as the address's end; give it a store in $MLFLOW_TRACKING_URI.")
+        raise StoreError(
+            f"{folder}: MLflow takes a ? for the end of the address; name another store in $MLFLOW_TRACKING_URI."
+        )
     database = folder / "mlflow.db"
     if not database.exists():
         folder.mkdir(parents=True, exist_ok=True)

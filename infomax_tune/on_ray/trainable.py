@@ -58,7 +58,7 @@ def train_on_ray(
             warnings.clear()
 
     if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into a folder of its own
-        raise StoreError(f"{latest.host} does not see {out}: all machines must share it.")
+        raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
     try:
         folder.environments.note_used(described, execution.environment)
         if not folder.driver.stop_asked():

@@ -38,7 +38,7 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
         space = folder.read_space()
         if "logging.probe" in space.axes:
             raise StoreError(
-                f"{folder.root}: logging.probe is an axis of this sweep; only whole sweeps get their probe later."
+                f"{folder.root}: logging.probe is an axis of this sweep; the probe can only be added to all trials at once."
             )
         before, after = _with_probe(space, probe=False), _with_probe(space, probe=True)
         pairs = list(zip(before.trials(), after.trials(), strict=True))
@@ -66,7 +66,9 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
     with folder.lock():
         record = folder.find().record
         if record is None:
-            raise StoreError(f"{folder.path}: the run is not finished; see it with: infomax-tune status {folder.path}")
+            raise StoreError(
+                f"{folder.path}: the run is not finished; check its status with: infomax-tune status {folder.path}"
+            )
         config = from_nested(record.config, str(folder.path))
         new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
         if "probe_accuracy" not in record.result:
@@ -98,7 +100,7 @@ def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Da
     if record.status == TrialStatus.DONE:
         if not record.has_weights:
             raise StoreError(
-                f"{trial.path}: its weights were not kept (save_weights was false), so nothing can be measured."
+                f"{trial.path}: its weights were not saved (save_weights was false), so nothing can be measured."
             )
         state = TrialState(
             record.epoch, {name: torch.from_numpy(array) for name, array in trial.read_weights().items()}

@@ -30,14 +30,14 @@ def refuse_to_mix(
             arithmetic[each.arithmetic] += 1
     for (name, digest), trials in data.items():
         raise DataError(
-            f"{name}: {_trials(trials)} here on other data of that name (its digest was {digest}, now it is "
-            f"{datasets[name].digest}), which cannot be compared. Go on with that data (--data-dir), or choose another --out."
+            f"{name}: {_trials(trials)} here on different data with that name (its digest was {digest}, now it is "
+            f"{datasets[name].digest}), which cannot be compared. Resume with that data (--data-dir), or choose another --out."
         )
     for number, trials in arithmetic.items():
         if not mix_arithmetic:
             raise EnvironmentDriftError(
-                f"{_trials(trials)} here with arithmetic {number} of infomax-tune, and this version computes with "
-                f"{ARITHMETIC}: the same trial may have other numbers. Go on with the version that trained them, choose "
+                f"{_trials(trials)} here with arithmetic {number} of infomax-tune, but this version uses "
+                f"{ARITHMETIC}: the same trial may get different numbers. Resume with the version that trained them, choose "
                 "another --out, or mix the two with --mix-arithmetic."
             )
 

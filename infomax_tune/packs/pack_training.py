@@ -71,7 +71,7 @@ class _Trial:
         except StoreError as error:
             self.run.abandon()
             self.run = None
-            self.warn(f"{error} TensorBoard does not show {self.config.trial_id} until the next `resume`.")
+            self.warn(f"{error} TensorBoard will not show {self.config.trial_id} until the next `resume`.")
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -115,8 +115,8 @@ def train_pack(
         ):
             execution = dataclasses.replace(execution, stacked=False)
             warn(
-                f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
-                "their numbers and costs speed (see `infomax-tune selfcheck`)"
+                f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "
+                "their numbers but is slower (see `infomax-tune selfcheck`)"
             )
         # a pack that was killed between the writes of two checkpoints goes on as two groups
         for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
@@ -168,11 +168,11 @@ def _checkpoint_of(
         others = _others(config, checkpoint, data)
         if not others:
             return checkpoint
-        reason = f"{folder.path}: its checkpoint is of {others}."
+        reason = f"{folder.path}: its checkpoint is from {others}."
     except DamagedFileError as error:
         reason = str(error)
     folder.set_checkpoint_aside()
-    warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
+    warn(f"{reason} Set aside; {config.trial_id} trains from the beginning.")
     return None
 
 
@@ -182,9 +182,9 @@ def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
     if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
         return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"
     if differences:
-        return f"another trial of the same id ({'; '.join(differences)})"
+        return f"another trial with the same id ({'; '.join(differences)})"
     if checkpoint.data not in ("", data):
-        return f"other data (its digest was {checkpoint.data}, now it is {data})"
+        return f"different data (its digest was {checkpoint.data}, now it is {data})"
     if checkpoint.arithmetic != ARITHMETIC:
         return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {ARITHMETIC})"
     return ""

@@ -52,7 +52,7 @@ def run_trial(
             return finding.record
         if finding.status == TrialStatus.DAMAGED:
             folder.set_record_aside()
-            say(f"warning: {finding.problem} Set aside; the trial is trained again.")
+            say(f"warning: {finding.problem} Set aside; the trial will be trained again.")
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
         checkpoint = folder.kept()

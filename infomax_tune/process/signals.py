@@ -96,7 +96,7 @@ class Interrupt:
         """Asks to stop without a signal: somebody did so elsewhere, for example in the sweep's folder."""
         if not self.asked:
             self.asked = True
-            self._say("asked to stop; finishing the current epochs")
+            self._say("stop requested; finishing the current epochs")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
@@ -122,7 +122,7 @@ class Interrupt:
         self._say("Finishing the current epochs; press Ctrl-C again to stop now")
 
     def _leave(self) -> None:
-        self._say("stopped at once")
+        self._say("stopped immediately")
         self._on_leave()
         sys.stdout.flush()
         os._exit(EXIT_INTERRUPTED)

@@ -92,7 +92,7 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         tensors = content["tensors"]
         history = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
+        raise DamagedFileError(f"{path}: damaged ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
     return Checkpoint(
         about.trial_id, about.epoch, state, history, about.timing, about.config, about.data, about.arithmetic

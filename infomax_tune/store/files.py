@@ -113,7 +113,7 @@ def read_bytes(path: Path) -> bytes:
         raise FileNotFoundError(*error.args) from None  # a file stands where its folder would be
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."
+            f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; fix that, then try again."
         ) from None
 
 

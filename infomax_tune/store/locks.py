@@ -38,10 +38,10 @@ _RENEW_S = 5.0
 class Work(str, Enum):
     """What a process does while it holds a folder's lock."""
 
-    SWEEP = "another sweep is at work here"
+    SWEEP = "another sweep is running here"
     TRIAL = "the trial is being trained"
-    RUNS = "TensorBoard's runs are being made"
-    TABLES = "the tables are being assembled"
+    RUNS = "the TensorBoard runs are being written"
+    TABLES = "the tables are being written"
 
     @property
     def is_brief(self) -> bool:
@@ -62,7 +62,7 @@ def locked(folder: Path, work: Work) -> Iterator[None]:
 
 
 def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
-    what = work.value if work else "another process is at work here"
+    what = work.value if work else "another process is using it"
     return LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.")
 
 
@@ -98,7 +98,7 @@ def _take_lock(handle: TextIO, folder: Path) -> None:
             time.sleep(0.1)
         except OSError as error:
             raise StoreError(
-                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+                f"{folder}: its file system does not support locks ({error.strerror}); choose another --out."
             ) from None
 
 
@@ -199,7 +199,9 @@ def _create_lease(folder: Path, number: int, work: Work) -> bool:
     if not objects.create(path, mine):
         return False
     if objects.create(path, mine):
-        raise StoreError(f"{folder}: this store has no conditional puts, so it cannot be locked; choose another --out.")
+        raise StoreError(
+            f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
+        )
     return True
 
 

@@ -16,7 +16,7 @@ def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
     problems: list[str] = []
     for path, problem in folder.environments.damage().items():
         set_aside(path)
-        problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is not known.")
+        problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is now unknown.")
     paths = folder.trial_folders()
     for path, leftovers in zip(
         paths, for_each(lambda path: folder.trial(path.name).leftovers(), paths, folder.root), strict=True
@@ -27,5 +27,5 @@ def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
             trial = folder.trial(path.name)
             for name, problem in trial.damage().items():
                 trial.set_aside(name)
-                problems.append(f"{problem} Set aside; the trial is not in the sweep now.")
+                problems.append(f"{problem} Set aside; the trial is not part of the sweep now.")
     return problems

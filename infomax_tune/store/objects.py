@@ -47,7 +47,7 @@ def location(text: str | os.PathLike[str]) -> Path:
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
     except ValueError:
         raise ConfigError(
-            f"{kind}://{rest}: no such kind of store is known; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+            f"{kind}://{rest}: unknown kind of store; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
         ) from None
     # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.
     return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False))
@@ -133,5 +133,5 @@ def _told(path: Path, done: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise StoreError(
-            f"{path}: cannot be {done} ({reason}). Nothing was changed there; see to that, then try again."
+            f"{path}: cannot be {done} ({reason}). Nothing was changed there; fix that, then try again."
         ) from error

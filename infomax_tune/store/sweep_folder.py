@@ -184,7 +184,7 @@ class SweepFolder:
         content["sha256"] = digest(content)
         text = yaml_document.dump(content)
         if yaml_document.parse(text, SWEEP_FILE).content != content:
-            raise ConfigError("the space cannot be kept as YAML; use plain text in its name and description.")
+            raise ConfigError("the space cannot be saved as YAML; use plain text in its name and description.")
         write_atomically(self.root / SWEEP_FILE, text.encode())
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class SweepFolder:
     def _no_sweep(self) -> StoreError:
         if TrialFolder(self.root).has_config():
             show = shlex.join(["infomax-tune", "status", str(self.root)])
-            return StoreError(f"{self.root}: holds a single run, not a sweep; see it with: {show}")
+            return StoreError(f"{self.root}: holds a single run, not a sweep; show it with: {show}")
         problem = "does not exist"
         if self.exists():
             problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
@@ -270,7 +270,7 @@ class SweepFolder:
         problem = self.room_problem()
         if problem:
             again = self.command("resume")
-            raise StoreError(f"{problem}. What was trained is kept: make room there, then go on with: {again}")
+            raise StoreError(f"{problem}. What was trained is kept: free some space there, then resume with: {again}")
 
     @contextlib.contextmanager
     def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
@@ -364,7 +364,7 @@ _OWN_NAMES = {
 }
 
 _HOW_TO_MEND_SWEEP = (
-    "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
+    "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that created the folder."
 )
 
 

@@ -170,10 +170,10 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
         return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
     except FileNotFoundError:
         folder.require_sweep()
-        raise StoreError(f"{folder.root}: has no results.csv; make it with: {folder.command('results')}") from None
+        raise StoreError(f"{folder.root}: has no results.csv; create it with: {folder.command('results')}") from None
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(
-            f"{path}: cannot be read ({error}); make it anew with: {folder.command('results')}"
+            f"{path}: cannot be read ({error}); recreate it with: {folder.command('results')}"
         ) from None
 
 
@@ -218,10 +218,10 @@ def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
     try:
         history = pd.read_parquet(io.BytesIO(data))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DamagedFileError(f"{path}: is not a whole parquet file ({error}).") from None
+        raise DamagedFileError(f"{path}: not a complete parquet file ({error}).") from None
     lacking = [name for name in ("trial_id", "epoch") if name not in history]
     if lacking:
-        raise DamagedFileError(f"{path}: lacks the column {', '.join(lacking)}.")
+        raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
     return history
 
 
@@ -235,10 +235,10 @@ def _require_whole(text: str, path: Path) -> None:
         if len(row) != width:
             raise DamagedFileError(
                 f"{path}, line {rows.line_num}: {len(row)} fields where the header has {width}; "
-                "the file is torn or was edited."
+                "the file is cut off or was edited."
             )
     if not text.endswith("\n"):
-        raise DamagedFileError(f"{path} ends in the middle of a line; the file is torn.")
+        raise DamagedFileError(f"{path} ends in the middle of a line; the file is cut off.")
 
 
 def _parquet_rows(path: Path) -> int | None:

@@ -76,7 +76,9 @@ class TrialFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be a folder ({error.strerror}); choose another --out.") from None
+            raise StoreError(
+                f"{self.path}: cannot be used as a folder ({error.strerror}); choose another --out."
+            ) from None
         strangers = [name for name in names if name not in _TRIAL_NAMES and ".damaged-" not in name and name[0] != "."]
         if strangers and not self.has_record():
             raise StoreError(
@@ -97,7 +99,7 @@ class TrialFolder:
         path = self.path / "config.yaml"
         if exists(path) and self._read_config(path) != config:
             raise StoreError(
-                f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
+                f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
             )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
@@ -105,7 +107,7 @@ class TrialFolder:
         differences = config.differences(held.config) if held.config else []
         if differences:
             raise StoreError(
-                f"{self.path}: holds another trial of the same id ({'; '.join(differences)}); choose another --out."
+                f"{self.path}: holds another trial with the same id ({'; '.join(differences)}); choose another --out."
             )
 
     def kept(self) -> Record | Checkpoint | None:
@@ -143,7 +145,9 @@ class TrialFolder:
             record = self.read_record()
             if record is not None:
                 if trial_id not in (None, record.trial_id):
-                    raise DamagedFileError(f"{self.path / 'record.json'}: is of another trial ({record.trial_id}).")
+                    raise DamagedFileError(
+                        f"{self.path / 'record.json'}: belongs to another trial ({record.trial_id})."
+                    )
                 if isinstance(trial, TrialConfig):
                     self._refuse_a_namesake(record, trial)
                 for name, sha256 in record.files.items():
@@ -169,7 +173,7 @@ class TrialFolder:
             checkpoint = self.read_checkpoint()
             if checkpoint and checkpoint.trial_id != self.path.name:
                 path = self.path / "checkpoint.safetensors"
-                problems[path.name] = f"{path}: is of another trial ({checkpoint.trial_id})."
+                problems[path.name] = f"{path}: belongs to another trial ({checkpoint.trial_id})."
         except DamagedFileError as error:
             problems["checkpoint.safetensors"] = str(error)
         try:

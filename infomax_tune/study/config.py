@@ -67,9 +67,9 @@ class DataConfig(_Section):
     """The data."""
 
     dataset: DatasetName = "mnist"
-    """The images, or points, that a layer learns from."""
+    """The dataset (images or points) that the layer learns from."""
     batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
-    """Rows in one step of training; -1 takes the full training set."""
+    """Rows per training step; -1 uses the full training set."""
 
     @field_validator("batch_size")
     @classmethod
@@ -83,24 +83,25 @@ class ModelConfig(_Section):
     """The layer: a = f(x W^T + b)."""
 
     hidden_dim: int = Field(default=16, ge=1, le=65536)
-    """The layer's width: its number of units."""
+    """The layer's width (number of units)."""
     activation: ActivationName = "relu"
     """The function f that each unit applies."""
     head: Literal["none", "softmax"] = "none"
-    """softmax applies a softmax over the units, after f."""
+    """softmax applies a softmax over the units after f."""
 
 
 class LossConfig(_Section):
-    """The objective, and the weights of its terms."""
+    """The objective and the weights of its terms."""
 
     lambda_tc: _NotNegative = 1.0
     """The weight of the decorrelation term."""
     lambda_wr: _NotNegative = 0.0
-    """The weight of the term that keeps the units' weights orthogonal."""
+    """The weight of the term that pushes the units' weights to be orthogonal."""
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
-    """Added to variances and norms before a logarithm or a division, so that none is zero."""
+    """Added to variances and norms before a logarithm or a division, to avoid zeros."""
     objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
-    """What training minimizes. infomax is the study; variance_only, reconstruction and random (no training) are baselines."""
+    """What training minimizes. infomax is the study's objective; variance_only, reconstruction and random (no training)
+    are baselines."""
 
 
 class TrainingConfig(_Section):
@@ -111,20 +112,20 @@ class TrainingConfig(_Section):
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     """The learning rate."""
     optimizer: OptimizerName = "adam"
-    """The rule for each step."""
+    """The update rule for each step."""
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
-    """Sets the initial weights and the order of the data in every epoch."""
+    """Determines the initial weights and the order of the data in every epoch."""
 
 
 class LoggingConfig(_Section):
-    """What is kept of a trial. None of it changes what the trial learns."""
+    """What a trial saves. None of these settings changes what it learns."""
 
     save_weights: bool = True
-    """Keep the weights of a finished trial."""
+    """Save the weights of each finished trial."""
     save_metrics_every: int = Field(default=10, ge=1)
-    """Epochs between two evaluations of the metrics on the test set."""
+    """Epochs between evaluations of the metrics on the test set."""
     checkpoint_every: int = Field(default=10, ge=1)
-    """Epochs between two checkpoints, which is the most that a kill can cost."""
+    """Epochs between checkpoints; a killed trial loses at most this many."""
     probe: bool = False
     """Measure probe_accuracy at the end: the test accuracy of a logistic regression on the outputs."""
 
@@ -217,7 +218,7 @@ class TrialConfig(BaseModel):
                 }
             )
         except ValidationError:
-            return ["its settings are none that this version knows"]
+            return ["this version does not know its settings"]
         old, new = other.numbers(), self.numbers()
         if old == new:
             return []

@@ -38,45 +38,47 @@ class Options:
     """
 
     pack: int | str = field(
-        default="auto", metadata={"help": "Seeds trained together: auto, or a number; 1 is one Ray trial per seed."}
+        default="auto", metadata={"help": "Seeds trained together: auto or a number; 1 means one Ray trial per seed."}
     )
-    cpus_per_pack: float = field(default=1, metadata={"help": "CPUs a pack occupies; also its threads."})
+    cpus_per_pack: float = field(default=1, metadata={"help": "CPUs per pack; also its number of threads."})
     gpus_per_pack: float = field(
-        default=0, metadata={"help": "GPUs a pack occupies; a fraction lets several share one."}
+        default=0, metadata={"help": "GPUs per pack; a fraction lets several packs share one GPU."}
     )
     address: str | None = field(
-        default=None, metadata={"help": "A Ray cluster to join, such as auto or HOST:6379. [default: start one here]"}
+        default=None, metadata={"help": "The Ray cluster to join, such as auto or HOST:6379. [default: start one here]"}
     )
     max_concurrent: int | None = field(
-        default=None, metadata={"help": "Packs trained at once, at most. [default: all that fit]"}
+        default=None, metadata={"help": "Maximum number of packs trained at once. [default: all that fit]"}
     )
     data_dir: Path | None = field(
         default=None,
         metadata={
-            "help": "Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"
+            "help": "Folder with the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"
         },
     )
     device: str | None = field(
         default=None, metadata={"help": "cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]"}
     )
     max_failures: int = field(
-        default=2, metadata={"help": "How often a pack whose worker dies or raises is tried again."}
+        default=2, metadata={"help": "How many times to retry a pack whose worker dies or raises an error."}
     )
     strict_environment: bool = field(
-        default=False, metadata={"help": "Refuse to resume under other versions, CPU or threads."}
+        default=False, metadata={"help": "Refuse to resume with different versions, CPU or threads."}
     )
     mix_arithmetic: bool = field(
         default=False,
         metadata={
-            "help": "Resume although this version computes trials differently from the one that began the sweep."
+            "help": "Resume even if this version computes trials differently from the version that started the sweep."
         },
     )
     narrow: bool = field(
         default=False,
-        metadata={"help": "Drop finished trials that are no longer in the space from the table; their records stay."},
+        metadata={
+            "help": "Drop finished trials from the table if they are no longer in the space; their records stay."
+        },
     )
     loggers: Sequence[str] = field(
-        default=(), metadata={"help": "Log every trial to mlflow, wandb, csv or json too; repeatable."}
+        default=(), metadata={"help": "Also log every trial to mlflow, wandb, csv or json; repeatable."}
     )
 
     def __post_init__(self) -> None:

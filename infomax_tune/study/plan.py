@@ -31,8 +31,8 @@ class Plan:
             differences = [] if there is config else config.differences(there.nested())
             if differences:
                 raise ConfigError(
-                    f"axes: two trials that differ have the same id by chance, {config.trial_id} ({'; '.join(differences)}). "
-                    "Change one of the values a little, or sweep them in two folders."
+                    f"axes: two different trials have the same id by chance, {config.trial_id} ({'; '.join(differences)}). "
+                    "Change one of the values slightly, or sweep them in two folders."
                 )
 
     def __iter__(self) -> Iterator[TrialConfig]:

@@ -10,13 +10,13 @@ from infomax_tune.study.config import SECTIONS
 from infomax_tune.study.settings import describe_settings
 
 _HEAD = """\
-# A search space: what all trials share stands under `base`, what they differ in under `axes`.
-#   infomax-tune sweep {file} --dry-run      what it would take
-#   infomax-tune sweep {file}                trains every combination of the axes
+# A search space: settings that all trials share go under `base`, settings that vary go under `axes`.
+#   infomax-tune sweep {file} --dry-run      estimate what it takes
+#   infomax-tune sweep {file}                train every combination of the axes
 name: {name}
-description: What you want to find out, in a line.
+description: What you want to find out, in one line.
 
-base:  # every setting, with its default; take the # away to change one
+base:  # every setting, with its default; remove the # to change one
 """
 
 _AXES = """

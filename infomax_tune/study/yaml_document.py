@@ -97,7 +97,7 @@ def _parse(loader: _Loader, source: str) -> Document:
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{source}: expected `key: value` lines, found a {_kind(node)}.")
     if _size(node, {}) > MAX_VALUES:
-        raise ConfigError(f"{source}: its aliases stand for more than {MAX_VALUES} values; write out what is meant.")
+        raise ConfigError(f"{source}: its aliases expand to more than {MAX_VALUES} values; write the values out.")
     lines: dict[Path, int] = {}
     _walk(node, (), lines, source)
     return Document(loader.construct_document(node), source, lines)
