@@ -114,7 +114,7 @@ def tensorboard(
                 err=True,
             )
         seed = min((trial.run.config.training.seed for trial in trials), default=1)
-        typer.echo(f"TensorBoard of {out}: http://{host}:{free}/ (Ctrl-C stops it)")
+        typer.echo(f"TensorBoard for {out}: http://{host}:{free}/ (Ctrl-C stops it)")
         typer.echo(f"the study's metrics, one seed per cell: http://{host}:{free}/{curves_view(seed)}")
         typer.echo(f"the weights as pictures, one seed per cell: http://{host}:{free}/{pictures_view(seed)}")
         sys.stdout.flush()
