@@ -1,4 +1,4 @@
-"""Keeps count while a sweep runs: its trials by status, its packs under way, its speed and the time left. No Ray, no printing."""
+"""Keeps count while a sweep runs: trials by status, running packs, speed and time left. No Ray, no printing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Tally:
         """The times at which the speed was computed, each with the epochs trained by then."""
 
     def begin(self, key: str, pack: Pack) -> None:
-        """A pack has begun. key: Tune's id for it."""
+        """A pack has started. key: Tune's id for it."""
         state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs)
         self._packs[key] = _PackUnderWay(pack, state, self._clock())
         if not self._recent:

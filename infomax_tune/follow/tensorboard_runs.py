@@ -1,6 +1,6 @@
 """TensorBoard's runs: one per trial, whatever pack it is trained in, with the same numbers as the store.
 
-A run is one event file. It is rewritten from the history whenever its trial begins or goes on, so that its curves have
+A run is one event file. It is rewritten from the history whenever its trial starts or resumes, so its curves have
 no gap and no doubled step, whatever was killed. Imports neither Ray nor torch, and starts no thread.
 """
 
@@ -68,7 +68,7 @@ class Run:
         self._clock = 0.0
 
     def begin(self, history: Iterable[HistoryRow], epoch_s: Sequence[float]) -> None:
-        """Starts the run anew with the epochs so far. Not durable: a trial that goes on after a crash begins its run again.
+        """Rewrites the run with the epochs so far. Not durable: a trial that resumes after a crash rewrites its run.
 
         epoch_s: the seconds of each epoch from 1 on.
         """
@@ -84,7 +84,7 @@ class Run:
         self._append([self._epoch(row, epoch_s if row["epoch"] else 0.0)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
-        """Appends what is known only at the end. Comes before the trial's record, so that a run beside a record is whole.
+        """Appends what is known only at the end. Comes before the trial's record, so a run beside a record is complete.
 
         Not durable: if a power failure cuts it, `mend` makes it again.
         """
@@ -92,7 +92,7 @@ class Run:
         faults.point("tensorboard:ended")
 
     def abandon(self) -> None:
-        """Removes what was written, if possible: half a run would pass for a whole one."""
+        """Removes what was written, if possible: a partial run would pass for a complete one."""
         with contextlib.suppress(OSError):
             for _, path in _own_files(self.folder.iterdir()):
                 path.unlink()
@@ -221,9 +221,9 @@ def of_run(folder: TrialFolder, root: Path | None = None) -> list[TrialRun]:
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """Makes the runs under `root` exactly those of these trials: removes misplaced ones, makes missing and broken ones.
 
-    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or
-    removed, in sentences. The
-    caller holds the lock of the folder that the trials are in. In an object store, which keeps no runs, it does nothing.
+    A trial that is damaged, or has no record or checkpoint yet, gets no run. Returns what could not be read, written or
+    removed, in sentences. The caller holds the lock of the trials' folder. Does nothing in an object store, which keeps no
+    runs.
     """
     if is_object(root):
         return []
@@ -248,7 +248,7 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 
 def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """What `mend` would put right in the runs of trials that have a record, each in a sentence. Raises StoreError."""
+    """What `mend` would fix in the runs of trials that have a record, each in a sentence. Raises StoreError."""
     if is_object(root):
         return []
     standing, _ = _find_runs(root, trials)
@@ -279,7 +279,7 @@ def _find_runs(root: Path, trials: Sequence[TrialRun]) -> tuple[dict[str, Path],
 def _is_broken(path: Path, folder: TrialFolder) -> bool:
     """Whether the event file of a trial that has its record is not a whole run: cut, changed, or without its ending.
 
-    One of a trial without a record need not be whole: it is begun anew when the trial goes on. Raises DamagedFileError if
+    The run of a trial without a record may be incomplete: it is rewritten when the trial resumes. Raises DamagedFileError if
     the record is damaged, StoreError if a file cannot be read.
     """
     record = folder.read_record()
@@ -293,12 +293,12 @@ def _is_broken(path: Path, folder: TrialFolder) -> bool:
 
 
 def _outcome(status: TrialStatus) -> int:
-    """What TensorBoard's HParams page calls the status of a trial that has ended."""
+    """What TensorBoard's HParams page calls the status of a finished trial."""
     return STATUS_SUCCESS if status == TrialStatus.DONE else STATUS_FAILURE
 
 
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """`mend`, unless another process holds the folder: it has mended the runs when it began."""
+    """`mend`, unless another process holds the folder: that process mended the runs when it started."""
     try:
         with locked(root, Work.RUNS):
             return mend(root / RUNS, trials) if trials else []

@@ -1,4 +1,4 @@
-"""Tune's callbacks: they count, show and pass on what happens to packs, and stop Tune when the sweep is asked to stop."""
+"""Tune's callbacks: they count, show and report what happens to packs, and stop Tune on a stop request."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
 
 class StopWhenIdle(_NotKept, tune.Stopper):
-    """Once the sweep was asked to stop, stops Tune as soon as the packs under way have left their checkpoints."""
+    """Stops Tune after a stop request, as soon as the running packs have written their checkpoints."""
 
     def __init__(self, stop_asked: Callable[[], bool], under_way: Mapping[str, Pack]) -> None:
         self._stop_asked = stop_asked

@@ -24,9 +24,9 @@ from infomax_tune.study.options import Options
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics leave this machine
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler lets packs finish their epochs and says how to go on
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler lets packs finish their epochs and says how to resume
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store keeps everything; Tune's files would duplicate it
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: Tune's own state is never read again
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # rarely: Tune's own state is never read again
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # a slow write of it is not worth a warning
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output prints even when it is told not to
     # on a busy machine Ray says late why a worker is gone; after a second it would only say that it is, and a worker that

@@ -1,4 +1,4 @@
-"""Asks a Ray cluster whether it would let us in, before Ray does: that tries for half a minute, and does not say why not."""
+"""Checks whether a Ray cluster admits us before Ray tries: Ray takes half a minute and does not say why it failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token the 
 
 
 def check(address: str) -> None:
-    """Raises ResourceError if nobody answers at the address, or if the cluster there wants another token than ours.
+    """Raises ResourceError if nothing answers at the address, or if the cluster there requires a different token.
 
     address: HOST:PORT, or auto; one that Ray cannot make out is left to Ray. ray:// is refused: Tune's callbacks, which
     count and show what happens, would be lost on the way.

@@ -25,9 +25,9 @@ from infomax_tune.study.options import Options
 Environment = dict[str, Any]
 
 _PATIENCE_S = 60
-"""How long to wait for an answer: a machine whose GPUs are all in use gives none."""
+"""Seconds to wait for an answer: a machine whose GPUs are all in use gives none."""
 _LATE_S = 5
-"""How late a network file system may show a file that another machine has written."""
+"""How many seconds a network file system may take to show a file that another machine wrote."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ def ask(options: Options, out: Path) -> Answers:
     if not options.address:
         return Answers([environment_here(device=device, threads=threads)])
     needs = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
-    # no CPU, so that none has to be free; a GPU only if there is no telling its name without one
+    # no CPU, since none may be free; a GPU only if its name cannot be read without one
     question = ray.remote(num_cpus=0, num_gpus=options.gpus_per_pack, max_retries=0)(_answer)
     with _probe(out) as probe:
         asked = [

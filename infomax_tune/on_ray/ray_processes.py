@@ -1,4 +1,4 @@
-"""Keeps the signals that are meant for a sweep away from Ray's processes on this machine, and ends those processes.
+"""Keeps signals meant for a sweep away from Ray's processes on this machine, and ends those processes.
 
 Whoever stops a whole process group or service (systemd, Slurm, a terminal that closes) sends SIGTERM or SIGHUP to all of
 its processes. If Ray's died of it, no pack could write its checkpoint.
@@ -59,7 +59,7 @@ def shut_down(started: list[psutil.Process]) -> None:
 
 
 def kill(started: list[psutil.Process]) -> None:
-    """Ends what Ray left of a start that failed."""
+    """Kills what a failed start of Ray left behind."""
     for process in started:
         with contextlib.suppress(psutil.Error):
             for each in [*process.children(recursive=True), process]:

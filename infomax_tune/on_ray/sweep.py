@@ -1,4 +1,4 @@
-"""Carries out a sweep: has the trials without a record trained, writes the tables, and counts the outcome."""
+"""Runs a sweep: trains the trials without a record, writes the tables, and counts the outcome."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
 
 
 class _Sweep:
-    """A sweep at work: it either trains trials, or finds that all are trained and only writes the tables."""
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class _Sweep:
                 try:
                     train_all(packs, job)
                 except Exception:
-                    folder.require_room()  # a full disk is the likelier reason
+                    folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
                 if not folder.driver.is_driven_by(job.driver):
@@ -219,7 +219,7 @@ class _Sweep:
         return results
 
     def _restore_environment(self) -> None:
-        """Writes environment.json anew if it is lost: what the trial that finished last was trained in."""
+        """Rewrites environment.json if it is lost, with the environment of the trial that finished last."""
         environments = self._folder.environments
         if environments.has_latest():
             return

@@ -1,4 +1,4 @@
-"""Hands the finished trials of a sweep to its trackers, while others train."""
+"""Logs the finished trials of a sweep to its trackers while others train."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 
 GRACE_S = 10
-"""Seconds that a sweep that ends with an error waits for the hand-over under way."""
+"""Seconds that a failing sweep waits for the logging in progress."""
 
 
 class TrackerFeed:
@@ -48,7 +48,7 @@ class TrackerFeed:
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Hands over the trials that already have a record, those offered meanwhile, and on leaving all that have one then.
 
-        should_stop: asked before each trial. A tracker that raises is left out from then on, with a warning.
+        should_stop: asked before each trial. A tracker that raises is skipped from then on, with a warning.
         """
         trackers = [tracker for tracker in self._trackers if not tracker.has_all(self._plan)]
         if not trackers:

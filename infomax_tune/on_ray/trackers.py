@@ -40,7 +40,7 @@ _MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this machine
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # a pooled connection would go on writing to a database that was deleted
+    # a pooled connection would keep writing to a deleted database
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
 
@@ -49,7 +49,7 @@ class Tracker:
     """What all trackers have in common.
 
     name: the value of `--logger`. where: where it logs to, for people. on_ray: whether it logs in processes of Ray's.
-    failed: whether it raised, and is left out. given: how many trials were handed over so far.
+    failed: whether it raised, and is skipped. given: how many trials were logged so far.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Tracker:
         return None
 
     def left(self, trials: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """The trials that have a record but were not handed over."""
+        """The trials that have a record but were not logged."""
         return [config for config in trials if self.sweep.trial(config.trial_id).has_record() and not self._has(config)]
 
     def has_all(self, trials: Iterable[TrialConfig]) -> bool:
@@ -90,7 +90,7 @@ class Tracker:
         self._callback.setup()
 
     def give(self, config: TrialConfig) -> None:
-        """Hands a trial over, unless it has been already."""
+        """Logs a trial, unless it was logged already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
         digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(config).record
@@ -128,7 +128,7 @@ class Tracker:
         return hide_secrets(next(iter(str(error).strip().splitlines()), ""))
 
     def summary(self, trials: Iterable[TrialConfig]) -> str:
-        """One line for people: how many trials were handed over, and how many are left."""
+        """One line for people: how many trials were logged, and how many remain."""
         text = f"{self.name}: {self.given} trials logged to {self.where}"
         left = len(self.left(trials))
         return f"{text}; {left} remain for the next run with --logger {self.name}" if left else text
@@ -167,7 +167,7 @@ class MlflowTracker(Tracker):
     def __init__(self, sweep: SweepFolder, space: str) -> None:
         self._uri, self._space = os.environ.get("MLFLOW_TRACKING_URI"), space
         shown = without_secrets(self._uri or "")
-        # each address has a folder of its own
+        # each address has its own folder
         own = f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if self._uri else "mlflow"
         folder = sweep.tracker(own)
         super().__init__(sweep, folder, shown or str(folder.path))
@@ -212,7 +212,7 @@ class WandbTracker(Tracker):
         return WandbLoggerCallback(project=self._space, mode=self._mode)
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
-        # Ray's callback logs in a process of its own, and never asks whether that failed
+        # Ray's callback logs in its own process, and never checks whether that failed
         return getattr(self._callback, "_trial_logging_futures", {}).get(trial)
 
 
@@ -285,7 +285,7 @@ def _settings(config: TrialConfig) -> dict[str, Any]:
 def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
     """What the trial would have reported to Tune: a result per epoch, the last one with the final numbers too.
 
-    All have the same keys, since Ray's CSV takes its header from the first; None stands for what is not finite.
+    All have the same keys, since Ray's CSV takes its header from the first; None replaces values that are not finite.
     """
     rows = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result

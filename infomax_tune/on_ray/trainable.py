@@ -57,7 +57,7 @@ def train_on_ray(
             tune.report(replace(progress, warnings=tuple(warnings)).to_dict())
             warnings.clear()
 
-    if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into a folder of its own
+    if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
         raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
     try:
         folder.environments.note_used(described, execution.environment)

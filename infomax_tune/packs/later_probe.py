@@ -1,7 +1,7 @@
-"""Measures the probe accuracy of finished trials from their saved weights, as if it had been asked for at once.
+"""Measures the probe accuracy of finished trials from their saved weights, as if requested from the start.
 
 `logging.probe` is part of a trial's id. So each trial gets a second folder, under the id that it has with the probe; once
-all are there, the sweep's file is changed, which is the one step that counts, and the folders of before are removed.
+all are there, the sweep's file is changed, which is the step that counts, and the old folders are removed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from infomax_tune.study.trial_status import TrialStatus
 def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[[int, int], None]) -> None:
     """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
 
-    It can be killed at any time and begun again. Raises StoreError if the sweep is not finished, is at work, or a trial
-    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic is not the trials'.
+    It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running, or a trial
+    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
     """
     with folder.lock():
         space = folder.read_space()

@@ -15,10 +15,10 @@ from infomax_tune.store.record import Record
 def refuse_to_mix(
     kept: Iterable[Record | Checkpoint], datasets: Mapping[str, Dataset], *, mix_arithmetic: bool
 ) -> None:
-    """Raises DataError if a trial was trained on other data than the dataset of the same name is now.
+    """Raises DataError if a trial was trained on different data than the dataset with that name holds now.
 
     Raises EnvironmentDriftError if one was trained with another arithmetic, unless `mix_arithmetic`.
-    kept: what trials have left; what was kept before there were digests is not compared.
+    kept: the trials' records and checkpoints; those from before digests existed are not compared.
     """
     data: Counter[tuple[str, str]] = Counter()
     arithmetic: Counter[int] = Counter()

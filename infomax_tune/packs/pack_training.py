@@ -32,7 +32,7 @@ from infomax_tune.study.trial_status import TrialStatus
 
 
 class _TakenOverError(Exception):
-    """Another is at work in the folder."""
+    """Another driver is running in the folder."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class _Trial:
     """None while it is training, then done or diverged."""
 
     def require_leave(self) -> None:
-        """Raises _TakenOverError if the trial may not be written any more."""
+        """Raises _TakenOverError if the trial may no longer be written."""
         if not self.may_write():
             raise _TakenOverError
 
@@ -118,7 +118,7 @@ def train_pack(
                 f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "
                 "their numbers but is slower (see `infomax-tune selfcheck`)"
             )
-        # a pack that was killed between the writes of two checkpoints goes on as two groups
+        # a pack that was killed between the writes of two checkpoints resumes as two groups
         for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
             members = list(group)
             for report, seconds in _timed(_reports(members, dataset, execution)):
@@ -137,12 +137,12 @@ def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:
 
 
 def _epochs_behind(trial: _Trial) -> int:
-    """The epoch of the checkpoint that the trial goes on from; 0 if it has none."""
+    """The epoch of the checkpoint that the trial resumes from; 0 if it has none."""
     return trial.checkpoint.epoch if trial.checkpoint else 0
 
 
 def _begin(trial: _Trial) -> _Trial:
-    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run starts anew from there."""
+    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run restarts from there."""
     trial.require_leave()
     record = trial.folder.read_record()
     if record:
@@ -159,8 +159,8 @@ def _begin(trial: _Trial) -> _Trial:
 def _checkpoint_of(
     config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None], data: str
 ) -> Checkpoint | None:
-    """The checkpoint to go on from; one that is damaged, another trial's, or of other data or arithmetic is set aside, with
-    a warning."""
+    """The checkpoint to resume from. One that is damaged, or from another trial, other data or another arithmetic, is set
+    aside with a warning."""
     try:
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
@@ -177,7 +177,7 @@ def _checkpoint_of(
 
 
 def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
-    """Whose checkpoint it is, if a trial of this config and data cannot go on from it; else ""."""
+    """Whose checkpoint it is, if a trial of this config and data cannot resume from it; else ""."""
     differences = config.differences(checkpoint.config) if checkpoint.config else []
     if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
         return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"
@@ -191,7 +191,7 @@ def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
 
 
 def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -> Iterator[EpochReport]:
-    """Trains trials that all go on from the same epoch."""
+    """Trains trials that all resume from the same epoch."""
     start = [
         TrialState(
             trial.checkpoint.epoch,

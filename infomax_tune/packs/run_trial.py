@@ -1,4 +1,4 @@
-"""Trains a single trial in a folder of its own, without Ray: the command `run`."""
+"""Trains a single trial in its own folder, without Ray: the command `run`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_trial(
     say: Callable[[str], None] = lambda line: None,
     hard: bool = False,
 ) -> Record:
-    """Trains one trial in a folder of its own, on one thread, from its checkpoint if it has one, and returns its record.
+    """Trains one trial in its own folder, on one thread, from its checkpoint if it has one, and returns its record.
 
     command: the call that repeats it, kept with the environment.
     A folder that already holds this trial's record is left as it is. Raises StoreError if it holds another trial or is in

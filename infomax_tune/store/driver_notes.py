@@ -21,14 +21,14 @@ PROGRESS = "progress.json"
 STOP = "stop"
 
 BEAT_S = 5.0
-"""Seconds between two notes of a driver that has nothing new to tell."""
+"""Seconds between two notes of a driver that has nothing new to report."""
 
 _GLANCE_S = 1.0
 """Seconds for which a worker believes what it last read from an object store."""
 
 
 class DriverNotes:
-    """The notes of the driver that works in a folder."""
+    """The notes of the driver that runs in a folder."""
 
     def __init__(self, root: Path) -> None:
         self._driver = root / DRIVER
@@ -45,7 +45,7 @@ class DriverNotes:
 
         Each driver has a higher number than all before it. A lock may not hold everywhere: on some network file systems
         it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
-        workers of a driver that was taken for dead notice that another has taken over.
+        workers of a driver that counted as dead notice that another has taken over.
         """
         try:
             number = (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", 0)
@@ -81,7 +81,7 @@ class DriverNotes:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """While entered, the last progress is written again every few seconds: a driver that waits is at work too."""
+        """While entered, rewrites the last progress every few seconds: a waiting driver counts as running."""
 
         def beat() -> None:
             with self._writing:

@@ -110,7 +110,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except NotADirectoryError as error:
-        raise FileNotFoundError(*error.args) from None  # a file stands where its folder would be
+        raise FileNotFoundError(*error.args) from None  # there is a file where its folder would be
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; fix that, then try again."
@@ -172,7 +172,7 @@ def file_digest(path: Path) -> str | None:
 
 
 def set_aside(path: Path) -> None:
-    """Renames a damaged file to <its name>.damaged-<number>, so that it is neither read again nor lost."""
+    """Renames a damaged file to <its name>.damaged-<number>, so it is neither read again nor lost."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not exists(aside):

@@ -26,10 +26,10 @@ LOCK = "lock"
 """The file of a folder's lock; in an object store, what is before the numbers of its leases."""
 
 _PATIENCE_S = 60.0
-"""How long a process waits for the brief work of another in a folder."""
+"""Seconds that a process waits for brief work of another in a folder."""
 
 _LEASE_S = 30.0
-"""How long the holder of a lease may be silent before it counts as dead."""
+"""Seconds that the holder of a lease may be silent before it counts as dead."""
 
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
@@ -136,7 +136,7 @@ class _Lease:
         return json.dumps(asdict(self)).encode()
 
     def is_held(self) -> bool | None:
-        """Whether its holder is at work; None if that can only be found out by waiting for a renewal."""
+        """Whether its holder is running; None if only waiting for a renewal can tell."""
         if self.released:
             return False
         if not self.machine or self.machine != _this_machine():
@@ -151,9 +151,9 @@ def _lease(folder: Path, work: Work) -> Iterator[None]:
     """Holds a folder of an object store by a lease.
 
     Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on the
-    condition that there is no such object, so that of two who try only one gets it, however old the listing that they saw.
+    condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
     Its holder renews it every few seconds. One whose holder stays silent for `_LEASE_S`, by the clock of the one who waits,
-    has ended; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
+    has expired; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
     """
     number = _take_lease(folder, work)
     mine, beats = _Lease(work.name), itertools.count(1)

@@ -1,4 +1,4 @@
-"""Mends a sweep's folder as far as that takes no training: what is damaged is set aside, what a crash left is removed."""
+"""Repairs a sweep's folder without training: damaged files are set aside, leftovers of a crash are removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from infomax_tune.study.plan import Plan
 
 
 def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
-    """Returns what was damaged and is set aside, in sentences for the user. The caller holds the folder's lock.
+    """Returns the damaged files that were set aside, in sentences for the user. The caller holds the folder's lock.
 
     Leaves the damaged trials of the plan to those who train them again. Raises StoreError if a file cannot be read.
     """

@@ -92,7 +92,7 @@ class SweepFolder:
 
     @property
     def ray_log(self) -> Path:
-        """Where everything goes that Ray and other libraries print during a sweep. See `files_here`."""
+        """The log of everything that Ray and other libraries print during a sweep. See `files_here`."""
         return self._here / _RAY_LOG
 
     @property
@@ -266,7 +266,7 @@ class SweepFolder:
         return None
 
     def require_room(self) -> None:
-        """Raises StoreError, which says how to go on, if the disk is full. See `room_problem`."""
+        """Raises StoreError, which says how to resume, if the disk is full. See `room_problem`."""
         problem = self.room_problem()
         if problem:
             again = self.command("resume")
@@ -312,7 +312,7 @@ class SweepFolder:
         return {config.trial_id: finding for config, finding in zip(trials, found, strict=True)}
 
     def kept(self) -> Iterator[Record | Checkpoint]:
-        """What every trial has left that has begun, in the plan or not."""
+        """The record or checkpoint of every trial that has started, in the plan or not."""
         for kept in for_each(lambda path: TrialFolder(path).kept(), self.trial_folders(), self.root):
             if kept is not None:
                 yield kept

@@ -87,7 +87,7 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     noted_or_new = {name: files.get(name, hashlib.sha256(data).hexdigest()) for name, data in tables.files.items()}
     changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, noted_or_new[name])]
     if changed:
-        # a crash between two tables must not look like damage; what cannot be removed is told by the first write
+        # a crash between two tables must not look like damage; the first write reports what cannot be removed
         with contextlib.suppress(OSError, StoreError):
             remove(folder.root / TABLES_NOTE)
         noted = None
@@ -118,7 +118,7 @@ def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> s
 def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
     """Whether a table's file holds what these bytes hold. noted: the sha256 that it was written with.
 
-    The bytes of a parquet file also depend on the versions of its writers, so that its rows are compared.
+    The bytes of a parquet file also depend on the versions of its writers, so its rows are compared.
     """
     try:
         there = read_bytes(path)

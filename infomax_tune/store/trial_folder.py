@@ -111,7 +111,7 @@ class TrialFolder:
             )
 
     def kept(self) -> Record | Checkpoint | None:
-        """What the trial's training has left so far; None if nothing, or if it is damaged."""
+        """The trial's record or checkpoint; None if it has neither, or if it is damaged."""
         try:
             return self.read_record() or self.read_checkpoint()
         except DamagedFileError:
@@ -163,7 +163,7 @@ class TrialFolder:
     def damage(self) -> dict[str, str]:
         """The damaged files of a sweep's trial by name, each with what is wrong with it.
 
-        A record is damaged too if a file is that it vouches for. Beside an intact one nothing else counts: see `leftovers`.
+        A record counts as damaged if a file that it vouches for is. Beside an intact record nothing else counts: see `leftovers`.
         """
         finding = self.find(self.path.name)
         if finding.record:
@@ -183,7 +183,7 @@ class TrialFolder:
         return problems
 
     def leftovers(self) -> list[Path]:
-        """What a crash just after the record was written has left beside it. The folder must be that of a sweep's trial."""
+        """What a crash just after writing the record left beside it. The folder must belong to a sweep's trial."""
         left = [self.path / name for name in _UNTIL_THE_RECORD if exists(self.path / name)]
         return left if left and self.find(self.path.name).record else []
 
@@ -269,15 +269,15 @@ class TrialFolder:
         return checkpoints.from_bytes(data, path)
 
     def set_record_aside(self) -> None:
-        """Renames a damaged record, so that it is neither read again nor lost."""
+        """Renames a damaged record, so it is neither read again nor lost."""
         self.set_aside("record.json")
 
     def set_checkpoint_aside(self) -> None:
-        """Renames a damaged checkpoint, so that it is neither read again nor lost."""
+        """Renames a damaged checkpoint, so it is neither read again nor lost."""
         self.set_aside("checkpoint.safetensors")
 
     def set_aside(self, name: str) -> None:
-        """Renames a damaged file of the trial, so that it is neither read again nor lost."""
+        """Renames a damaged file of the trial, so it is neither read again nor lost."""
         set_aside(self.path / name)
 
     def write_failure(self, error: str, epoch: int) -> None:

@@ -1,4 +1,4 @@
-"""Checks every file of a sweep: what is damaged, and what is merely outdated or left over."""
+"""Checks every file of a sweep: which are damaged, and which are only outdated or left over."""
 
 from __future__ import annotations
 

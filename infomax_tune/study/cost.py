@@ -1,4 +1,4 @@
-"""A guess at what an epoch costs, used to train the costliest packs first and to estimate times not yet measured."""
+"""A rough cost of an epoch, used to train the costliest packs first and to estimate times not yet measured."""
 
 from __future__ import annotations
 

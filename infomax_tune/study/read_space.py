@@ -30,7 +30,7 @@ _FIRST_ID_DIGITS = 8
 """The digits of the ids of a sweep that does not note how many they have."""
 
 MAX_TRIALS = 100_000
-"""A larger space is taken for a typing mistake."""
+"""A larger space is treated as a typing mistake."""
 
 
 def bundled_spaces() -> dict[str, Path]:

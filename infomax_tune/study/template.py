@@ -1,4 +1,4 @@
-"""The text of a commented search space to start from: valid as it is, with every setting and what it means."""
+"""The text of a commented search space to start from: valid as written, with every setting and its meaning."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _AXES_OF_ITS_OWN = ("model.activation", "model.hidden_dim", "training.seed")
 
 
 def space_template(path: Path) -> str:
-    """The text of a search space that is called as its file. Raises ConfigError if YAML cannot hold that name."""
+    """The text of a search space with the name of its file. Raises ConfigError if YAML cannot hold that name."""
     lines = [_HEAD.format(file=path, name=yaml_document.dump({"name": path.stem}).partition(": ")[2].strip())]
     section = ""
     for setting in describe_settings():

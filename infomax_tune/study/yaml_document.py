@@ -14,7 +14,7 @@ from infomax_tune.errors import ConfigError
 Path = tuple[str, ...]
 
 MAX_VALUES = 1_000_000
-"""A file that expands to more values, which takes aliases of aliases, is not a config but a way to fill the memory."""
+"""A file that expands to more values, which takes aliases of aliases, is an attempt to fill memory, not a config."""
 
 
 class _Loader(yaml.SafeLoader):
