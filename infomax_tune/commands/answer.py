@@ -45,7 +45,7 @@ def results(out: Folder) -> None:
 def analyze(
     out: Folder,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Where to write. [default: OUT/analysis]", callback=located)
+        Path | None, typer.Option(help="Folder to write to. [default: OUT/analysis]", callback=located)
     ] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar="png,pdf,svg", help="File formats for the figures, one or more.")
