@@ -165,7 +165,7 @@ class LiveTable(Display):
                 live.stop()
 
     def _drawn(self) -> Group | Text:
-        """The table as of now: its clock advances between two states."""
+        """The current table: its clock advances between two states."""
         if self._state is None:
             return Text()
         state, then = self._state

@@ -57,7 +57,7 @@ class FolderStatus:
     def lines(self, *, full: bool = False) -> list[str]:
         """For people: a table of the cells, its last line for all of them, and the problems.
 
-        full: with the columns that are zero everywhere, and the cells' names as files and tables have them.
+        full: include all-zero columns, and use the cells' names as in files and tables.
         """
         counts = self.counts
         columns = [status for status in IN_FOLDER if full or counts[status] or status == TrialStatus.DONE]
@@ -72,7 +72,7 @@ class FolderStatus:
 
 
 class StatusReader:
-    """Reads the status of a folder each time it is called; a record that was checked once is not read again."""
+    """Reads the status of a folder at each call; does not reread records it has already checked."""
 
     def __init__(self, folder: SweepFolder, plan: Plan) -> None:
         self._folder = folder

@@ -33,8 +33,8 @@ STARTING_WORKERS, TRAINING = "starting workers", "training"
 class PackProgress:
     """What a pack reports after an epoch: the means over its trials, and the status of each.
 
-    trial_epochs: the sum of the epochs of the trials that are trained now. statuses: done, diverged, or None while
-    a trial trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
+    trial_epochs: the sum of the epochs of the trials being trained. statuses: done, diverged, or None while a trial
+    trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
     if the pack has just raised; nothing else is new then. host: the machine that trains it.
     """
 

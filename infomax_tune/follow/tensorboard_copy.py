@@ -1,7 +1,7 @@
 """The TensorBoard runs of a sweep whose folder is in an object store, made on this machine.
 
 Nothing can be appended to an object, so a worker writes no run there. What TensorBoard shows is made here from the
-records and checkpoints, and again whenever a trial has left a newer one.
+records and checkpoints, and remade whenever a trial has a newer one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class RunsHere:
     def __init__(self, trials: Sequence[TrialRun]) -> None:
         self._left = list(trials)
         self._shown: dict[str, int] = {}
-        """The epoch up to which the run of an unfinished trial is made."""
+        """For each unfinished trial, the epoch that its run reaches."""
 
     def __call__(self) -> list[str]:
         """Makes the runs that are missing or outdated. Returns what could not be read or written, in sentences."""

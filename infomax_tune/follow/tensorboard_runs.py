@@ -80,7 +80,7 @@ class Run:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
     def add(self, row: HistoryRow, epoch_s: float) -> None:
-        """Appends one epoch. epoch_s: the seconds that it took; of epoch 0 they do not count."""
+        """Appends one epoch. epoch_s: the seconds it took, ignored for epoch 0."""
         self._append([self._epoch(row, epoch_s if row["epoch"] else 0.0)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
@@ -167,7 +167,7 @@ class Run:
         return event
 
     def _clear(self) -> None:
-        """Removes old event files and names a new one, later than they: so a TensorBoard that is watching reads it."""
+        """Removes old event files and picks a later name for the new one, so a running TensorBoard reads it."""
         self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -277,7 +277,7 @@ def _find_runs(root: Path, trials: Sequence[TrialRun]) -> tuple[dict[str, Path],
 
 
 def _is_broken(path: Path, folder: TrialFolder) -> bool:
-    """Whether the event file of a trial that has its record is not a whole run: cut, changed, or without its ending.
+    """Whether the event file of a trial with a record is not a complete run: cut off, changed, or without its end.
 
     The run of a trial without a record may be incomplete: it is rewritten when the trial resumes. Raises DamagedFileError if
     the record is damaged, StoreError if a file cannot be read.
@@ -309,7 +309,7 @@ def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 
 def _own_files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Those of the paths that are event files of ours, each with its trial's id."""
+    """The paths that are our event files, each with its trial's id."""
     for path in paths:
         if own := _OWN_NAME.fullmatch(path.name):
             yield own["trial_id"], path

@@ -67,7 +67,7 @@ def free_port(host: str, port: int | None) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there. Raises OSError if there is no such host."""
+    """Whether only this machine can reach what listens there. Raises OSError if the host does not exist."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return all(ipaddress.ip_address(str(each[4][0])).is_loopback for each in found)
 

@@ -17,7 +17,7 @@ from infomax_tune.study.pack import Pack
 from infomax_tune.study.trial_status import TrialStatus
 
 _SHOW_S, _NOTE_S = 0.25, 1.0
-"""Seconds between two updates of the display, and between two notes in the folder, at least."""
+"""The fewest seconds between two updates of the display, and between two notes in the folder."""
 
 
 class _NotKept:
@@ -28,13 +28,14 @@ class _NotKept:
 
 
 class FollowPacks(_NotKept, tune.Callback):
-    """Follows packs as they begin, report and end: counts and shows them, and writes progress to the sweep's folder.
+    """Follows packs as they start, report and end: counts and shows them, and writes progress to the sweep's folder.
 
-    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "". ended: the
-    statuses of those of a pack's trials that have a record. offer: called with a pack when more of its trials have ended.
+    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "".
+    ended: the statuses of a pack's trials that have a record. offer: called with a pack when more of its trials have
+    ended.
 
-    under_way: the packs that are being trained, by Tune's id, without those that began after the sweep was asked to
-    stop: they train nothing. failed: the packs that Tune has given up.
+    under_way: the running packs by Tune's id, except those that started after a stop request, which train nothing.
+    failed: the packs that Tune has given up on.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
-        """The pack that one of Tune's trials trains; made from Tune's plain data only once."""
+        """The pack of one Tune trial; made from Tune's plain data only once."""
         if trial.trial_id not in self._packs:
             self._packs[trial.trial_id] = Pack.from_dict(trial.config["pack"])
         return self._packs[trial.trial_id]

@@ -39,18 +39,18 @@ _LOCAL_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
 _SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
-"""A socket of Ray's below its folder, at its longest."""
+"""The longest path of a Ray socket below its folder."""
 _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
-"""Bytes that the system allows for the path of a socket."""
+"""The most bytes that the system allows in a socket path."""
 
 
 @contextlib.contextmanager
 def cluster(options: Options, log: Path, say: Callable[[str], None] = lambda line: None) -> Iterator[int]:
     """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
-    log: the file for Ray's own messages, one of which says where its workers' output is. say: told if Ray's files are
-    elsewhere than usual.
-    Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
+    log: the file for Ray's own messages, one of which says where its workers' output is. say: called if Ray's files are
+    not in the usual place. Raises ResourceError if there is no cluster, or if none of its machines can ever train a
+    pack.
     """
     if ray.is_initialized():
         raise ResourceError(
@@ -82,9 +82,10 @@ def _process_as_it_was() -> Iterator[None]:
 
 
 def _give_token() -> None:
-    """Gives a cluster of our own a token in the environment, unless the user has set one.
+    """Sets a token in the environment for our own cluster, unless the user has set one.
 
-    From 2.59 on, Ray's ports ask for a token. It would keep one in a file in the user's home, which may not be writable.
+    From 2.59 on, Ray's ports require a token. Ray would keep one in a file in the user's home, which may not be
+    writable.
     """
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -92,7 +93,7 @@ def _give_token() -> None:
 
 
 def _read_token_again() -> None:
-    """Makes Ray look at RAY_AUTH_TOKEN and RAY_AUTH_MODE again, which it reads once in a process."""
+    """Makes Ray reread RAY_AUTH_TOKEN and RAY_AUTH_MODE, which it reads only once per process."""
     raylet: Any = _raylet
     if hasattr(raylet, "AuthenticationTokenLoader"):  # Ray 2.52 and newer
         raylet.Config.initialize("")
@@ -100,8 +101,8 @@ def _read_token_again() -> None:
 
 
 def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> str | None:
-    """A folder for Ray's files, removed with the stack, if the paths of its sockets would be too long where it puts them
-    by itself; else None."""
+    """A folder for Ray's files, removed with the stack, if its socket paths would be too long in the default place;
+    else None."""
     variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
     usual = next((os.environ[name] for name in variables if name in os.environ), "/tmp")  # noqa: S108 - as Ray does
     if len(os.fsencode(f"{usual}/ray/{_SOCKET}")) <= _LONGEST_SOCKET:
@@ -152,7 +153,7 @@ def _end(started: list[psutil.Process]) -> None:
 
 
 def _to_file(log: Path) -> None:
-    """Sends Ray's log messages to the end of a file, and nowhere else."""
+    """Appends Ray's log messages to a file, and sends them nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     # Tune looks for result files of its own, which a sweep does not write

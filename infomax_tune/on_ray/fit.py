@@ -42,7 +42,7 @@ class Job:
 
 @dataclass
 class _Unfinished:
-    """Packs that were tried but not finished, with only those trials of each that have no record.
+    """Packs that were tried but not finished; each holds only its trials without a record.
 
     failed: their workers raised or died. suspects: they were running when Ray killed a worker because memory ran out,
     so any of them may be the cause.
@@ -129,7 +129,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
             reuse_actors=True,  # a new process for each pack would import torch again
             max_concurrent_trials=options.max_concurrent,
             trial_name_creator=_name,
-            trial_dirname_creator=lambda trial: trial.trial_id,  # our name could be longer than a file name may be
+            trial_dirname_creator=lambda trial: trial.trial_id,  # our name may be too long for a file name
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -160,7 +160,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
 
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
-    """The statuses of those of a pack's trials that have a record."""
+    """The statuses of a pack's trials that have a record."""
     records = {config.trial_id: folder.trial(config.trial_id).find(config).record for config in pack}
     return {trial_id: record.status for trial_id, record in records.items() if record}
 

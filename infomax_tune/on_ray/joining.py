@@ -22,8 +22,8 @@ _COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token the 
 def check(address: str) -> None:
     """Raises ResourceError if nothing answers at the address, or if the cluster there requires a different token.
 
-    address: HOST:PORT, or auto; one that Ray cannot make out is left to Ray. ray:// is refused: Tune's callbacks, which
-    count and show what happens, would be lost on the way.
+    address: HOST:PORT, or auto; an address that Ray cannot parse is left to Ray. ray:// is refused, because it would
+    lose Tune's callbacks, which count and show what happens.
     """
     if address.startswith("ray://"):
         raise ResourceError(
@@ -50,7 +50,7 @@ def check(address: str) -> None:
 
 
 def _found(address: str) -> str:
-    """The HOST:PORT of the cluster that is meant; "" if there is none."""
+    """The HOST:PORT of the intended cluster; "" if there is none."""
     if address != "auto":
         return address
     try:
@@ -68,7 +68,7 @@ def _token() -> str:
 
 
 def _lets_in(address: str, token: str) -> bool:
-    """Whether the cluster answers to the token. One that says anything else than that it does not is left to Ray."""
+    """Whether the cluster accepts the token. Any other error than a refusal is left to Ray."""
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     with grpc.insecure_channel(address) as channel:
         try:

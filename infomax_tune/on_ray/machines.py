@@ -1,4 +1,4 @@
-"""Asks the machines of a cluster what trials will find there: the environment, which need not be the driver's, and the folder."""
+"""Asks a cluster's machines for the environment that trials will find there, and whether they see the output folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LATE_S = 5
 
 @dataclass
 class Answers:
-    """What the machines that can train a pack have said.
+    """The answers of the machines that can train a pack.
 
     environments: what each would train in. blind: those that cannot use the output folder, each with the reason. silent: how
     many gave no answer.
@@ -80,7 +80,7 @@ def ask(options: Options, out: Path) -> Answers:
 
 @contextlib.contextmanager
 def _probe(out: Path) -> Iterator[Path]:
-    """A file in the output folder, of a name that no other folder has; removed on leaving."""
+    """A file in the output folder with a unique name; removed on leaving."""
     probe = (out if is_object(out) else out.resolve()) / f".{uuid.uuid4().hex}{TEMPORARY}"
     write_atomically(probe, b"", durably=False)
     try:
@@ -90,7 +90,7 @@ def _probe(out: Path) -> Iterator[Path]:
 
 
 def seen(path: Path) -> bool:
-    """Whether a file is there; on a network file system it may come a moment late."""
+    """Whether a file is there; on a network file system it may appear a moment late."""
     until = time.monotonic() + _LATE_S
     while not exists(path):
         if time.monotonic() > until:
@@ -100,8 +100,8 @@ def seen(path: Path) -> bool:
 
 
 def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: int) -> list[str]:
-    """What may change last bits, in sentences: trials were trained in another environment (`used`) than a machine has now,
-    the machines differ, or some (`silent`) gave no answer."""
+    """What may change last bits, in sentences: trials were trained in a different environment (`used`) than a machine
+    has now, the machines differ, or some (`silent`) did not answer."""
     drifts = {
         "trials of this sweep were trained in a different environment": [
             differences(before, now) for before in used for now in machines

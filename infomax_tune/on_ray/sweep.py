@@ -48,10 +48,10 @@ class Outcome:
 
 
 def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> SearchSpace:
-    """The space with ids as the sweep in the folder has them, if there is one.
+    """The space with ids like those of the sweep in the folder, if there is one.
 
-    Raises ConfigError if that has another base config, so that its records would not fit, or, without `narrow`, finished
-    trials that are not in this space.
+    Raises ConfigError if that sweep has another base config, whose records would not fit, or, without `narrow`,
+    finished trials that are not in this space.
     """
     if not folder.has_sweep():  # a sweep whose sweep file was lost still has its trials
         return dataclasses.replace(space, id_digits=folder.id_digits() or space.id_digits)
@@ -103,13 +103,13 @@ def run(
     notes: Sequence[str] = (),
     report_s: float = 0.0,
 ) -> Outcome:
-    """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
+    """Starts a sweep of this space in the folder, or resumes or extends the sweep there: trains every trial that has no
     record, and writes the tables. The caller holds the folder's lock.
 
     interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
-    called once the sweep is sure to begin: its data is there, and Ray. notes: what to say before anything is
-    trained. report_s: seconds that the report will take, which the time left counts in.
-    Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
+    called once the sweep is sure to start: its data is loaded, and Ray is running. notes: what to say before training
+    starts. report_s: seconds that the report will take, included in the time left. Raises ConfigError, DataError,
+    ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
     if not folder.has_sweep():

@@ -41,12 +41,14 @@ class TrackerFeed:
         self._abandoned = False
 
     def needs_ray(self) -> bool:
-        """Whether a tracker that needs Ray lacks a trial: a sweep that has nothing to train does not start Ray otherwise."""
+        """Whether a tracker that needs Ray lacks a trial: otherwise a sweep with nothing to train does not start
+        Ray."""
         return any(tracker.on_ray and tracker.left(self._plan) for tracker in self._trackers)
 
     @contextlib.contextmanager
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Hands over the trials that already have a record, those offered meanwhile, and on leaving all that have one then.
+        """Logs the trials that already have a record, those offered meanwhile, and on leaving all that have one by
+        then.
 
         should_stop: asked before each trial. A tracker that raises is skipped from then on, with a warning.
         """
@@ -71,12 +73,12 @@ class TrackerFeed:
             raise
 
     def hand_over_all(self, should_stop: Callable[[], bool]) -> None:
-        """Hands over every trial that has a record, where none is trained meanwhile."""
+        """Logs every trial that has a record, while no trial trains."""
         with self.at_work(should_stop):
             pass
 
     def offer(self, trials: Iterable[TrialConfig]) -> None:
-        """Queues those of the trials that have a record, each only once."""
+        """Queues the trials that have a record, each only once."""
         for config in trials if self._trackers else ():
             if config.trial_id not in self._offered and self._folder.trial(config.trial_id).has_record():
                 self._offered.add(config.trial_id)

@@ -1,10 +1,10 @@
-"""The trackers, through Ray's own logger callbacks, which are fed one of our trials at a time.
+"""The trackers, through Ray's own logger callbacks, which get one of our trials at a time.
 
 Ray's callbacks log one run per Tune trial, which here is a pack. So they are not given to Tune: a trial that has a
-record is replayed to them from its folder, as a whole, and noted as given. However often a sweep is killed, a tracker
-then holds one run per trial: the next hand-over removes what a killed one had begun.
+record is replayed to them from its folder as a whole, and noted as logged. However often a sweep is killed, a tracker
+holds one run per trial: the next attempt removes what a killed attempt left.
 
-`Tracker` is what they have in common; each one's peculiarities are in its own class.
+`Tracker` is what they have in common; each tracker's specifics are in its own class.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Tracker:
         raise NotImplementedError
 
     def remove_unfinished(self, run: str) -> None:
-        """Removes the tracker's run that a killed hand-over had begun."""
+        """Removes the tracker's run that a killed attempt started."""
 
     def run_of(self, trial: ReplayedTrial) -> str | None:
-        """The tracker's own id of the run that has begun, if it has to be removed in case the hand-over is killed."""
+        """The tracker's own id of the run just started, if it must be removed in case this attempt is killed."""
         return None
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
@@ -97,7 +97,7 @@ class Tracker:
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)
-        shutil.rmtree(files, ignore_errors=True)  # what a killed hand-over left, here and at the tracker
+        shutil.rmtree(files, ignore_errors=True)  # what a killed attempt left, here and at the tracker
         if unfinished := self.folder.unfinished_run(trial_id):
             self.remove_unfinished(unfinished)
         trial = ReplayedTrial(trial_id, _settings(config), config.cell, files)
@@ -180,7 +180,7 @@ class MlflowTracker(Tracker):
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=self._space)
 
     def reason(self, error: Exception) -> str:
-        # MLflow's messages hold the address, which may have a password that is not percent-encoded
+        # MLflow's messages contain the address, which may have a password that is not percent-encoded
         return super().reason(Exception(str(error).replace(self._uri, self.where)) if self._uri else error)
 
     def remove_unfinished(self, run: str) -> None:
@@ -208,7 +208,7 @@ class WandbTracker(Tracker):
     def make_callback(self) -> LoggerCallback:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        # the mode is passed on: the process that logs is started by Ray, and on a cluster has other environment variables
+        # the mode is passed on: Ray starts the process that logs, which on a cluster has other environment variables
         return WandbLoggerCallback(project=self._space, mode=self._mode)
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
@@ -234,7 +234,7 @@ def leave_mlflow(uri: str | None) -> None:
 
 
 def _local_mlflow(folder: Path, space: str) -> str:
-    """The address of the folder's own database, which is made if it is missing.
+    """The address of the folder's own database, which is created if missing.
 
     It gets its name once it is complete: MLflow may fail to open a database whose tables were only partly made.
     """
@@ -256,7 +256,8 @@ def _local_mlflow(folder: Path, space: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ReplayedTrial:
-    """One of our trials, in the form in which Ray's callbacks expect Tune's. experiment_dir_name: wandb groups runs by it."""
+    """One of our trials, in the form that Ray's callbacks expect of a Tune trial. experiment_dir_name: wandb groups
+    runs by it."""
 
     trial_id: str
     config: dict[str, Any]

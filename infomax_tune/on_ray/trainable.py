@@ -87,5 +87,5 @@ def train_on_ray(
 
 @functools.cache
 def _described(device: str, threads: int) -> dict[str, Any]:
-    """This worker's environment, which need not be the driver's."""
+    """This worker's environment, which may differ from the driver's."""
     return environment_here(device=device, threads=threads)

@@ -95,7 +95,7 @@ def _finished(trial: TrialFolder, config: TrialConfig, sweep: SweepFolder) -> Re
 
 
 def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Dataset) -> Record:
-    """The record that the trial would have left with the probe. One that diverged has none."""
+    """The record that the trial would have with the probe. A diverged trial has no probe."""
     result = dict(record.result)
     if record.status == TrialStatus.DONE:
         if not record.has_weights:

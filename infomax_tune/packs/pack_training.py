@@ -62,7 +62,7 @@ class _Trial:
             raise _TakenOverError
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
-        """Writes to the trial's run. If that fails, the trial trains on, and its run is later made from its record."""
+        """Writes to the trial's run. If that fails, training continues, and the run is made later from the record."""
         if self.run is None:
             return
         try:
@@ -94,12 +94,11 @@ def train_pack(
 ) -> None:
     """Trains the trials of one cell that have no record yet, each from its own checkpoint.
 
-    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
-    runs: the TensorBoard run of each; None for no runs.
-    should_stop: asked after each epoch; if True, the trials leave checkpoints and training ends for now.
-    may_write: asked after each epoch, before anything of it is written, and before each checkpoint and record, since an
-    evaluation may take long; if False, training ends and writes nothing more.
-    Raises whatever the training raises; trials that have ended keep their records.
+    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite. runs: the
+    TensorBoard run of each; None for no runs. should_stop: asked after each epoch; if True, the trials write
+    checkpoints and training stops for now. may_write: asked after each epoch, before anything of it is written, and
+    before each checkpoint and record, since an evaluation may take long; if False, training ends and writes nothing
+    more. Raises whatever the training raises; trials that have ended keep their records.
     """
     with contextlib.suppress(_TakenOverError):
         trials = [
@@ -312,7 +311,7 @@ def _progress(
 
 
 def _mean_of_latest(trials: Sequence[_Trial], name: str) -> float:
-    """The mean over trials of the latest measured value, where it is finite; NaN if it is for none."""
+    """The mean over trials of the latest measured value where it is finite; NaN if there is none."""
     latest = [_latest(trial.history, name) for trial in trials]
     known = [value for value in latest if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan

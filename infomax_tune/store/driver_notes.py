@@ -1,4 +1,5 @@
-"""What a sweep's driver tells other processes through its folder: who drives, progress for `status`, a request to stop."""
+"""What a sweep's driver tells other processes through its folder: which driver runs, progress for `status`, a stop
+request."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ BEAT_S = 5.0
 """Seconds between two notes of a driver that has nothing new to report."""
 
 _GLANCE_S = 1.0
-"""Seconds for which a worker believes what it last read from an object store."""
+"""Seconds for which a worker trusts what it last read from an object store."""
 
 
 class DriverNotes:
@@ -41,7 +42,7 @@ class DriverNotes:
         self._number: int | None = None
 
     def take_over(self) -> int:
-        """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
+        """Makes the caller, who holds the folder's lock, its driver. Returns the number by which its workers know it.
 
         Each driver has a higher number than all before it. A lock may not hold everywhere: on some network file systems
         it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
@@ -56,7 +57,7 @@ class DriverNotes:
         return number + 1
 
     def _is_another_s(self) -> bool:
-        """Whether the caller was the driver, and another has taken over: the notes are that one's."""
+        """Whether the caller was the driver and another has taken over, which then owns the notes."""
         return self._number is not None and not self.is_driven_by(self._number)
 
     def is_driven_by(self, number: int) -> bool:
@@ -109,7 +110,7 @@ class DriverNotes:
                 remove(self._progress)
 
     def ask_to_stop(self) -> None:
-        """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
+        """Asks the workers, on any machine, to finish their epochs, write checkpoints and stop."""
         if not self._is_another_s():
             write_atomically(self._stop, b"")
 
@@ -122,7 +123,7 @@ class DriverNotes:
             remove(self._stop)
 
     def _glance(self, name: str, look: Callable[[], bool]) -> bool:
-        """What `look` says; from an object store it is asked once a second at most, for an epoch may be shorter."""
+        """The answer of `look`; in an object store it is asked at most once a second, since an epoch may be shorter."""
         if not self._in_objects:
             return look()
         now = time.monotonic()

@@ -23,7 +23,7 @@ from infomax_tune.store import objects
 from infomax_tune.store.files import make_folder
 
 LOCK = "lock"
-"""The file of a folder's lock; in an object store, what is before the numbers of its leases."""
+"""The file of a folder's lock; in an object store, the prefix of the numbered leases."""
 
 _PATIENCE_S = 60.0
 """Seconds that a process waits for brief work of another in a folder."""
@@ -51,7 +51,7 @@ class Work(str, Enum):
 
 @contextlib.contextmanager
 def locked(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder for one process, and makes the folder if necessary.
+    """Holds a folder for one process, and creates the folder if necessary.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
     lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
@@ -112,8 +112,8 @@ def _read_holder(handle: TextIO) -> tuple[str, Work | None]:
 
 
 def _this_machine() -> str:
-    """Names the running system and its process ids, so that a pid of one container is not looked for in another; "" if
-    that cannot be told."""
+    """Identifies the running system and its process ids, so a pid of one container is not looked up in another; "" if
+    unknown."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -150,10 +150,11 @@ class _Lease:
 def _lease(folder: Path, work: Work) -> Iterator[None]:
     """Holds a folder of an object store by a lease.
 
-    Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on the
-    condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
-    Its holder renews it every few seconds. One whose holder stays silent for `_LEASE_S`, by the clock of the one who waits,
-    has expired; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
+    Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
+    the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
+    Its holder renews it every few seconds. A lease whose holder stays silent for `_LEASE_S`, by the clock of the
+    waiting process, has expired; the next number is then free. The few hundred bytes of each are kept: a number is
+    never given twice.
     """
     number = _take_lease(folder, work)
     mine, beats = _Lease(work.name), itertools.count(1)

@@ -10,7 +10,8 @@ from infomax_tune.study.plan import Plan
 def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
     """Returns the damaged files that were set aside, in sentences for the user. The caller holds the folder's lock.
 
-    Leaves the damaged trials of the plan to those who train them again. Raises StoreError if a file cannot be read.
+    Leaves the damaged trials of the plan to the code that trains them again. Raises StoreError if a file cannot be
+    read.
     """
     folder.tidy()
     problems: list[str] = []

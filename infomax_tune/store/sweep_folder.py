@@ -123,7 +123,7 @@ class SweepFolder:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or a folder with other content than a sweep's."""
+        """Raises StoreError if the path is not a folder, or holds anything that is not a sweep's."""
         if self.has_sweep():
             return
         try:
@@ -141,7 +141,7 @@ class SweepFolder:
     def yet_to_make(self) -> list[Path]:
         """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first.
 
-        The leases of a folder in an object store are not among it: their numbers are never given twice.
+        Leases of a folder in an object store are not included: their numbers are never reused.
         """
         files = (
             SWEEP_FILE,
@@ -251,7 +251,7 @@ class SweepFolder:
     def room_problem(self) -> str | None:
         """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can.
 
-        An object store is not asked: it has no end that a mebibyte would show.
+        An object store is not checked: a mebibyte would not show its limit.
         """
         if objects.is_object(self.root):
             return None
@@ -274,7 +274,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
-        """Holds the folder for one process. The lock is free again when its holder ends, however it ends: see `locks`.
+        """Holds the folder for one process. The lock is released when its holder ends, however it ends: see `locks`.
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
@@ -289,7 +289,7 @@ class SweepFolder:
         return sorted(path for path in folder.glob("*") if path.is_dir())
 
     def remove_trial(self, trial_id: str) -> None:
-        """Removes all that the sweep keeps of a trial; does nothing if that is nothing. Its record goes first."""
+        """Removes everything that the sweep keeps of a trial, its record first; does nothing if there is nothing."""
         path = self.root / "trials" / trial_id
         remove(path / "record.json")
         for each in matching(path, "*"):
@@ -328,7 +328,7 @@ class SweepFolder:
         write_json(self._report_note, formats.REPORT_NOTE, content)
 
     def report_is_current(self) -> bool:
-        """Whether there is a report, as it was made, of what is in the folder now."""
+        """Whether there is an unchanged report of what is in the folder now."""
         with contextlib.suppress(StoreError):
             now = {"made_of": self.report_sources(), "report": file_digest(self.report)}
             noted = read_json(self._report_note, formats.REPORT_NOTE)

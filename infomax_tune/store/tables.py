@@ -116,7 +116,7 @@ def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> s
 
 
 def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
-    """Whether a table's file holds what these bytes hold. noted: the sha256 that it was written with.
+    """Whether a table's file has the same content as these bytes. noted: the sha256 that it was written with.
 
     The bytes of a parquet file also depend on the versions of its writers, so its rows are compared.
     """
@@ -136,7 +136,7 @@ def _same_rows(one: bytes, other: bytes) -> bool:
 
     try:
         return pd.read_parquet(io.BytesIO(one)).equals(pd.read_parquet(io.BytesIO(other)))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is no whole parquet file
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is not a complete parquet file
         return False
 
 
@@ -178,7 +178,7 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
 
 
 def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
-    """The results table with the columns that it has, whatever version or tool wrote it.
+    """The results table with the columns it has, whichever version or tool wrote it.
 
     Text columns are text; pandas infers the type of the others. Raises StoreError if it cannot be opened, and
     DamagedFileError if it is torn (naming the line) or has another number of rows than results.parquet.

@@ -19,7 +19,7 @@ class TrackerFolder:
         self._files = files or path
 
     def files_of(self, trial_id: str) -> Path:
-        """Where the tracker's own files on a trial go: on this machine, wherever the notes are."""
+        """The folder for the tracker's own files on a trial: on this machine, wherever the notes are."""
         return self._files / trial_id
 
     def note(self, trial_id: str, record: str | None, *, run: str | None = None, whole: bool = True) -> None:

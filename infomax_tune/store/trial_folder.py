@@ -70,7 +70,7 @@ class TrialFolder:
         return exists(self.path / "config.yaml")
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or a folder without a record but with other content than a trial's."""
+        """Raises StoreError if the path is not a folder, or has no record but holds anything that is not a trial's."""
         try:
             names = names_in(self.path)
         except FileNotFoundError:
@@ -103,7 +103,8 @@ class TrialFolder:
             )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
-        """Raises StoreError if what is held has this trial's id and other settings: ids can be equal by chance."""
+        """Raises StoreError if the record or checkpoint has this trial's id but other settings: ids can be equal by
+        chance."""
         differences = config.differences(held.config) if held.config else []
         if differences:
             raise StoreError(
@@ -135,10 +136,10 @@ class TrialFolder:
             yield
 
     def find(self, trial: TrialConfig | str | None = None) -> Finding:
-        """The state of the trial. Reads the record and checks the files that it names, so that damage is found.
+        """The state of the trial. Reads the record and checks the files it names, so damage is found.
 
-        trial: the trial, or the id, that the record must be of; None for any. Raises StoreError if a file cannot be read,
-        or if the record is of another trial that has the same id.
+        trial: the trial or id that the record must belong to; None for any. Raises StoreError if a file cannot be read,
+        or if the record belongs to another trial with the same id.
         """
         trial_id = trial.trial_id if isinstance(trial, TrialConfig) else trial
         try:
@@ -217,7 +218,8 @@ class TrialFolder:
             remove(self.path / leftover)
 
     def copy_from(self, other: TrialFolder, record: Record) -> None:
-        """Takes over the files that another folder's record vouches for, then writes this record, which vouches for them too.
+        """Copies the files that another folder's record vouches for, then writes this record, which vouches for them
+        too.
 
         Raises DamagedFileError if one of them is damaged.
         """
@@ -281,7 +283,7 @@ class TrialFolder:
         set_aside(self.path / name)
 
     def write_failure(self, error: str, epoch: int) -> None:
-        """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep tries it again.
+        """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep retries it.
 
         If even that cannot be written (a full disk, a read-only folder), the trial counts as missing.
         """
@@ -291,7 +293,7 @@ class TrialFolder:
                 write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
 
     def forget_failure(self) -> None:
-        """Removes the failure of an earlier try, before the next one."""
+        """Removes the failure of an earlier attempt before the next one."""
         with contextlib.suppress(OSError, StoreError):  # if the folder is read-only, training reports it
             remove(self.path / "failure.json")
 

@@ -77,7 +77,7 @@ def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
         noted = read_note(folder)
     except DamagedFileError as error:
         found.damage.append(f"{error} Recreate it with: {folder.command('results')}")
-    made = {} if noted else make_tables(folder, plan).files  # nothing is noted by versions before 0.2.0
+    made = {} if noted else make_tables(folder, plan).files  # versions before 0.2.0 note nothing
     for name in TABLES:
         path = folder.root / name
         sha256 = file_digest(path)

@@ -40,12 +40,12 @@ _IN_EVERY_ID = frozenset(
 )
 """The settings that every trial's id covers, whatever their values.
 
-Never add to this set: a setting added later is part of an id only where it differs from its default, so that existing
-trials keep their ids and their records.
+Never add to this set: a setting added later is part of an id only if it differs from its default, so existing trials
+keep their ids and records.
 """
 
 ID_DIGITS = 16
-"""Hex digits of the hash in the ids of a new sweep. The sweeps of before have 8, and so has a trial that is alone."""
+"""Hex digits of the hash in the ids of a new sweep. Older sweeps have 8, as does a single trial."""
 
 _NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every", "logging.checkpoint_every"})
 """The settings that change none of a trial's numbers."""
@@ -133,7 +133,8 @@ class LoggingConfig(_Section):
 class TrialConfig(BaseModel):
     """One trial: a complete config with one seed. Frozen; equal configs have equal ids.
 
-    id_digits: hex digits of the hash in the id, which are the sweep's. No setting, and no part of a config file.
+    id_digits: the number of hex digits of the hash in the id, set by the sweep. Not a setting, and not part of a config
+    file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -148,7 +149,7 @@ class TrialConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _settle_baselines(cls, data: Any) -> Any:
-        """Sets the values that a baseline objective fixes, so that a config never shows a value that is not used."""
+        """Sets the values that a baseline objective fixes, so a config never shows an unused value."""
         if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
             return data
         objective = data.get("loss", {}).get("objective")
@@ -206,9 +207,9 @@ class TrialConfig(BaseModel):
         return numbers
 
     def differences(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """The settings in which a trial that was kept is not this one, in words; none if it is.
+        """The settings in which a saved trial differs from this one, in words; empty if none differ.
 
-        kept: its config, as `nested` gave it then. Two trials may have one id, so an id alone is not believed.
+        kept: its config, as `nested` gave it then. Two trials may share an id, so an id alone is not trusted.
         """
         try:
             other = type(self).model_validate(

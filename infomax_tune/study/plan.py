@@ -24,7 +24,7 @@ class Plan:
     def add(self, trials: Iterable[TrialConfig]) -> None:
         """Adds trials; one that is already there keeps its place.
 
-        Raises ConfigError if two that differ have one id: each would be taken for the other.
+        Raises ConfigError if two different trials have one id: each would be mistaken for the other.
         """
         for config in trials:
             there = self._trials.setdefault(config.trial_id, config)

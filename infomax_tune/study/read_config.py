@@ -1,7 +1,7 @@
 """Reads configs from YAML, Python and `key=value` overrides, and reports what is wrong with them.
 
 A config is built from layers of settings (study defaults < file < space < overrides). All mistakes are collected and
-reported at once, each with where it was made.
+reported together, each with its place.
 """
 
 from __future__ import annotations

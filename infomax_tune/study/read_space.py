@@ -27,7 +27,7 @@ from infomax_tune.study.read_config import (
 from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 _FIRST_ID_DIGITS = 8
-"""The digits of the ids of a sweep that does not note how many they have."""
+"""The digits of the ids of a sweep that does not record how many they have."""
 
 MAX_TRIALS = 100_000
 """A larger space is treated as a typing mistake."""
@@ -243,7 +243,7 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
 
 def _refuse_twins(space: SearchSpace, source: str) -> None:
     """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none, or if two
-    that are not have one id."""
+    different trials have one id."""
     seen: dict[Any, tuple[Any, ...]] = {}
     trials = space.trials()
     for config, point in zip(trials, itertools.product(*space.axes.values()), strict=True):

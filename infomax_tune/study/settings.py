@@ -16,7 +16,7 @@ class SettingInfo:
     """Describes one setting.
 
     section, key: its dotted name is section.key. type: text, whole number, number, or true or false. default: as typed.
-    range: the allowed values. meaning: one sentence.
+    range: the allowed values. meaning: what it does.
     """
 
     section: str

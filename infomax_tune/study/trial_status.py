@@ -21,7 +21,7 @@ class TrialStatus(str, Enum):
     LEFT = "left"
     """Not started, or not finished: what progress and `status` call a trial that is still to be trained."""
     MISSING = "missing"
-    """It has no record: what a results table calls such a trial."""
+    """It has no record: the status of such a trial in a results table."""
 
     def __str__(self) -> str:
         return self.value

@@ -48,7 +48,7 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """Quotes text with a line break other than \\n, which PyYAML would write as it is and read back as a space."""
+    """Quotes text with a line break other than \\n, which PyYAML would write unchanged and read back as a space."""
     quoted = any(character in text for character in "\r\x85\u2028\u2029")
     return dumper.represent_scalar(_TEXT, text, style='"' if quoted else None)
 
