@@ -36,9 +36,9 @@ def run_trial(
 ) -> Record:
     """Trains one trial in its own folder, on one thread, from its checkpoint if it has one, and returns its record.
 
-    command: the call that repeats it, kept with the environment.
-    A folder that already holds this trial's record is left as it is. Raises StoreError if it holds another trial or is in
-    use by another process, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
+    command: the call that repeats it, kept with the environment. A folder that already holds this trial's record is
+    left as it is. Raises StoreError if it holds another trial or is in use by another process, ConfigError or DataError
+    before training starts, KeyboardInterrupt if it is stopped.
     """
     check_batch_size(config)
     folder.refuse_another(config)
@@ -56,7 +56,7 @@ def run_trial(
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
         checkpoint = folder.kept()
-        # a checkpoint of another arithmetic is no reason to refuse: the trial then trains from its beginning
+        # a checkpoint of another arithmetic is no reason to refuse: the trial then trains from the beginning
         refuse_to_mix([checkpoint] if checkpoint else [], {dataset.name: dataset}, mix_arithmetic=True)
         described = environment_here(device=device, threads=1)
         folder.write_config(config)

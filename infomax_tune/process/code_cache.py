@@ -15,7 +15,7 @@ CACHE_DIR_VARIABLE = "INFOMAX_TUNE_CACHE_DIR"
 
 
 def cache_folder(*sources: str) -> Path | None:
-    """The folder for the code that is compiled from these source files; None if there is none that could be used.
+    """The folder for code compiled from these source files; None if no folder is usable.
 
     It is in $INFOMAX_TUNE_CACHE_DIR, else in the user's cache folder, else in the user's own folder among the temporary
     files. Its name holds a hash of the sources, so code compiled from other sources is never used.

@@ -106,7 +106,7 @@ def _digest(*arrays: NDArray[Any]) -> str:
 
 
 def _generated(name: str, maker: str, *arrays: Any) -> Dataset:
-    """A dataset that a library makes. Raises DataError if it makes another one than it used to."""
+    """A dataset that a library makes. Raises DataError if the library now makes a different one."""
     dataset = Dataset(name, *arrays, digest=_digest(*arrays))
     if dataset.digest != PINNED[name]:
         raise DataError(
@@ -164,9 +164,8 @@ def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
 
 
 def _download(dataset_class: Any, data_dir: Path) -> None:
-    """Downloads an image set aside, and gives the files their names once all are whole; a file that is there stays.
-
-    So a download that is interrupted leaves nothing that could be taken for the data.
+    """Downloads an image set to a temporary folder, and moves the files into place once all are complete; existing
+    files stay. So an interrupted download leaves nothing that could be mistaken for the data.
     """
     is_new = not data_dir.exists()
     data_dir.mkdir(parents=True, exist_ok=True)
