@@ -243,7 +243,7 @@ class Chaos:
         done = self.run_verify()
         self.violations += broken_promises(done.returncode, done.stdout, faults)
         if clean:
-            left = [line for line in done.stdout.splitlines()[:-1] if "was damaged, and set aside" not in line]
+            left = [line for line in done.stdout.splitlines()[:-1] if "was damaged and set aside" not in line]
             self.violations += [f"at the end verify says: {line}" for line in left]
 
     def starts_ray(self, pid: int) -> bool:

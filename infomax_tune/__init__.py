@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the functions when they are first used: torch and Ray take seconds."""
+    """Loads the functions on first use: torch and Ray take seconds to import."""
     if name == "list":  # not in __all__, so that a star import leaves Python's own list alone
         name = "list_"
     elif name not in __all__:

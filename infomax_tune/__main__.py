@@ -1,4 +1,4 @@
-"""`python -m infomax_tune`: the same as the command infomax-tune."""
+"""`python -m infomax_tune`: the same as the infomax-tune command."""
 
 from infomax_tune.cli import main
 

@@ -1,4 +1,4 @@
-"""infomax-tune from Python: commands as functions of the same names."""
+"""infomax-tune in Python: the commands as functions with the same names."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def run(
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> Record:
-    """Trains one trial in a folder of its own, from its checkpoint if it has one, and returns its record.
+    """Trains one trial in its own folder and returns its record. Resumes from its checkpoint if it has one.
 
     config: settings, nested by section or flat (`{"activation": "tanh", "dataset": "digits"}`), or the path of a YAML
     file. settings: override the config's. out: the folder, default results/<trial id>. device: cpu, cuda or mps.
-    say: is given the progress, line by line.
-    Raises ConfigError or DataError before anything is trained, StoreError if the folder holds something else,
-    KeyboardInterrupt if it was stopped.
+    say: called with each line of progress.
+    Raises ConfigError or DataError before training starts, StoreError if the folder holds something else, and
+    KeyboardInterrupt if the run is stopped.
     """
     built, notes = config_from_python(config, settings or {})
     for note in notes:
@@ -75,23 +75,24 @@ def sweep(
     verbose: bool = False,
     **options: Any,
 ) -> Sweep:
-    """Trains every trial of a search space that has no record yet, and assembles the results table and the report.
+    """Trains every trial of a search space that has no record yet, and writes the results table and the report.
 
-    space: the name of a bundled space, the path of a YAML file, the same as a mapping, or a SearchSpace; None resumes
+    space: the name of a bundled space, the path of a YAML file, its content as a mapping, or a SearchSpace; None resumes
     the sweep in `out`. out: the output folder, default results/<space>. settings: override the space's; a list, a
-    range or `{"range": [first, last]}` is an axis. config: a base config, which the space's own settings override.
-    report: end with the analysis. quiet: print problems only. verbose: print each pack. For the rest see `Options`.
-    Raises ConfigError, DataError, ResourceError, StoreError or EnvironmentDriftError before anything is trained.
-    A trial that fails raises nothing: see `Sweep.counts`. The first Ctrl-C lets the packs under way leave
-    checkpoints and sets `Sweep.interrupted`; the second raises KeyboardInterrupt. Except in a notebook, anything else
-    that this process prints meanwhile goes to ray.log in `out`.
+    range or `{"range": [first, last]}` makes an axis. config: a base config; the space's own settings override it.
+    report: make the report at the end. quiet: print only problems. verbose: print when each pack starts and ends.
+    The other parameters are those of `Options`.
+    Raises ConfigError, DataError, ResourceError, StoreError or EnvironmentDriftError before training starts.
+    A failed trial raises no exception: see `Sweep.counts`. The first Ctrl-C lets the running packs write checkpoints
+    and sets `Sweep.interrupted`; the second raises KeyboardInterrupt. Except in a notebook, anything else that this
+    process prints during the sweep goes to ray.log in `out`.
     """
     given = Options(**options)
     command = _call("sweep", space, out=out, settings=settings, config=config, **options)
     notes: Sequence[str] = ()
     if space is None:
         if out is None or settings or config:
-            raise ConfigError("to go on with a sweep give its out, and neither settings nor config.")
+            raise ConfigError("to resume a sweep, give its out, and neither settings nor config.")
         folder = SweepFolder(location(out))
         loaded = folder.read_space()
         command = folder.environments.begun_by() or command
@@ -105,17 +106,18 @@ def sweep(
 
 
 def list_(folder: str | Path | None = None) -> list[Listed]:
-    """Every sweep and run under a folder, by default results, else the working directory. Called `infomax_tune.list`.
+    """Returns every sweep and run under a folder. Called as `infomax_tune.list`.
 
-    Raises StoreError if there is no such folder.
+    folder: default results, or the working directory if it has no such folder. Raises StoreError if the folder does not
+    exist.
     """
     return listing.list_outputs(listing.default_folder() if folder is None else Path(folder))
 
 
 def stop(out: str | Path, *, wait: bool = True) -> None:
-    """Asks the sweep at work in a folder, on whatever machine, to leave its checkpoints and end.
+    """Asks the sweep that is running in a folder, on any machine, to write checkpoints and stop.
 
-    wait: return once it has ended. Raises StoreError if there is no sweep, or none is at work.
+    wait: return only after it has stopped. Raises StoreError if the folder holds no sweep, or none is running.
     """
     stop_sweep(SweepFolder(location(out)), wait=wait)
 
@@ -123,30 +125,30 @@ def stop(out: str | Path, *, wait: bool = True) -> None:
 def init(name: str | Path) -> Path:
     """Writes a commented search space to edit, NAME.yaml, and returns its path.
 
-    Raises ConfigError if a space cannot have that name, StoreError if the file is there already or cannot be written.
+    Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
     """
     return operations.new_space(Path(name))
 
 
 def settings() -> list[SettingInfo]:
-    """Every setting: its section and key, type, default, range and meaning."""
+    """Returns every setting: its section and key, type, default, range and meaning."""
     return describe_settings()
 
 
 def compare(*outs: str | Path, page: str | Path | None = None) -> Comparison:
-    """Compares two or more sweeps: the settings that differ, each metric side by side, and differences paired by seed.
+    """Compares two or more sweeps: settings that differ, metrics side by side, and differences paired by seed.
 
-    page: an HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
+    page: the HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
     """
     return operations.compare(outs, None if page is None else Path(page))
 
 
 def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None) -> None:
-    """Measures the probe accuracy of the finished trials of a sweep, or of a run, from their weights, without training.
+    """Measures the probe accuracy of a finished sweep or run from its saved weights, without training.
 
-    Afterwards records and tables are the same as if `logging.probe` had been true from the beginning; so the trials' ids
-    are those of that setting. Can be stopped and begun again. Raises StoreError if a trial is not finished or has no
-    weights, DataError or EnvironmentDriftError if the data or the arithmetic is not the trials'.
+    Afterwards, records and tables are the same as if `logging.probe` had been true from the start, so the trials get the
+    ids of that setting. You can stop it and start it again. Raises StoreError if a trial is not finished or has no
+    weights, DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
     """
     if not probe:
         raise ConfigError("nothing to evaluate: give probe=True.")
@@ -154,14 +156,15 @@ def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None
 
 
 def load_results(out: str | Path) -> pd.DataFrame:
-    """The results table of a sweep, one row per trial, its numbers exact to the last bit; columns as in docs/output-folder.md.
+    """Returns the results table of a sweep: one row per trial, numbers exact to the last bit, columns as in
+    docs/output-folder.md.
 
-    Raises StoreError if the folder has none.
+    Raises StoreError if the folder has no results table.
     """
     return read_results(SweepFolder(location(out)))
 
 
 def _call(function: str, first: object, **arguments: object) -> str:
-    """The call as Python source, which the report shows as the way to repeat a study."""
+    """The call as Python source. The report shows it as the way to repeat the study."""
     given = [repr(first), *(f"{name}={value!r}" for name, value in arguments.items() if value is not None)]
     return f"infomax_tune.{function}({', '.join(given)})"

@@ -17,7 +17,7 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """The command infomax-tune. A user's mistake is one message on stderr and exit code 2, never a traceback."""
+    """The infomax-tune command. A user's mistake gives one message on stderr and exit code 2, never a traceback."""
     open_missing_streams()
     try:
         operations.require_utf8(*sys.argv[1:])

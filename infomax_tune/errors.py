@@ -1,13 +1,13 @@
-"""Every error that infomax-tune raises on purpose.
+"""The errors that infomax-tune raises on purpose.
 
-InfomaxTuneError                 base; its text is meant for the user and needs no traceback
+InfomaxTuneError                 base; its message is for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
 ├── DataError                    a dataset is missing or cannot be read (exit code 2)
-├── ResourceError                what the machine, the cluster or this process cannot provide (exit code 2)
+├── ResourceError                the machine, the cluster or this process lacks something (exit code 2)
 ├── StoreError                   the output folder cannot be used (exit code 2)
 │   ├── DamagedFileError         a file's checksum or content is wrong
 │   └── LockedError              another process is using the folder
-└── EnvironmentDriftError        trials of the sweep were trained in another environment (exit code 2)
+└── EnvironmentDriftError        trials of the sweep were trained in a different environment (exit code 2)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ConfigError(InfomaxTuneError, ValueError):
 
 
 class DataError(InfomaxTuneError):
-    """A dataset is missing, cannot be downloaded, or is not what its name says."""
+    """A dataset is missing, cannot be downloaded, or does not match its name."""
 
 
 class ResourceError(InfomaxTuneError):
@@ -33,7 +33,7 @@ class ResourceError(InfomaxTuneError):
 
 
 class StoreError(InfomaxTuneError):
-    """The output folder is missing, of a newer version, holds something else, or cannot be written."""
+    """The output folder is missing, has a newer version, holds something else, or cannot be written."""
 
 
 class DamagedFileError(StoreError):
@@ -45,11 +45,11 @@ class LockedError(StoreError):
 
 
 class EnvironmentDriftError(InfomaxTuneError):
-    """Trials of the sweep were trained under other versions or hardware."""
+    """Trials of the sweep were trained with different versions or hardware."""
 
 
 def unknown(what: str, given: object, allowed: Iterable[str]) -> str:
-    """Says that `given` is unknown, names the nearest allowed value, and lists them all."""
+    """The message that `given` is unknown, with the nearest allowed value and a list of all."""
     names = [str(name) for name in allowed]
     near = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."

@@ -1,4 +1,4 @@
-"""What the command line and the Python functions share: run, sweep, estimate and analyze, once their input is read.
+"""What the command line and the Python functions share: run, sweep, estimate and analyze, after input is read.
 
 Torch, Ray, pandas and matplotlib take seconds to import, so only the functions that need them import them.
 """
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The outcome of a sweep. counts: its trials by status (done, diverged, failed, missing); report: the HTML page, if made.
+    """The outcome of a sweep.
 
-    finding: the first sentence of the report, "" if it was not made now.
+    counts: its trials by status (done, diverged, failed, missing). interrupted: whether it was stopped. report: the HTML
+    page, None if none was wanted or made. finding: the first sentence of the report, "" if this call did not make it.
     """
 
     out: Path
@@ -77,7 +78,7 @@ def run_trial(
     say: Callable[[str], None],
     hard: bool = False,
 ) -> Record:
-    """Trains one trial in a folder of its own. command: the call that repeats it. See `api.run`."""
+    """Trains one trial in its own folder. command: the call that repeats it. See `api.run`."""
     require_utf8(*filter(None, (out, data_dir)))
     problems = device_problems(device)
     if problems:
@@ -94,7 +95,7 @@ def run_trial(
 def new_space(path: Path) -> Path:
     """Writes a commented search space to edit. path: .yaml is appended if it has no suffix. Returns the path of the file.
 
-    Raises ConfigError if a space cannot have that name, StoreError if there is such a file, or it cannot be written.
+    Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
     """
     require_utf8(path)
     path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
@@ -104,7 +105,7 @@ def new_space(path: Path) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise StoreError(f"{path}: is there already; edit it, or choose another name.") from None
+        raise StoreError(f"{path}: already exists; edit it, or choose another name.") from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from None
     return path
@@ -113,7 +114,7 @@ def new_space(path: Path) -> Path:
 def evaluate_probe(
     out: Path, *, data_dir: Path | None = None, on_trial: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Measures the probe accuracy of every finished trial from its weights. on_trial: told how many of how many are done.
+    """Measures the probe accuracy of every finished trial from its weights. on_trial: called with the trials done and the total.
 
     See `api.evaluate`.
     """
@@ -193,8 +194,8 @@ def estimate_sweep(
 
 
 def what_seeds_show(space: SearchSpace) -> list[str]:
-    """What so many seeds can and cannot tell apart, in a sentence, by the analysis's own function; nothing if the space
-    compares nothing. Said before anything is trained."""
+    """One sentence on which differences this number of seeds can detect, from the analysis's own function. Empty if the
+    space compares nothing. Shown before training starts."""
     seeds = len(space.axes.get("training.seed", [0]))
     levels = len(space.axes.get("model.activation", [0]))
     if levels < 2:
@@ -224,7 +225,7 @@ _REPORT_S, _REPORT_TRIAL_S = 5.6, 0.067
 
 
 def answer(out: Path) -> pd.DataFrame:
-    """The answer of a study in one table: mean and standard deviation of its metrics over the seeds, as text."""
+    """The study's results in one table: mean and standard deviation of its metrics over the seeds, as text."""
     _require_own_analysis()
     from analysis.answer import answer_table
     from analysis.load import load_study
@@ -241,7 +242,7 @@ def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analys
     folder = SweepFolder(out)
     if TrialFolder(out).has_config():
         folder.require_sweep()  # a single run has nothing to compare
-    sources = folder.report_sources()  # before: if one changes meanwhile, the report counts as outdated
+    sources = folder.report_sources()  # read first: if one changes meanwhile, the report counts as outdated
     made = analysis.analyze(out, output_dir, **options)
     if output_dir is None:
         folder.note_report(sources)
@@ -278,12 +279,12 @@ def _require_own_analysis() -> None:
     if origin is None or Path(origin).resolve() != own:
         raise ResourceError(
             f"{origin or 'another analysis'} is imported instead of infomax-tune's package `analysis`; "
-            "rename it, or start from another folder."
+            "rename it, or run from another folder."
         )
 
 
 def _report(folder: SweepFolder, shown: display.Display) -> tuple[Path | None, str]:
-    """Makes the report that ends a sweep; its page and its first finding. If it fails, warns, since the records are safe."""
+    """Makes the report at the end of a sweep; its page and first finding. If that fails, warns: the records are safe."""
     if folder.report_is_current():
         return folder.report, ""
     try:
@@ -303,7 +304,7 @@ _at_work = threading.Lock()
 def _alone() -> Iterator[None]:
     """Raises ResourceError if another thread of this process runs a sweep: a process can hold only one Ray."""
     if not _at_work.acquire(blocking=False):
-        raise ResourceError("another sweep is at work in this process; wait for it, or start another process.")
+        raise ResourceError("another sweep is running in this process; wait for it, or start another process.")
     try:
         yield
     finally:
@@ -312,8 +313,8 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
-    """Creates and locks the sweep's folder. Yields what is to be called once the sweep has begun: if it is a new one and
-    ends before, whatever was made for it is removed."""
+    """Creates and locks the sweep's folder. Yields a function to call once the sweep has started: if a new sweep ends before
+    that, everything created for it is removed."""
     made, begun = folder.yet_to_make(), threading.Event()
     folder.create()
     with folder.lock():
@@ -335,14 +336,12 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def require_utf8(*paths: str | Path) -> None:
-    """Raises ConfigError if one of these holds bytes that are not UTF-8: neither Ray nor the files that name it could."""
+    """Raises ConfigError if one of these holds bytes that are not UTF-8: Ray and the files that name it cannot hold them."""
     for path in map(str, paths):
         try:
             path.encode()
         except UnicodeEncodeError:
-            raise ConfigError(
-                f"{path!a} is not UTF-8 text, as a path has to be here; rename it, or choose another."
-            ) from None
+            raise ConfigError(f"{path!a} is not UTF-8 text, but paths must be; rename it, or choose another.") from None
 
 
 def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
@@ -355,11 +354,11 @@ def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
 
 
 def _require_shared(out: Path, options: Options) -> None:
-    """Raises ConfigError for what cannot be done with a folder in an object store."""
+    """Raises ConfigError if an option does not work with a folder in an object store."""
     if not is_object(out):
         return
     if is_private(out):
-        raise ConfigError(f"{out}: only this process sees it, and Ray's workers are others; choose another --out.")
+        raise ConfigError(f"{out}: only this process can see it, but Ray's workers must too; choose another --out.")
     local = {"csv", "json"} & set(options.loggers)
     if "mlflow" in options.loggers and not os.environ.get("MLFLOW_TRACKING_URI"):
         local.add("mlflow")
@@ -367,7 +366,7 @@ def _require_shared(out: Path, options: Options) -> None:
         local.add("wandb")
     if local:
         raise ConfigError(
-            f"{out}: --logger {min(local)} keeps files in the output folder, which must then be on a disk; use "
+            f"{out}: --logger {min(local)} writes files to the output folder, so that folder must be on a disk; use "
             "mlflow with MLFLOW_TRACKING_URI, or wandb online."
         )
 

@@ -1,4 +1,4 @@
-"""What came out: the commands results, analyze, compare and evaluate."""
+"""The commands that show results: results, analyze, compare and evaluate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog=examples("results results/activation_study"))
 def results(out: Folder) -> None:
-    """Make the tables from the records, and show the results.
+    """Build the tables from the records and show the results.
 
     Writes results.csv, results.parquet, history.parquet and timings.csv.
     """
@@ -45,16 +45,16 @@ def results(out: Folder) -> None:
 def analyze(
     out: Folder,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Where to write. [default: OUT/analysis]", callback=located)
+        Path | None, typer.Option(help="Folder to write to. [default: OUT/analysis]", callback=located)
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="png,pdf,svg", help="The figures' files, one or more kinds.")
+        str, typer.Option("--format", metavar="png,pdf,svg", help="File formats for the figures, one or more.")
     ] = "png",
-    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Of the figures' pixels.")] = 150,
-    latex: Annotated[bool, typer.Option("--latex", help="Write the tables for a paper as LaTeX too.")] = False,
-    with_host: Annotated[bool, typer.Option("--with-host", help="Name the machine in the report.")] = False,
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Resolution of the figures, in dots per inch.")] = 150,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write the tables for a paper as LaTeX.")] = False,
+    with_host: Annotated[bool, typer.Option("--with-host", help="Include the machine's name in the report.")] = False,
 ) -> None:
-    """Make the statistics, figures and report of a sweep."""
+    """Make a sweep's statistics, figures and report."""
     formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
     written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
     typer.echo(f"{len(written.files)} files in {written.folder}")
@@ -83,12 +83,12 @@ def compare(
 @app.command(epilog=examples("evaluate results/activation_study --probe"))
 def evaluate(
     out: FolderOfAny,
-    probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as logging.probe=true does.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as with logging.probe=true.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Add metrics to finished trials, without training.
+    """Add metrics to finished trials without training.
 
-    Measures them from the saved weights. The tables are the same as if they had been asked for at once.
+    Computes them from the saved weights. The tables are the same as if the metrics had been requested from the start.
     """
     if not probe:
         raise ConfigError("nothing to evaluate: add --probe.")
@@ -97,20 +97,20 @@ def evaluate(
     try:
         operations.evaluate_probe(out, data_dir=data_dir, on_trial=_show_progress)
     except KeyboardInterrupt:
-        typer.echo(f"\nstopped; what was measured is kept; to go on: {typed_command()}", err=True)
+        typer.echo(f"\nstopped; measurements so far are kept; to resume: {typed_command()}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if folder.has_sweep():
-        typer.echo(f"results: {folder.results_csv} has probe_accuracy")
+        typer.echo(f"results: {folder.results_csv} now has probe_accuracy")
         typer.echo(f"to update the report: {folder.command('analyze')}")
     else:
-        typer.echo(f"{out}: its record has probe_accuracy")
+        typer.echo(f"{out}: its record now has probe_accuracy")
 
 
 def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
-    """What a sweep ends with: its counts, the answer as a table, the first finding, and where to go from here."""
+    """Prints the end of a sweep: its counts, the answer as a table, the first finding, and what to run next."""
     print_counts(counts)
     if counts[TrialStatus.DONE]:
-        with contextlib.suppress(InfomaxTuneError):  # whatever keeps the analysis from its work: the table is on disk
+        with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
             _show(operations.answer(folder.root), text_columns=1)
             typer.echo("(mean ± standard deviation over the seeds; of a ratio, geometric: mean ×÷ deviation)")
     if finding:
@@ -129,7 +129,7 @@ def _show(table: pd.DataFrame, *, text_columns: int) -> None:
 
 
 def _show_progress(done: int, total: int) -> None:
-    """A line that is written over in a terminal; in a pipe, one at the beginning and one at the end."""
+    """One line, overwritten in a terminal; in a pipe, one line at the start and one at the end."""
     if sys.stdout.isatty():
         typer.echo(f"\rprobe: {done} of {total} trials", nl=done == total)
     elif done in (0, total):

@@ -1,4 +1,4 @@
-"""The program of commands, and what its commands share: parameters, examples, exit codes, hints."""
+"""The command-line program, and what its commands share: parameters, examples, exit codes, hints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
 
 _EXIT_CODES = (
-    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found something; "
+    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found a problem; "
     "2 bad input; 130 stopped."
 )
 
@@ -35,7 +35,7 @@ _ORDER = (
     *("results", "analyze", "compare", "evaluate"),
     *("verify", "selfcheck"),
 )
-"""The commands as the help lists them: in the order in which a study needs them."""
+"""The commands in the order of the help, which is the order in which a study needs them."""
 
 
 class _Commands(TyperGroup):
@@ -57,7 +57,7 @@ app = typer.Typer(
 
 
 def located(out: Path | None) -> Path | None:
-    """The callback of parameters for output folders, which can also be the URL of one in an object store."""
+    """The callback for output folder parameters, which may also be a URL in an object store."""
     return None if out is None else location(out)
 
 
@@ -70,7 +70,7 @@ FolderOfAny = Annotated[
 
 
 class _Command(TyperCommand):
-    """A command that knows what somebody means who gives a setting as an option, such as --epochs 3."""
+    """A command that recognizes a setting given as an option, such as --epochs 3, and explains the right form."""
 
     hint: Callable[[str, str], str] = staticmethod(lambda key, value: "")
 
@@ -83,18 +83,18 @@ class _Command(TyperCommand):
                 continue
             if not separator:
                 value = args[i + 1] if i + 1 < len(args) and not args[i + 1].startswith("--") else "VALUE"
-            raise ConfigError(f"{option}: is a setting, not an option; write {self.hint(key, value)}")
+            raise ConfigError(f"{option}: this is a setting, not an option; write {self.hint(key, value)}")
         return super().parse_args(ctx, args)
 
 
 class SetsByOption(_Command):
-    """Its settings are given by --set."""
+    """Takes settings through --set."""
 
     hint = staticmethod(lambda key, value: f"--set {shlex.quote(f'{key}={value}')}")
 
 
 class SetsByArgument(_Command):
-    """Its settings are arguments."""
+    """Takes settings as arguments."""
 
     hint = staticmethod(lambda key, value: shlex.quote(f"{key}={value}"))
 
@@ -105,7 +105,7 @@ def examples(*lines: str) -> str:
 
 
 def typed_command() -> str:
-    """The command that was typed, without the place where infomax-tune is installed."""
+    """The command as typed, without the path where infomax-tune is installed."""
     return shlex.join(["infomax-tune", *sys.argv[1:]])
 
 

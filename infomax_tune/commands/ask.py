@@ -1,4 +1,4 @@
-"""What to sweep: the commands spaces, settings and init."""
+"""The commands that help choose what to sweep: spaces, settings and init."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def init(
     """Write a commented search space to edit."""
     path = operations.new_space(Path(name))
     typer.echo(
-        f"{path}: edit it, then see what it would take: {shlex.join(['infomax-tune', 'sweep', str(path), '--dry-run'])}"
+        f"{path}: edit it, then estimate the sweep: {shlex.join(['infomax-tune', 'sweep', str(path), '--dry-run'])}"
     )

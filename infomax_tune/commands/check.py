@@ -1,4 +1,4 @@
-"""Whether all is well: the commands verify and selfcheck."""
+"""The commands that check for problems: verify and selfcheck."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infomax_tune.store.verify import verify as check_files
 def verify(out: Folder) -> None:
     """Check every file of a sweep for damage.
 
-    Each line ends with the command that mends the file. The exit code is 1 if any file is damaged.
+    Each line ends with the command that repairs the file. The exit code is 1 if any file is damaged.
     """
     from infomax_tune.follow import tensorboard_runs as runs  # imports TensorBoard
 
@@ -21,12 +21,14 @@ def verify(out: Folder) -> None:
     plan = folder.read_space().plan()
     report = check_files(folder, plan)
     broken = runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
-    report.notes += [f"{problem} Make it anew with: {folder.command('resume')}" for problem in broken]
+    report.notes += [f"{problem} Recreate it with: {folder.command('resume')}" for problem in broken]
     for line in report.notes:
         typer.echo(f"note: {line}")
     for line in report.damage:
         typer.echo(line)
-    typer.echo(f"{report.checked} trial folders checked: {len(report.damage) or 'no'} damage")
+    files = len(report.damage)
+    found = f"{files} damaged file{'s' * (files > 1)}" if files else "no damage"
+    typer.echo(f"{report.checked} trial folders checked: {found}")
     if report.damage:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -35,22 +37,20 @@ def verify(out: Folder) -> None:
 def selfcheck() -> None:
     """Check that packed training is exact on this machine.
 
-    Trains a few steps alone and in packs, and compares the bits. The exit code is 1 if any differ. The digest is of a tiny
-    study: machines that print the same one train to the same bytes.
+    Trains a few steps alone and in packs, and compares the results bit for bit. The exit code is 1 if any bits differ. The
+    digest is that of a tiny study: machines that print the same digest train to the same bytes.
     """
     from infomax_tune.science.digest import digest  # imports torch
     from infomax_tune.science.selfcheck import check
 
     report = check()
     typer.echo(
-        f"{report.machine}: {report.compared} comparisons of trials in packs with trials alone, {report.seconds:.1f} s"
+        f"{report.machine}: {report.compared} comparisons of packed trials with trials alone, {report.seconds:.1f} s"
     )
     typer.echo(f"digest: {digest()}")
     for line in report.differences:
         typer.echo(f"differs: {line}")
     if report.differences:
-        typer.echo(
-            "A sweep here trains such trials one after another: its numbers keep the promise, at the cost of speed."
-        )
+        typer.echo("A sweep here trains these trials one at a time: its numbers stay exact, but it is slower.")
         raise typer.Exit(EXIT_INCOMPLETE)
-    typer.echo("Every trial came out bit for bit as if alone.")
+    typer.echo("Every trial compared was bit-identical to the same trial alone.")

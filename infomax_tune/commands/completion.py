@@ -39,7 +39,7 @@ def complete_device(incomplete: str) -> list[str]:
 
 @contextlib.contextmanager
 def whole_words() -> Iterator[None]:
-    """Shows the completion whole words where bash has cut them at `=`, and bash what comes after the `=`.
+    """Gives the completion whole words where bash has split them at `=`, and gives bash the part after the `=`.
 
     To bash, `activation=ta` is three words, and it replaces the last one only.
     """

@@ -1,4 +1,4 @@
-"""The reference of all commands and options, from their own help.
+"""The reference of all commands and options, generated from their help.
 
 `python -m infomax_tune.commands.reference > docs/commands.md` writes it.
 """
@@ -19,11 +19,11 @@ from infomax_tune.commands.app import app
 _HEAD = """\
 # Commands
 
-Made from the commands' own help: `python -m infomax_tune.commands.reference > docs/commands.md`. Settings, which are not
-options, are in [settings.md](settings.md). From Python, `run`, `sweep`, `list`, `stop`, `init`, `settings`, `compare` and
-`evaluate` are functions of the same names in `infomax_tune`.
+Generated from the commands' help: `python -m infomax_tune.commands.reference > docs/commands.md`. Settings are not options;
+they are listed in [settings.md](settings.md). In Python, `run`, `sweep`, `list`, `stop`, `init`, `settings`, `compare` and
+`evaluate` are functions with the same names in `infomax_tune`.
 
-Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found something; 2 bad input;
+Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found a problem; 2 bad input;
 130 stopped. Errors go to stderr.
 """
 

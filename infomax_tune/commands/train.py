@@ -1,4 +1,4 @@
-"""What trains: the commands sweep, resume, stop and run."""
+"""The commands that train: sweep, resume, stop and run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from infomax_tune.study.space import SearchSpace
 
 
 def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
-    """A field of `Options` as an option of the command line."""
+    """A field of `Options` as a command-line option."""
     text = field.metadata["help"]
     match field.name:
         case "pack":
@@ -56,16 +56,18 @@ def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
 
 
 def _options(given: dict[str, Any]) -> Options:
-    """The `Options` that were typed."""
+    """The `Options` as typed."""
     pack = given["pack"]
     if pack.isdecimal() and len(pack) < 10:
         given = given | {"pack": int(pack)}
     return Options(**given)
 
 
-NoReport = Annotated[bool, typer.Option("--no-report", help="Make no report at the end.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Train nothing; estimate what the sweep takes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Skip the report at the end.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Train nothing; estimate the sweep's time, memory and disk space.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print when each pack starts and ends.")]
 
 
@@ -90,7 +92,7 @@ def sweep(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<space>]", callback=located)
+        Path | None, typer.Option(help="Output folder or URL. [default: results/<space>]", callback=located)
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A base config; the space's own settings override it.")] = None,
     set_: Annotated[
@@ -98,7 +100,7 @@ def sweep(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Overrides a setting of the space; repeatable. A list, such as seed=1,2,3, is an axis.",
+            help="Override a setting of the space; repeatable. A list, such as seed=1,2,3, makes an axis.",
             autocompletion=complete_setting,
         ),
     ] = None,
@@ -110,7 +112,7 @@ def sweep(
 ) -> None:
     """Train every trial of a search space.
 
-    A trial that has its record is not trained again. Ends with the results table and the report.
+    Skips trials that already have a record. Ends with the results table and the report.
     """
     given = _options(options)
     base = read_config_file(config) if config else None
@@ -147,12 +149,12 @@ def resume(
 ) -> None:
     """Resume a sweep; only unfinished trials are trained.
 
-    Each goes on from its last checkpoint.
+    Each resumes from its last checkpoint.
     """
     given = _options(options)
     folder = SweepFolder(out)
     space = folder.read_space()
-    # the report shows the command that repeats the study, not the one that resumed it
+    # the report shows the command that repeats the study, not the command that resumed it
     command = folder.environments.begun_by() or typed_command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
 
@@ -160,15 +162,17 @@ def resume(
 @app.command(epilog=examples("stop results/activation_study", "stop results/activation_study --no-wait"))
 def stop(
     out: Folder,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask, and do not wait until the sweep has ended.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Request the stop, but do not wait for the sweep to end.")
+    ] = False,
 ) -> None:
-    """Stop a sweep, from any terminal or machine.
+    """Stop a sweep from any terminal or machine.
 
-    The packs under way finish their epoch and leave checkpoints, as after Ctrl-C.
+    The running packs finish their epoch and write checkpoints, as after Ctrl-C.
     """
     folder = SweepFolder(out)
     stop_sweep(folder, wait=not no_wait)
-    typer.echo(f"{out}: {'asked to stop' if no_wait else 'stopped'}; to resume: {folder.command('resume')}")
+    typer.echo(f"{out}: {'stop requested' if no_wait else 'stopped'}; to resume: {folder.command('resume')}")
 
 
 @app.command(
@@ -182,23 +186,23 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[CONFIG.yaml] [KEY=VALUE]...",
-            help="A config file, then settings over it.",
+            help="A config file, then settings that override it.",
             autocompletion=complete_setting,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, or its URL. [default: results/<trial id>]", callback=located)
+        Path | None, typer.Option(help="Output folder or URL. [default: results/<trial id>]", callback=located)
     ] = None,
     data_dir: DataDir = None,
     device: RunDevice = None,
 ) -> None:
-    """Train a single trial in a folder of its own.
+    """Train a single trial in its own folder.
 
-    The folder keeps its record, history, config and weights.
+    The folder holds the trial's record, history, config and weights.
     """
     files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
-        raise ConfigError(f"one config file at most, got {', '.join(files)}. Settings look like key=value.")
+        raise ConfigError(f"at most one config file, got {', '.join(files)}. Settings look like key=value.")
     document = read_config_file(Path(files[0])) if files else yaml_document.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     print_notes(notes)
@@ -216,7 +220,7 @@ def run(
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
         command = shlex.join(["infomax-tune", "run", *(arguments or []), "--out", str(folder), *where])
-        typer.echo(f"stopped; to go on from the last checkpoint: {command}", err=True)
+        typer.echo(f"stopped; to resume from the last checkpoint: {command}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     for name, value in record.result.items():
         typer.echo(f"{name:28} {value:.6g}")
@@ -235,7 +239,7 @@ def _train(
     verbose: bool,
 ) -> None:
     if quiet and verbose:
-        raise ConfigError("--quiet and --verbose: give one of them.")
+        raise ConfigError("--quiet and --verbose: give only one of them.")
     if dry_run:
         estimate = operations.estimate_sweep(space, folder, options, report=report, quiet=quiet)
         power = operations.what_seeds_show(space) if estimate.ended < estimate.trials else []
@@ -249,18 +253,18 @@ def _train(
             space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
         )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; to go on: {again}", err=True)
+        typer.echo(f"stopped; to resume: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
         with contextlib.suppress(BrokenPipeError):  # `| head` has closed the pipe; the exit code must not change
             print_answer(folder, outcome.counts, outcome.finding, outcome.report)
     if not outcome.complete:
-        typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to go on: {again}", err=True)
+        typer.echo(f"{'stopped' if outcome.interrupted else 'incomplete'}; to resume: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED if outcome.interrupted else EXIT_INCOMPLETE)
 
 
 def _say(text: str) -> None:
-    """Something the user should know, while other threads may say something too."""
+    """Prints a line for the user, even while other threads print."""
     write_line(sys.stdout, text)
 
 

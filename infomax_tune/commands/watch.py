@@ -1,4 +1,4 @@
-"""How it goes: the commands status, list and tensorboard."""
+"""The commands that follow a study: status, list and tensorboard."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def status(
     every: Annotated[float, typer.Option(help="Refresh interval in seconds, with --watch.", min=0.1)] = 2.0,
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per refresh.")] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="Show columns that are all zero, and the cells' full names.")
+        bool, typer.Option("--full", help="Also show all-zero columns, and the cells' full names.")
     ] = False,
 ) -> None:
-    """Show how far a sweep is, during or after it.
+    """Show a sweep's progress, during or after it.
 
-    Counts the trials of each cell that are done, diverged, failed, damaged, running and left.
+    Counts each cell's trials by status: done, diverged, failed, damaged, running and left.
     """
     folder, alone = SweepFolder(out), TrialFolder(out)
     run = None if folder.has_sweep() else read_run(alone)
@@ -74,12 +74,14 @@ def status(
 @app.command(epilog=examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
 def tensorboard(
     out: FolderOfAny,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[default: the first free one from 6006]")] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 admits other machines.")] = "localhost",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[default: the first free port from 6006]")] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines connect.")
+    ] = "localhost",
 ) -> None:
-    """Open TensorBoard on a sweep or a run.
+    """Serve a sweep or a run in TensorBoard.
 
-    It works while the sweep runs and after it. Ctrl-C ends it.
+    Works during and after the sweep. Ctrl-C stops it.
     """
     from infomax_tune.follow import tensorboard_runs as runs
     from infomax_tune.follow.tensorboard_copy import RunsHere
@@ -103,16 +105,16 @@ def tensorboard(
             typer.echo(f"warning: {problem}", err=True)
 
     def announce(trials: Iterable[runs.TrialRun]) -> int:
-        """The port at which TensorBoard is to listen."""
+        """Prints the addresses and returns the port that TensorBoard will listen on."""
         free = free_port(host, port)
         if not is_loopback(host):
             typer.echo(
-                f"note: at {host}, whoever reaches port {free} of this machine sees these runs; no password is asked for. "
-                "To look from elsewhere without that: ssh -L",
+                f"note: on {host}, anyone who can reach port {free} of this machine can see these runs, without a password. "
+                "For private access from another machine, use ssh -L.",
                 err=True,
             )
         seed = min((trial.run.config.training.seed for trial in trials), default=1)
-        typer.echo(f"TensorBoard of {out}: http://{host}:{free}/ (Ctrl-C ends it)")
+        typer.echo(f"TensorBoard for {out}: http://{host}:{free}/ (Ctrl-C stops it)")
         typer.echo(f"the study's metrics, one seed per cell: http://{host}:{free}/{curves_view(seed)}")
         typer.echo(f"the weights as pictures, one seed per cell: http://{host}:{free}/{pictures_view(seed)}")
         sys.stdout.flush()
@@ -132,7 +134,8 @@ def tensorboard(
 @app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
 def list_(
     folder: Annotated[
-        Path | None, typer.Argument(help="Where to look. [default: results, else this folder]", metavar="[FOLDER]")
+        Path | None,
+        typer.Argument(help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]"),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
 ) -> None:
@@ -145,4 +148,4 @@ def list_(
     elif found:
         show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
     else:
-        typer.echo(f"{folder}: no sweep or run here")
+        typer.echo(f"{folder}: no sweeps or runs here")

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live table in a terminal, plain lines elsewhere, or nothing but problems."""
+"""What a sweep shows while it runs: a live table in a terminal, plain lines elsewhere, or only problems."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Display:
         write_line(self._err, text)
 
     def show(self, state: SweepState) -> None:
-        """Where the sweep stands; called often."""
+        """Shows the sweep's progress; called often."""
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
-        """While entered, says what takes a while, outside of the training. Yields what changes the words."""
+        """While entered, shows a slow step outside of training. Yields a function that changes the text."""
         yield lambda text: None
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Display:
 
 
 class Lines(Display):
-    """Plain lines for a pipe, a log or CI: where the sweep stands, every few seconds at first, later less often.
+    """Plain lines for a pipe, a log or CI: the sweep's progress, every few seconds at first, later less often.
 
     verbose: show details too.
     """
@@ -97,7 +97,7 @@ class Lines(Display):
 
 
 class LiveTable(Display):
-    """A table that is redrawn in place, with a row for each pack under way; messages scroll by above it."""
+    """A table redrawn in place, with a row for each running pack; messages scroll above it."""
 
     def __init__(self, out: TextIO, err: TextIO, *, verbose: bool = False) -> None:
         super().__init__(err)
@@ -137,7 +137,7 @@ class LiveTable(Display):
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
-        """A spinner, and the seconds it has been turning."""
+        """A spinner and the seconds elapsed."""
         begun, words = time.monotonic(), what
 
         def change(text: str) -> None:
@@ -165,7 +165,7 @@ class LiveTable(Display):
                 live.stop()
 
     def _drawn(self) -> Group | Text:
-        """The table as of now: its clock advances between two states."""
+        """The current table: its clock advances between two states."""
         if self._state is None:
             return Text()
         state, then = self._state
@@ -178,7 +178,7 @@ class LiveTable(Display):
 
 
 class Terminal(Console):
-    """Has the size of the terminal that it writes to; rich would ask stdin, stdout and stderr, which may be others."""
+    """Uses the size of the terminal it writes to; rich would ask stdin, stdout and stderr, which may differ."""
 
     @property
     def size(self) -> ConsoleDimensions:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -199,7 +199,7 @@ def choose(out: TextIO, err: TextIO, *, quiet: bool = False, verbose: bool = Fal
 
 
 def headline(state: SweepState) -> str:
-    """Where a sweep stands, in one line."""
+    """A sweep's progress in one line."""
     counts = state.counts
     parts = [f"{state.ended}/{state.total} trials"]
     parts += [f"{counts[name]} {name}" for name in ("diverged", "failed", "running", "left") if counts[name]]
@@ -211,7 +211,7 @@ def headline(state: SweepState) -> str:
 
 
 def table(state: SweepState, height: int = 50) -> Group:
-    """Where a sweep stands, with a row for each pack under way, as many as fit into `height` lines."""
+    """A sweep's progress, with a row for each running pack, as many as fit into `height` lines."""
     counts = Text("  ").join(
         Text(f"{count} {name}", style=_COLORS[name])
         for name, count in state.counts.items()
@@ -224,8 +224,8 @@ def table(state: SweepState, height: int = 50) -> Group:
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
     packs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("under way", "seeds", *(["host"] if state.is_spread else []), "epoch", "loss", "effective rank"):
-        packs.add_column(name, justify="left" if name in ("under way", "seeds", "host") else "right")
+    for name in ("running", "seeds", *(["host"] if state.is_spread else []), "epoch", "loss", "effective rank"):
+        packs.add_column(name, justify="left" if name in ("running", "seeds", "host") else "right")
     room = max(1, height - 5)
     for pack in state.packs[:room]:
         packs.add_row(
@@ -246,12 +246,12 @@ def _turning(state: SweepState) -> str:
 
 
 def _spinner(elapsed_s: float) -> str:
-    """A sign that turns, in every terminal's characters."""
+    """A spinner, in characters that every terminal has."""
     return "|/-\\"[int(elapsed_s * 4) % 4]
 
 
 def where(state: SweepState) -> list[str]:
-    """A line for each machine that trains, with its packs, where it is not the driver's alone."""
+    """A line for each machine and its packs, if machines other than the driver's train."""
     hosts: dict[str, list[str]] = {}
     for pack in state.packs:
         if state.is_spread and pack.host:
@@ -289,5 +289,5 @@ def show_statuses(statuses: Iterable[FolderStatus], *, full: bool = False) -> No
             room = max(2, console.height - used - 2)
             if len(cells) > room:  # the total stays
                 total = cells[1 + len(status.cells)]
-                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} lines more", total]
+                cells = [*cells[: room - 2], f"and {len(cells) - room + 1} more lines", total]
             live.update(Group(*parts, Text("\n".join(cells), no_wrap=True)), refresh=True)

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: events one after another, each with its length and with a checksum of both (TFRecord)."""
+"""TensorBoard's event files: a sequence of events, each with its length and checksums of both (TFRecord)."""
 
 # pyright: reportAttributeAccessIssue=false
 # protobuf makes its classes at import, where pyright cannot see them
@@ -23,7 +23,7 @@ def encode(events: Iterable[Event]) -> bytes:
 
 
 def last_event(data: bytes) -> Event | None:
-    """The last event of an event file; None if the file is empty, cut, or has a wrong checksum anywhere."""
+    """The last event of an event file; None if the file is empty, cut off, or has a wrong checksum anywhere."""
     position, content = 0, b""
     while position < len(data):
         start = position + 12

@@ -1,4 +1,4 @@
-"""The status of a sweep from its folder: the trials of each cell by status, and what a driver at work reports. No Ray."""
+"""The status of a sweep from its folder: the trials of each cell by status, and what a running driver reports. No Ray."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNFINISHED = {TrialStatus.MISSING: TrialStatus.LEFT, TrialStatus.FAILED: TrialS
 class FolderStatus:
     """The status of a sweep. cells: trials by status, per cell; problems: a trial's damage or failure, by its id.
 
-    driver: where the sweep stands, as its driver reports it; None if none is at work. labels: what people call each cell.
+    driver: the progress that its driver reports; None if no driver is running. labels: a readable name for each cell.
     """
 
     cells: dict[str, Counter[TrialStatus]]
@@ -57,7 +57,7 @@ class FolderStatus:
     def lines(self, *, full: bool = False) -> list[str]:
         """For people: a table of the cells, its last line for all of them, and the problems.
 
-        full: with the columns that are zero everywhere, and the cells' names as files and tables have them.
+        full: include all-zero columns, and use the cells' names as in files and tables.
         """
         counts = self.counts
         columns = [status for status in IN_FOLDER if full or counts[status] or status == TrialStatus.DONE]
@@ -72,7 +72,7 @@ class FolderStatus:
 
 
 class StatusReader:
-    """Reads the status of a folder each time it is called; a record that was checked once is not read again."""
+    """Reads the status of a folder at each call; does not reread records it has already checked."""
 
     def __init__(self, folder: SweepFolder, plan: Plan) -> None:
         self._folder = folder
@@ -111,7 +111,7 @@ def read_run(folder: TrialFolder) -> FolderStatus | None:
 
 
 def read_driver(folder: SweepFolder) -> SweepState | None:
-    """What the driver at work in the folder last reported; None if none is at work."""
+    """What the driver running in the folder last reported; None if none is running."""
     content = folder.driver.read_progress()
     if content is None:
         return None
@@ -123,7 +123,7 @@ def read_driver(folder: SweepFolder) -> SweepState | None:
 
 
 def watch(read: StatusReader, every_s: float) -> Iterator[FolderStatus]:
-    """Yields the status, again and again until no driver is at work any more."""
+    """Yields the status repeatedly, until no driver is running."""
     while True:
         status = read()
         yield status

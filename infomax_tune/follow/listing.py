@@ -1,4 +1,4 @@
-"""The sweeps and runs under a folder: what state each is in, how far it is, when it last changed, and its size."""
+"""The sweeps and runs under a folder: state, progress, last change and size of each."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from infomax_tune.store.trial_folder import TrialFolder
 
 @dataclass(frozen=True)
 class Listed:
-    """One sweep or run. kind: sweep or run. state: running, finished, unfinished or damaged.
+    """One sweep or run. out: its folder. kind: sweep or run. state: running, finished, unfinished or damaged.
 
-    trials, ended: how many it has, and how many of them have a record. changed: when its latest file was written, local time.
-    size: bytes.
+    trials, ended: how many trials it has, and how many of them have a record. changed: local time when its latest file was
+    written. size: in bytes.
     """
 
     out: str
@@ -37,14 +37,14 @@ class Listed:
 
 
 def default_folder() -> Path:
-    """Where sweeps and runs land by default; this folder if there is none of that name."""
+    """The default folder for sweeps and runs; the current folder if that does not exist."""
     return Path("results") if Path("results").is_dir() else Path()
 
 
 def list_outputs(root: Path) -> list[Listed]:
-    """Every sweep and run in `root` or below. Raises StoreError if there is no such folder."""
+    """Every sweep and run in `root` or below. Raises StoreError if the folder does not exist."""
     if not root.is_dir():
-        raise StoreError(f"{root}: is not a folder; give one that holds sweeps or runs.")
+        raise StoreError(f"{root}: not a folder; give a folder that contains sweeps or runs.")
     return [_sweep(output) if isinstance(output, SweepFolder) else _run(output) for output in find_outputs(root)]
 
 

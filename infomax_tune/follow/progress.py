@@ -1,6 +1,6 @@
-"""Where a pack and a sweep stand: the data that go from a worker to the driver, the display and `status`.
+"""The progress of packs and sweeps: the data that go from a worker to the driver, the display and `status`.
 
-`tally` counts; nothing is counted here.
+`tally` does the counting.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import psutil
 from infomax_tune.study.trial_status import TrialStatus
 
 _CLOCK_S = 5.0
-"""By how much a process's start may seem to move when the system clock is set."""
+"""How far a process's start time may appear to move when the system clock is set."""
 
 STALE_S = 30.0
-"""Seconds after which a driver that reports nothing new is taken for dead."""
+"""Seconds without a report after which a driver counts as dead."""
 
 
 STARTING_WORKERS, TRAINING = "starting workers", "training"
-"""Phases of a sweep that its tally tells apart: nothing is trained before the first report."""
+"""Phases that the tally distinguishes: nothing is trained before the first report."""
 
 
 @dataclass(frozen=True)
 class PackProgress:
-    """What a pack reports after an epoch: the means over its trials, and what has become of each.
+    """What a pack reports after an epoch: the means over its trials, and the status of each.
 
-    trial_epochs: the sum of the epochs of the trials that are trained now. statuses: done, diverged, or None while
-    a trial trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
+    trial_epochs: the sum of the epochs of the trials being trained. statuses: done, diverged, or None while a trial
+    trains, in the order of the pack. warnings: what the user should know, each reported once. failure: the traceback,
     if the pack has just raised; nothing else is new then. host: the machine that trains it.
     """
 
@@ -70,7 +70,7 @@ class PackProgress:
 
 @dataclass(frozen=True)
 class PackState:
-    """A pack under way: its cell (activation, width), its seeds, and the means over its trials after the last epoch.
+    """A running pack: its cell (activation, width), its seeds, and the means over its trials after the last epoch.
 
     host: the machine that trains it; "" until it has reported.
     """
@@ -84,7 +84,7 @@ class PackState:
     host: str = ""
 
     def after(self, progress: PackProgress) -> PackState:
-        """The pack with what it has just reported; None stands for what is not finite."""
+        """The pack with its latest report; None replaces values that are not finite."""
         means = {name: getattr(progress, name) for name in ("loss", "effective_rank")}
         return replace(
             self,
@@ -96,7 +96,7 @@ class PackState:
 
 @dataclass(frozen=True)
 class SweepState:
-    """Where a sweep stands. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
+    """The progress of a sweep. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
 
     share: of all epochs, from 0 to 1. host, pid, started: of the driver's
     process; updated: when it last wrote this. Both in Unix seconds. eta_s is None until there is a measurement.
@@ -138,7 +138,7 @@ class SweepState:
         return cls(**known)
 
     def is_alive(self) -> bool:
-        """Whether its driver is still at work: on this host by its process, on another by the time of its last report."""
+        """Whether its driver is still running: on this host by its process, on another host by the time of its last report."""
         if self.host != socket.gethostname():
             return abs(time.time() - self.updated) <= STALE_S
         with contextlib.suppress(psutil.NoSuchProcess):

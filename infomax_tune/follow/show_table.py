@@ -13,7 +13,7 @@ from infomax_tune.process.streams import write_line
 
 
 def show_table(out: TextIO, headings: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
-    """text_columns: how many of the first columns are text, and so begin at the left; the others are numbers."""
+    """text_columns: how many of the first columns are text, aligned left; the others are numbers."""
     if out.isatty():
         console = Terminal(file=out, highlight=False)
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")

@@ -1,4 +1,4 @@
-"""Asks a sweep that is at work to stop, from another process or another machine that sees its folder."""
+"""Asks a running sweep to stop, from another process or another machine that sees its folder."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from infomax_tune.process.signals import calling
 from infomax_tune.store.sweep_folder import SweepFolder
 
 _LOOK_S = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 def stop_sweep(folder: SweepFolder, *, wait: bool = True) -> None:
-    """Asks the sweep at work in the folder to leave its checkpoints and end. wait: return once it has ended.
+    """Asks the sweep that is running in the folder to write checkpoints and stop. wait: return only after it has stopped.
 
-    Raises StoreError if there is no sweep, or none is at work.
+    Raises StoreError if the folder holds no sweep, or none is running.
     """
     folder.require_sweep()
     if read_driver(folder) is None:
-        raise StoreError(
-            f"{folder.root}: no sweep is at work here; see where it stands with: {folder.command('status')}"
-        )
+        raise StoreError(f"{folder.root}: no sweep is running here; check its status with: {folder.command('status')}")
     folder.driver.ask_to_stop()
     while wait and read_driver(folder) is not None:
         time.sleep(_LOOK_S)

@@ -1,4 +1,4 @@
-"""Keeps count while a sweep runs: its trials by status, its packs under way, its speed and the time left. No Ray, no printing."""
+"""Keeps count while a sweep runs: trials by status, running packs, speed and time left. No Ray, no printing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _WINDOW_S = 30.0
 
 
 _Kind = tuple[str, int]
-"""What the time of an epoch depends on most: dataset and width."""
+"""What determines most of an epoch's time: dataset and width."""
 
 
 @dataclass
 class _PackUnderWay:
-    """A pack that is being trained. reported_at: the time of its last report; trial_epochs: those in that report."""
+    """A running pack. reported_at: the time of its last report; trial_epochs: as in that report."""
 
     pack: Pack
     state: PackState
@@ -40,7 +40,7 @@ class _Spent:
 
 
 class Tally:
-    """Keeps count of a sweep's trials as packs begin, report and end.
+    """Counts a sweep's trials as packs start, report and end.
 
     trials: all of the sweep; ended: the status, done or diverged, of those that have a record. clock: returns seconds.
     slots: how many packs train at once. phase: what the sweep is doing. report_s: seconds that the report takes at the end.
@@ -71,7 +71,7 @@ class Tally:
         """The times at which the speed was computed, each with the epochs trained by then."""
 
     def begin(self, key: str, pack: Pack) -> None:
-        """A pack has begun. key: Tune's id for it."""
+        """A pack has started. key: Tune's id for it."""
         state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs)
         self._packs[key] = _PackUnderWay(pack, state, self._clock())
         if not self._recent:
@@ -143,7 +143,7 @@ class Tally:
         remaining: Counter[_Kind] = Counter()
         behind = {config.trial_id: each.state.epoch for each in self._packs.values() for config in each.pack}
         for trial_id, epochs in self._to_train.items():
-            if not self._statuses[trial_id].has_ended:  # a trial that failed may be tried again
+            if not self._statuses[trial_id].has_ended:  # a failed trial may be retried
                 remaining[_kind(self._configs[trial_id])] += max(0, epochs - behind.get(trial_id, 0))
         return remaining
 

@@ -1,7 +1,7 @@
-"""TensorBoard's runs of a sweep whose folder is in an object store, made on this machine.
+"""The TensorBoard runs of a sweep whose folder is in an object store, made on this machine.
 
 Nothing can be appended to an object, so a worker writes no run there. What TensorBoard shows is made here from the
-records and checkpoints, and again whenever a trial has left a newer one.
+records and checkpoints, and remade whenever a trial has a newer one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class RunsHere:
     def __init__(self, trials: Sequence[TrialRun]) -> None:
         self._left = list(trials)
         self._shown: dict[str, int] = {}
-        """The epoch up to which the run of an unfinished trial is made."""
+        """For each unfinished trial, the epoch that its run reaches."""
 
     def __call__(self) -> list[str]:
-        """Makes the runs that are missing or behind. Returns what could not be read or written, in sentences."""
+        """Makes the runs that are missing or outdated. Returns what could not be read or written, in sentences."""
         if not self._left:
             return []
         results = for_each(self._update, self._left, self._left[0].folder.path)
@@ -32,7 +32,7 @@ class RunsHere:
         return [problem for problem in told.values() if problem]
 
     def _update(self, trial: TrialRun) -> str | None:
-        """None if the trial's run is whole, else why it could not be made, "" if nothing went wrong."""
+        """None if the trial's run is complete, else why it could not be made, "" if nothing went wrong."""
         trial_id = trial.run.config.trial_id
         try:
             kept = trial.folder.kept()
@@ -40,7 +40,7 @@ class RunsHere:
                 trial.run.make(trial.folder)
                 self._shown[trial_id] = kept.epoch
         except DamagedFileError:
-            return ""  # `status` and `verify` tell of it
+            return ""  # `status` and `verify` report it
         except StoreError as error:
             return str(error)
         return None if isinstance(kept, Record) else ""

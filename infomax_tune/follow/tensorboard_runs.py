@@ -1,6 +1,6 @@
 """TensorBoard's runs: one per trial, whatever pack it is trained in, with the same numbers as the store.
 
-A run is one event file. It is rewritten from the history whenever its trial begins or goes on, so that its curves have
+A run is one event file. It is rewritten from the history whenever its trial starts or resumes, so its curves have
 no gap and no doubled step, whatever was killed. Imports neither Ray nor torch, and starts no thread.
 """
 
@@ -68,7 +68,7 @@ class Run:
         self._clock = 0.0
 
     def begin(self, history: Iterable[HistoryRow], epoch_s: Sequence[float]) -> None:
-        """Starts the run anew with the epochs so far. Not durable: a trial that goes on after a crash begins its run again.
+        """Rewrites the run with the epochs so far. Not durable: a trial that resumes after a crash rewrites its run.
 
         epoch_s: the seconds of each epoch from 1 on.
         """
@@ -80,11 +80,11 @@ class Run:
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
     def add(self, row: HistoryRow, epoch_s: float) -> None:
-        """Appends one epoch. epoch_s: the seconds that it took; of epoch 0 they do not count."""
+        """Appends one epoch. epoch_s: the seconds it took, ignored for epoch 0."""
         self._append([self._epoch(row, epoch_s if row["epoch"] else 0.0)])
 
     def end(self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None) -> None:
-        """Appends what is known only at the end. Comes before the trial's record, so that a run beside a record is whole.
+        """Appends what is known only at the end. Comes before the trial's record, so a run beside a record is complete.
 
         Not durable: if a power failure cuts it, `mend` makes it again.
         """
@@ -92,7 +92,7 @@ class Run:
         faults.point("tensorboard:ended")
 
     def abandon(self) -> None:
-        """Removes what was written, if possible: half a run would pass for a whole one."""
+        """Removes what was written, if possible: a partial run would pass for a complete one."""
         with contextlib.suppress(OSError):
             for _, path in _own_files(self.folder.iterdir()):
                 path.unlink()
@@ -167,7 +167,7 @@ class Run:
         return event
 
     def _clear(self) -> None:
-        """Removes old event files and names a new one, later than they: so a TensorBoard that is watching reads it."""
+        """Removes old event files and picks a later name for the new one, so a running TensorBoard reads it."""
         self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -221,9 +221,9 @@ def of_run(folder: TrialFolder, root: Path | None = None) -> list[TrialRun]:
 def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """Makes the runs under `root` exactly those of these trials: removes misplaced ones, makes missing and broken ones.
 
-    A trial that is damaged, or has left nothing yet, gets no run. Returns what could not be read, written or
-    removed, in sentences. The
-    caller holds the lock of the folder that the trials are in. In an object store, which keeps no runs, it does nothing.
+    A trial that is damaged, or has no record or checkpoint yet, gets no run. Returns what could not be read, written or
+    removed, in sentences. The caller holds the lock of the trials' folder. Does nothing in an object store, which keeps no
+    runs.
     """
     if is_object(root):
         return []
@@ -248,7 +248,7 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 
 def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """What `mend` would put right in the runs of trials that have a record, each in a sentence. Raises StoreError."""
+    """What `mend` would fix in the runs of trials that have a record, each in a sentence. Raises StoreError."""
     if is_object(root):
         return []
     standing, _ = _find_runs(root, trials)
@@ -257,9 +257,9 @@ def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
         path = standing.get(trial.run.config.trial_id)
         with contextlib.suppress(DamagedFileError):  # of the record, which is reported by itself
             if path is None and trial.folder.read_record():
-                problems.append(f"{trial.run.folder}: TensorBoard's run is missing.")
+                problems.append(f"{trial.run.folder}: its TensorBoard run is missing.")
             elif path is not None and _is_broken(path, trial.folder):
-                problems.append(f"{path}: TensorBoard's run is not whole.")
+                problems.append(f"{path}: this TensorBoard run is incomplete or damaged.")
     return problems
 
 
@@ -277,9 +277,9 @@ def _find_runs(root: Path, trials: Sequence[TrialRun]) -> tuple[dict[str, Path],
 
 
 def _is_broken(path: Path, folder: TrialFolder) -> bool:
-    """Whether the event file of a trial that has its record is not a whole run: cut, changed, or without its ending.
+    """Whether the event file of a trial with a record is not a complete run: cut off, changed, or without its end.
 
-    One of a trial without a record need not be whole: it is begun anew when the trial goes on. Raises DamagedFileError if
+    The run of a trial without a record may be incomplete: it is rewritten when the trial resumes. Raises DamagedFileError if
     the record is damaged, StoreError if a file cannot be read.
     """
     record = folder.read_record()
@@ -293,12 +293,12 @@ def _is_broken(path: Path, folder: TrialFolder) -> bool:
 
 
 def _outcome(status: TrialStatus) -> int:
-    """What TensorBoard's HParams page calls the status of a trial that has ended."""
+    """What TensorBoard's HParams page calls the status of a finished trial."""
     return STATUS_SUCCESS if status == TrialStatus.DONE else STATUS_FAILURE
 
 
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
-    """`mend`, unless another process holds the folder: it has mended the runs when it began."""
+    """`mend`, unless another process holds the folder: that process mended the runs when it started."""
     try:
         with locked(root, Work.RUNS):
             return mend(root / RUNS, trials) if trials else []
@@ -309,7 +309,7 @@ def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
 
 
 def _own_files(paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Those of the paths that are event files of ours, each with its trial's id."""
+    """The paths that are our event files, each with its trial's id."""
     for path in paths:
         if own := _OWN_NAME.fullmatch(path.name):
             yield own["trial_id"], path

@@ -24,13 +24,13 @@ UPDATE_S = 10.0
 """Seconds between two updates of runs that are a copy."""
 
 _PINNED = ("effective_rank", "weight_redundancy", "output_correlation", "loss")
-"""What the study is about, above all other curves."""
+"""The study's main metrics, shown above all other curves."""
 
 
 def curves_view(seed: int) -> str:
-    """Appended to TensorBoard's address, shows the study's metrics first, one color per activation and one seed per cell.
+    """A suffix for TensorBoard's address that shows the study's metrics first, one color per activation, one seed per cell.
 
-    The other seeds are shown once the filter of runs is emptied.
+    To see the other seeds, empty the filter of runs.
     """
     pinned = [{"plugin": "scalars", "tag": tag} for tag in _PINNED]
     query = {
@@ -43,9 +43,9 @@ def curves_view(seed: int) -> str:
 
 
 def pictures_view(seed: int) -> str:
-    """Appended to TensorBoard's address, shows the pictures of the weights of one seed per cell.
+    """A suffix for TensorBoard's address that shows the pictures of the weights, one seed per cell.
 
-    TensorBoard ticks no run on that page where there are more than 40.
+    With more than 40 runs, TensorBoard selects none on that page.
     """
     return f"#images&regexInput={quote(f'seed{seed}$')}"
 
@@ -63,23 +63,23 @@ def free_port(host: str, port: int | None) -> int:
             return number
         except OSError as error:
             reason = error.strerror or str(error)
-    raise ResourceError(f"cannot serve at {host}:{port or PORT} ({reason}); choose another --port or --host.")
+    raise ResourceError(f"cannot listen on {host}:{port or PORT} ({reason}); choose another --port or --host.")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there. Raises OSError if there is no such host."""
+    """Whether only this machine can reach what listens there. Raises OSError if the host does not exist."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return all(ipaddress.ip_address(str(each[4][0])).is_loopback for each in found)
 
 
 def serve(runs: Path, host: str, port: int) -> NoReturn:
-    """Replaces this process by TensorBoard, which then gets its signals and gives its exit code."""
+    """Replaces this process with TensorBoard, which then receives its signals and sets its exit code."""
     command = _command(runs, host, port)
     os.execv(command[0], command)  # noqa: S606
 
 
 def serve_while(update: Callable[[], None], runs: Path, host: str, port: int) -> int:
-    """Serves the runs, and updates them every few seconds, until TensorBoard or this process is told to end; its exit code."""
+    """Serves the runs and updates them every few seconds, until TensorBoard or this process must stop; its exit code."""
 
     def end(*_: object) -> None:
         server.terminate()

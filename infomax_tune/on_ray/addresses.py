@@ -1,4 +1,4 @@
-"""Addresses of servers and databases as people may see them: in messages, and in the names of folders."""
+"""Addresses of servers and databases, made safe to show in messages and folder names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _HOST = r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?"
 def without_secrets(address: str) -> str:
     """The address without user, password, query and fragment.
 
-    A password should be percent-encoded in it, but need not be. Where it cannot be told where the password ends, or that
-    there is none, no more than the scheme is shown.
+    A password should be percent-encoded, but may not be. If it is unclear where the password ends, or whether there is
+    one, only the scheme is shown.
     """
     scheme, separator, rest = address.partition("://")
     if not separator:  # a path, or a name that the tracker knows

@@ -1,4 +1,4 @@
-"""Tune's callbacks: they count, show and pass on what happens to packs, and stop Tune when the sweep is asked to stop."""
+"""Tune's callbacks: they count, show and report what happens to packs, and stop Tune on a stop request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infomax_tune.study.pack import Pack
 from infomax_tune.study.trial_status import TrialStatus
 
 _SHOW_S, _NOTE_S = 0.25, 1.0
-"""Seconds between two updates of the display, and between two notes in the folder, at least."""
+"""The fewest seconds between two updates of the display, and between two notes in the folder."""
 
 
 class _NotKept:
@@ -28,13 +28,14 @@ class _NotKept:
 
 
 class FollowPacks(_NotKept, tune.Callback):
-    """Follows packs as they begin, report and end: counts and shows them, and writes progress to the sweep's folder.
+    """Follows packs as they start, report and end: counts and shows them, and writes progress to the sweep's folder.
 
-    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "". ended: the
-    statuses of those of a pack's trials that have a record. offer: called with a pack when more of its trials have ended.
+    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "".
+    ended: the statuses of a pack's trials that have a record. offer: called with a pack when more of its trials have
+    ended.
 
-    under_way: the packs that are being trained, by Tune's id, without those that began after the sweep was asked to
-    stop: they train nothing. failed: the packs that Tune has given up.
+    under_way: the running packs by Tune's id, except those that started after a stop request, which train nothing.
+    failed: the packs that Tune has given up on.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
-        """The pack that one of Tune's trials trains; made from Tune's plain data only once."""
+        """The pack of one Tune trial; made from Tune's plain data only once."""
         if trial.trial_id not in self._packs:
             self._packs[trial.trial_id] = Pack.from_dict(trial.config["pack"])
         return self._packs[trial.trial_id]
@@ -69,7 +70,7 @@ class FollowPacks(_NotKept, tune.Callback):
         if not self._stop_asked():
             self.under_way[trial.trial_id] = pack
         self._tally.begin(trial.trial_id, pack)
-        self._display.detail(f"begins: {pack}")
+        self._display.detail(f"started: {pack}")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -93,7 +94,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
-        self._display.warn(f"{pack} failed, and is tried again: {self._why(trial)}")
+        self._display.warn(f"{pack} failed; retrying: {self._why(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
@@ -123,7 +124,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
 
 class StopWhenIdle(_NotKept, tune.Stopper):
-    """Once the sweep was asked to stop, stops Tune as soon as the packs under way have left their checkpoints."""
+    """Stops Tune after a stop request, as soon as the running packs have written their checkpoints."""
 
     def __init__(self, stop_asked: Callable[[], bool], under_way: Mapping[str, Pack]) -> None:
         self._stop_asked = stop_asked

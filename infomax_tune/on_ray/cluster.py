@@ -24,9 +24,9 @@ from infomax_tune.study.options import Options
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics leave this machine
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler lets packs finish their epochs and says how to go on
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler lets packs finish their epochs and says how to resume
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store keeps everything; Tune's files would duplicate it
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: Tune's own state is never read again
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # rarely: Tune's own state is never read again
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # a slow write of it is not worth a warning
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new output prints even when it is told not to
     # on a busy machine Ray says late why a worker is gone; after a second it would only say that it is, and a worker that
@@ -39,9 +39,9 @@ _LOCAL_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
 _SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
-"""A socket of Ray's below its folder, at its longest."""
+"""The longest path of a Ray socket below its folder."""
 _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
-"""Bytes that the system allows for the path of a socket."""
+"""The most bytes that the system allows in a socket path."""
 
 
 @contextlib.contextmanager
@@ -53,13 +53,13 @@ def cluster(
 ) -> Iterator[int]:
     """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
-    log: the file for Ray's own messages, one of which says where its workers' output is. say: told if Ray's files are
-    elsewhere than usual. warn: told if the head of a cluster that was joined stops answering.
-    Raises ResourceError if there is no cluster, or if none of its machines could ever train a pack.
+    log: the file for Ray's own messages, one of which says where its workers' output is. say: called if Ray's files are
+    not in the usual place. warn: called if the head of a cluster that was joined stops answering.
+    Raises ResourceError if there is no cluster, or if none of its machines can ever train a pack.
     """
     if ray.is_initialized():
         raise ResourceError(
-            "Ray is at work in this process already; call ray.shutdown() first, or start another process."
+            "Ray is already running in this process; call ray.shutdown() first, or start another process."
         )
     if options.address:
         joining.check(options.address)
@@ -87,9 +87,10 @@ def _process_as_it_was() -> Iterator[None]:
 
 
 def _give_token() -> None:
-    """Gives a cluster of our own a token in the environment, unless the user has set one.
+    """Sets a token in the environment for our own cluster, unless the user has set one.
 
-    From 2.59 on, Ray's ports ask for a token. It would keep one in a file in the user's home, which may not be writable.
+    From 2.59 on, Ray's ports require a token. Ray would keep one in a file in the user's home, which may not be
+    writable.
     """
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -97,7 +98,7 @@ def _give_token() -> None:
 
 
 def _read_token_again() -> None:
-    """Makes Ray look at RAY_AUTH_TOKEN and RAY_AUTH_MODE again, which it reads once in a process."""
+    """Makes Ray reread RAY_AUTH_TOKEN and RAY_AUTH_MODE, which it reads only once per process."""
     raylet: Any = _raylet
     if hasattr(raylet, "AuthenticationTokenLoader"):  # Ray 2.52 and newer
         raylet.Config.initialize("")
@@ -105,8 +106,8 @@ def _read_token_again() -> None:
 
 
 def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> str | None:
-    """A folder for Ray's files, removed with the stack, if the paths of its sockets would be too long where it puts them
-    by itself; else None."""
+    """A folder for Ray's files, removed with the stack, if its socket paths would be too long in the default place;
+    else None."""
     variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
     usual = next((os.environ[name] for name in variables if name in os.environ), "/tmp")  # noqa: S108 - as Ray does
     if len(os.fsencode(f"{usual}/ray/{_SOCKET}")) <= _LONGEST_SOCKET:
@@ -115,10 +116,10 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
     except OSError as error:
         raise ResourceError(
-            f"cannot start Ray here: the paths of its sockets would be too long under {usual}, and /tmp cannot be "
-            f"written ({error.strerror}); set RAY_TMPDIR to a folder with a short path."
+            f"cannot start Ray here: its socket paths would be too long under {usual}, and /tmp cannot be written "
+            f"({error.strerror}); set RAY_TMPDIR to a folder with a short path."
         ) from None
-    say(f"note: Ray's files are in {folder} while it runs: the paths of its sockets would be too long under {usual}")
+    say(f"note: Ray's files are in {folder} while it runs: its socket paths would be too long under {usual}")
     return folder
 
 
@@ -142,7 +143,7 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
     try:
         _to_file(log)
         session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
-        logging.getLogger("ray").info("what the workers print is under %s/logs", session)
+        logging.getLogger("ray").info("the workers' output is under %s/logs", session)
         with contextlib.ExitStack() as stack:
             if options.address:
                 stack.enter_context(joining.watching(ray.get_runtime_context().gcs_address, warn))
@@ -160,7 +161,7 @@ def _end(started: list[psutil.Process]) -> None:
 
 
 def _to_file(log: Path) -> None:
-    """Sends Ray's log messages to the end of a file, and nowhere else."""
+    """Appends Ray's log messages to a file, and sends them nowhere else."""
     logger, handler = logging.getLogger("ray"), logging.FileHandler(log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     # Tune looks for result files of its own, which a sweep does not write
@@ -177,7 +178,7 @@ def _slots(options: Options) -> int:
     if slots == 0:
         cpus, gpus = (max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         raise ResourceError(
-            f"one pack asks for {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, and no machine of the "
-            f"cluster has as much (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
+            f"one pack needs {options.cpus_per_pack:g} CPUs and {options.gpus_per_pack:g} GPUs, but no machine in the "
+            f"cluster has that many (the most: {cpus:g} CPUs, {gpus:g} GPUs); lower --cpus-per-pack or --gpus-per-pack."
         )
     return slots

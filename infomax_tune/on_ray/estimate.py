@@ -33,11 +33,11 @@ from infomax_tune.study.pack import Pack
 from infomax_tune.study.space import SearchSpace
 
 _PILOTS = 24
-"""The most kinds of packs to measure; any other kind is given the cost of the nearest one."""
+"""The most kinds of packs to measure; other kinds get the cost of the nearest one."""
 
 
 class _Kind(NamedTuple):
-    """What the time of a step of a pack depends on."""
+    """What a pack's step time depends on."""
 
     dataset: str
     hidden_dim: int
@@ -82,14 +82,14 @@ class Estimate:
     def lines(self) -> list[str]:
         first = f"{_count(self.trials, 'trial')} in {_count(self.cells, 'cell')}; {self.ended} done"
         if self.ended == self.trials:
-            return [f"{first}: there is nothing to train"]
+            return [f"{first}: nothing to train"]
         return [
             f"{first}, {self.trials - self.ended} to train in {_count(self.packs, 'pack')}, {self.at_once} at a time",
             f"time       {_duration(self.seconds)}",
             f"CPU-hours  {self.cpu_hours:.2g}",
             f"memory     {self.memory / 2**30:.1f} GiB",
             f"disk       {_size(self.disk)}",
-            f"(estimated from a pilot of {self.pilot_s:.0f} s; nothing was written)",
+            f"(estimated from a {self.pilot_s:.0f} s pilot; nothing was written)",
         ]
 
 
@@ -103,9 +103,9 @@ def estimate(
 ) -> Estimate:
     """Starts or joins Ray as a sweep does, measures a few batches of each kind of pack, and calculates the rest.
 
-    report_s: seconds that the report will take. say: told each phase as it begins.
-    Raises what the sweep would raise before it begins: ConfigError, DataError, ResourceError, StoreError, or
-    EnvironmentDriftError if it would mix arithmetics.
+    report_s: seconds that the report will take. say: called with each phase as it starts. Raises what the sweep would
+    raise before it starts: ConfigError, DataError, ResourceError, StoreError, or EnvironmentDriftError if it would mix
+    arithmetics.
     """
     folder.refuse_strangers()
     space = fit_to_folder(space, folder, options)
@@ -126,7 +126,7 @@ def estimate(
         for pack in packs:
             kinds.setdefault(_kind(pack.config), pack)
         pilots = _measure(_choose(kinds), datasets, options, at_once, say)
-        say("ending Ray")
+        say("stopping Ray")
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
     seconds = [_pack_s(pack, _cost(pack.config, pilots.costs)) for pack in packs]
@@ -174,7 +174,7 @@ def _measure(
     at_once: int,
     say: Callable[[str], None] = lambda phase: None,
 ) -> _Pilots:
-    """The cost of each pack, measured while as many others train beside it as in a sweep."""
+    """The cost of each pack, measured while as many others train as in a sweep."""
     stored = {name: ray.put(dataset) for name, dataset in datasets.items()}
     pilot = ray.remote(num_cpus=options.cpus_per_pack, num_gpus=options.gpus_per_pack)(_pilot)
     waiting = list(packs.items())
@@ -190,11 +190,11 @@ def _measure(
         (done,), _ = ray.wait(list(running))
         try:
             cost, took_s = ray.get(done)
-        except RayError as error:  # such as a layer that is too wide for the memory there is
+        except RayError as error:  # such as a layer too wide for the memory
             kind = running[done]
             reason = next(iter(str(getattr(error, "cause", None) or error).strip().splitlines()), type(error).__name__)
             raise ResourceError(
-                f"a few batches of {kind.activation} with {kind.hidden_dim} units on {kind.dataset} could not be trained: {reason}"
+                f"could not train a few batches of {kind.activation} with {kind.hidden_dim} units on {kind.dataset}: {reason}"
             ) from None
         first_began = min(first_began, time.perf_counter() - took_s)
         costs[running.pop(done)] = cost
@@ -226,7 +226,7 @@ def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:
 
 
 def _pack_s(pack: Pack, cost: Cost) -> float:
-    """Seconds from the beginning of a pack to its end."""
+    """Seconds from the start of a pack to its end."""
     epochs = pack.config.training.epochs
     each = epochs * cost.epoch_s / cost.trials + _evaluations(pack.config) * cost.evaluate_s + cost.probe_s
     return cost.setup_s + len(pack) * each
@@ -238,7 +238,7 @@ def _evaluations(config: TrialConfig) -> int:
 
 
 def _makespan(seconds: Sequence[float], at_once: int) -> float:
-    """Seconds until the last pack ends, if each begins as soon as a slot is free."""
+    """Seconds until the last pack ends, if each starts as soon as a slot is free."""
     slots = [0.0] * at_once
     for pack_s in seconds:
         heapq.heappush(slots, heapq.heappop(slots) + pack_s)

@@ -1,4 +1,4 @@
-"""Has Tune train packs, and finds out which trials are to blame when packs fail."""
+"""Runs packs through Tune, and finds which trials cause failures."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Job:
 
 @dataclass
 class _Unfinished:
-    """Packs that were tried but not finished, with only those trials of each that have no record.
+    """Packs that were tried but not finished; each holds only its trials without a record.
 
-    failed: their workers raised or died. suspects: they were under way when Ray ended a worker because memory ran out,
-    so any of them may be to blame.
+    failed: their workers raised or died. suspects: they were running when Ray killed a worker because memory ran out,
+    so any of them may be the cause.
     """
 
     failed: list[Pack] = field(default_factory=list)
@@ -53,13 +53,13 @@ class _Unfinished:
 
 
 def train_all(packs: Sequence[Pack], job: Job) -> None:
-    """Trains the packs, then one by one the trials of those that failed: one bad trial must not cost the others."""
+    """Trains the packs, then the trials of failed packs one by one, so one bad trial does not cost the others."""
     explainer = _Explainer(job.folder)
     unfinished = _train_until_none_is_left(packs, job, explainer)
     alone = _one_by_one([pack for pack in unfinished.failed if len(pack) > 1]) + _one_by_one(unfinished.suspects)
     if not alone or job.interrupt.asked:
         return
-    job.display.say(f"{len(alone)} trials of the packs that failed are tried one by one")
+    job.display.say(f"retrying {len(alone)} trials of the failed packs, each on its own")
     if unfinished.suspects:
         job = _one_at_a_time(job)
     out_of_memory = _train_until_none_is_left(alone, job, explainer).suspects  # each was alone
@@ -72,12 +72,12 @@ def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
 
 
 def _one_at_a_time(job: Job) -> Job:
-    """The same job with one pack under way: if memory runs out then, that pack is to blame."""
+    """The same job with one pack at a time: if memory runs out, that pack is the cause."""
     return dataclasses.replace(job, options=dataclasses.replace(job.options, max_concurrent=1))
 
 
 def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
-    """Has Tune train the packs, and start again with the rest each time it gives up because memory ran out."""
+    """Trains the packs with Tune, restarting with the remaining ones whenever Tune gives up because memory ran out."""
     unfinished = _Unfinished()
     while packs and not job.interrupt.asked:
         tried = _fit(packs, job, explainer)
@@ -91,7 +91,7 @@ def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Expla
 
 
 def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ()) -> list[Pack]:
-    """What is left of the packs: the trials that have no record and are not in `but`."""
+    """The remaining packs: their trials that have no record and are not in `but`."""
     left = [
         [config for config in pack if config.trial_id not in but and not folder.trial(config.trial_id).has_record()]
         for pack in packs
@@ -100,7 +100,7 @@ def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ())
 
 
 def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
-    """Has Tune train the packs once, each tried again as often as the options say."""
+    """Trains the packs with Tune once, with as many retries as the options allow."""
     from infomax_tune.on_ray.trainable import train_on_ray  # imports torch
 
     options, folder = job.options, job.folder
@@ -129,7 +129,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
             reuse_actors=True,  # a new process for each pack would import torch again
             max_concurrent_trials=options.max_concurrent,
             trial_name_creator=_name,
-            trial_dirname_creator=lambda trial: trial.trial_id,  # our name could be longer than a file name may be
+            trial_dirname_creator=lambda trial: trial.trial_id,  # our name may be too long for a file name
         ),
         run_config=tune.RunConfig(
             name="tune",
@@ -147,12 +147,12 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
         if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
             raise
-        job.display.say("Ray ended a worker for want of memory")
+        job.display.say("Ray killed a worker because memory ran out")
         return _Unfinished(suspects=_left(list(follow.under_way.values()), folder))
     if job.interrupt.asked:
         return _Unfinished()
     if follow.failed:
-        folder.require_room()  # on a full disk, trying the trials one by one would be in vain
+        folder.require_room()  # on a full disk, retrying the trials one by one would be useless
     failed = _left(follow.failed, folder)
     for config in itertools.chain(*failed):
         folder.trial(config.trial_id).note_death("its worker died")
@@ -160,7 +160,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
 
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
-    """The statuses of those of a pack's trials that have a record."""
+    """The statuses of a pack's trials that have a record."""
     records = {config.trial_id: folder.trial(config.trial_id).find(config).record for config in pack}
     return {trial_id: record.status for trial_id, record in records.items() if record}
 

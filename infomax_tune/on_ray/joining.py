@@ -1,6 +1,6 @@
-"""Asks a Ray cluster whether it would let us in, before Ray does, and whether it is still there.
+"""Checks whether a Ray cluster admits us before Ray tries, and watches whether its head still answers.
 
-Ray itself tries for half a minute and does not say why not, and ends the driver of a dead cluster without a word.
+Ray takes half a minute and does not say why it failed, and it ends the driver of a dead cluster without a word.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _LOOK_S = 1.0
 _ASK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 """A call that any cluster answers; an empty message asks after no node."""
 
-_COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token that the cluster was started with>"
+_COMMANDS = "export RAY_AUTH_MODE=token\n  export RAY_AUTH_TOKEN=<the token the cluster was started with>"
 
 
 def check(address: str) -> None:
-    """Raises ResourceError if nobody answers at the address, or if the cluster there wants another token than ours.
+    """Raises ResourceError if nothing answers at the address, or if the cluster there requires a different token.
 
-    address: HOST:PORT, or auto; one that Ray cannot make out is left to Ray. ray:// is refused: Tune's callbacks, which
-    count and show what happens, would be lost on the way.
+    address: HOST:PORT, or auto; an address that Ray cannot parse is left to Ray. ray:// is refused, because it would
+    lose Tune's callbacks, which count and show what happens.
     """
     if address.startswith("ray://"):
         raise ResourceError(
-            f"--address {address}: a sweep is driven from a machine of the cluster. Run it there, with --address auto, or "
-            "hand it over: ray job submit --address http://localhost:8265 --working-dir . -- infomax-tune sweep ... "
-            "--address auto (docs/cluster.md says how to reach that port)."
+            f"--address {address}: a sweep must be started on a machine in the cluster. Run it there with --address auto, or "
+            "submit it as a job: ray job submit --address http://localhost:8265 --working-dir . -- infomax-tune sweep ... "
+            "--address auto (docs/cluster.md explains how to reach that port)."
         )
     found = _found(address)
     host, _, port = found.rpartition(":")
@@ -47,13 +47,13 @@ def check(address: str) -> None:
         _connect(found, _PATIENCE_S)
     except (OSError, OverflowError) as error:
         raise ResourceError(
-            f"--address: nobody answers at {found} ({error}); give the address that `ray start --head` printed, or auto."
+            f"--address: no answer at {found} ({error}); give the address that `ray start --head` printed, or auto."
         ) from None
     token = _token()
     if not _lets_in(found, token):
-        problem = "is not the cluster's" if token else "is missing here"
+        problem = "yours is not the cluster's" if token else "none is set here"
         raise ResourceError(
-            f"--address: the Ray cluster at {found} asks for a token, and it {problem}. Set it with:\n  {_COMMANDS}"
+            f"--address: the Ray cluster at {found} requires a token, but {problem}. Set it with:\n  {_COMMANDS}"
         )
 
 
@@ -87,7 +87,7 @@ def _connect(address: str, patience_s: float) -> None:
 
 
 def _found(address: str) -> str:
-    """The HOST:PORT of the cluster that is meant; "" if there is none."""
+    """The HOST:PORT of the intended cluster; "" if there is none."""
     if address != "auto":
         return address
     try:
@@ -105,7 +105,7 @@ def _token() -> str:
 
 
 def _lets_in(address: str, token: str) -> bool:
-    """Whether the cluster answers to the token. One that says anything else than that it does not is left to Ray."""
+    """Whether the cluster accepts the token. Any other error than a refusal is left to Ray."""
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     with grpc.insecure_channel(address) as channel:
         try:

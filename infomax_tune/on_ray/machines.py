@@ -1,4 +1,4 @@
-"""Asks the machines of a cluster what trials will find there: the environment, which need not be the driver's, and the folder."""
+"""Asks a cluster's machines for the environment that trials will find there, and whether they see the output folder."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from infomax_tune.study.options import Options
 Environment = dict[str, Any]
 
 _PATIENCE_S = 60
-"""How long to wait for an answer: a machine whose GPUs are all in use gives none."""
+"""Seconds to wait for an answer: a machine whose GPUs are all in use gives none."""
 _LATE_S = 5
-"""How late a network file system may show a file that another machine has written."""
+"""How many seconds a network file system may take to show a file that another machine wrote."""
 
 
 @dataclass
 class Answers:
-    """What the machines that can train a pack have said.
+    """The answers of the machines that can train a pack.
 
     environments: what each would train in. blind: those that cannot use the output folder, each with the reason. silent: how
     many gave no answer.
@@ -52,7 +52,7 @@ def ask(options: Options, out: Path) -> Answers:
     if not options.address:
         return Answers([environment_here(device=device, threads=threads)])
     needs = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
-    # no CPU, so that none has to be free; a GPU only if there is no telling its name without one
+    # no CPU, since none may be free; a GPU only if its name cannot be read without one
     question = ray.remote(num_cpus=0, num_gpus=options.gpus_per_pack, max_retries=0)(_answer)
     with _probe(out) as probe:
         asked = [
@@ -80,7 +80,7 @@ def ask(options: Options, out: Path) -> Answers:
 
 @contextlib.contextmanager
 def _probe(out: Path) -> Iterator[Path]:
-    """A file in the output folder, of a name that no other folder has; removed on leaving."""
+    """A file in the output folder with a unique name; removed on leaving."""
     probe = (out if is_object(out) else out.resolve()) / f".{uuid.uuid4().hex}{TEMPORARY}"
     write_atomically(probe, b"", durably=False)
     try:
@@ -90,7 +90,7 @@ def _probe(out: Path) -> Iterator[Path]:
 
 
 def seen(path: Path) -> bool:
-    """Whether a file is there; on a network file system it may come a moment late."""
+    """Whether a file is there; on a network file system it may appear a moment late."""
     until = time.monotonic() + _LATE_S
     while not exists(path):
         if time.monotonic() > until:
@@ -100,16 +100,16 @@ def seen(path: Path) -> bool:
 
 
 def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: int) -> list[str]:
-    """What may change last bits, in sentences: trials were trained in another environment (`used`) than a machine has now,
-    the machines differ, or some (`silent`) gave no answer."""
+    """What may change last bits, in sentences: trials were trained in a different environment (`used`) than a machine
+    has now, the machines differ, or some (`silent`) did not answer."""
     drifts = {
-        "trials of this sweep were trained in another environment": [
+        "trials of this sweep were trained in a different environment": [
             differences(before, now) for before in used for now in machines
         ],
-        "the machines of the cluster are not alike": [
+        "the machines in the cluster differ": [
             differences(machines[0], other, words="{name} is {before} and {now}") for other in machines[1:]
         ],
-        "machines of the cluster gave no answer": [[f"{silent} of them"]] if silent else [],
+        "some machines in the cluster did not answer": [[f"{silent} of them"]] if silent else [],
     }
     told = {what: dict.fromkeys("; ".join(each) for each in found if each) for what, found in drifts.items()}
     return [f"{what}: {'; or '.join(found)}" for what, found in told.items() if found]
@@ -126,5 +126,5 @@ def _answer(device: str, threads: int, probe: str) -> tuple[Environment, str]:
         except (OSError, StoreError) as error:
             reason = f"{machine} cannot write there ({error})"
     else:
-        reason = f"{machine} does not see it"
+        reason = f"{machine} cannot see it"
     return environment_here(device=device, threads=threads), reason

@@ -1,7 +1,7 @@
-"""Keeps the signals that are meant for a sweep away from Ray's processes on this machine, and ends those processes.
+"""Keeps signals meant for a sweep away from Ray's processes on this machine, and ends those processes.
 
-Whoever stops a whole process group or service (systemd, Slurm, a terminal that closes) sends SIGTERM or SIGHUP to all of
-its processes. If Ray's died of it, no pack could write its checkpoint.
+To stop a whole process group or service, systemd, Slurm or a closing terminal sends SIGTERM or SIGHUP to all of its
+processes. If that killed Ray's processes, no pack could write its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEPT_AWAY = {signal.SIGTERM, signal.SIGHUP} if sys.platform == "linux" else set
 def kept_from_signals() -> Iterator[list[psutil.Process]]:
     """Processes that are started while entered block SIGTERM and SIGHUP, and this one keeps its own handlers.
 
-    Yields a list that on leaving, also by an error, holds what Ray has started.
+    Yields a list that holds what Ray has started, once the block is left, even by an error.
     """
     main = threading.current_thread() is threading.main_thread()
     on_term = signal.getsignal(signal.SIGTERM)
@@ -59,7 +59,7 @@ def shut_down(started: list[psutil.Process]) -> None:
 
 
 def kill(started: list[psutil.Process]) -> None:
-    """Ends what Ray left of a start that failed."""
+    """Kills what a failed start of Ray left behind."""
     for process in started:
         with contextlib.suppress(psutil.Error):
             for each in [*process.children(recursive=True), process]:
@@ -76,7 +76,7 @@ def _kill_those_told_to_end(processes: list[psutil.Process], is_down: threading.
 
 
 def _sigterm_waits(process: psutil.Process) -> bool:
-    """Whether a process was sent SIGTERM and blocks it. Not known, and so False, where there is no /proc."""
+    """Whether a process was sent SIGTERM and blocks it. False without /proc, where this is unknown."""
     for line in Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name == "ShdPnd":  # the signals that wait for the whole process, as bits

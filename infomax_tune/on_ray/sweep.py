@@ -1,4 +1,4 @@
-"""Carries out a sweep: has the trials without a record trained, writes the tables, and counts the outcome."""
+"""Runs a sweep: trains the trials without a record, writes the tables, and counts the outcome."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Outcome:
 
 
 def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> SearchSpace:
-    """The space with ids as the sweep in the folder has them, if there is one.
+    """The space with ids like those of the sweep in the folder, if there is one.
 
-    Raises ConfigError if that has another base config, so that its records would not fit, or, without `narrow`, finished
-    trials that are not in this space.
+    Raises ConfigError if that sweep has another base config, whose records would not fit, or, without `narrow`,
+    finished trials that are not in this space.
     """
     if not folder.has_sweep():  # a sweep whose sweep file was lost still has its trials
         return dataclasses.replace(space, id_digits=folder.id_digits() or space.id_digits)
@@ -73,9 +73,9 @@ def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFold
     if leaving:
         are = "1 finished trial is" if len(leaving) == 1 else f"{len(leaving)} finished trials are"
         raise ConfigError(
-            f"{folder.root}: {are} not in this space and would leave the table ({leaving[0]}{', ...' * (len(leaving) > 1)}). "
-            "To extend the sweep, give the values it has beside the new ones; to let them leave, add --narrow (their "
-            "records stay in the folder); or choose another --out."
+            f"{folder.root}: {are} not in this space and would be dropped from the table "
+            f"({leaving[0]}{', ...' * (len(leaving) > 1)}). To extend the sweep, give its existing values together with the "
+            "new ones; to drop these trials, add --narrow (their records stay in the folder); or choose another --out."
         )
 
 
@@ -103,13 +103,13 @@ def run(
     notes: Sequence[str] = (),
     report_s: float = 0.0,
 ) -> Outcome:
-    """Begins a sweep of this space in the folder, or resumes or extends the one in it: trains every trial that has no
+    """Starts a sweep of this space in the folder, or resumes or extends the sweep there: trains every trial that has no
     record, and writes the tables. The caller holds the folder's lock.
 
     interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
-    called once the sweep is sure to begin: its data is there, and Ray. notes: what to say before anything is
-    trained. report_s: seconds that the report will take, which the time left counts in.
-    Raises ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is begun or extended.
+    called once the sweep is sure to start: its data is loaded, and Ray is running. notes: what to say before training
+    starts. report_s: seconds that the report will take, included in the time left. Raises ConfigError, DataError,
+    ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
     if not folder.has_sweep():
@@ -145,12 +145,12 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
             ended[trial_id] = finding.status
         elif finding.status == TrialStatus.DAMAGED:
             folder.trial(trial_id).set_record_aside()
-            display.warn(f"warning: {finding.problem} Set aside; {trial_id} is trained again.")
+            display.warn(f"warning: {finding.problem} Set aside; {trial_id} will be trained again.")
     return ended
 
 
 class _Sweep:
-    """A sweep at work: it either trains trials, or finds that all are trained and only writes the tables."""
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
 
     def __init__(
         self,
@@ -197,13 +197,13 @@ class _Sweep:
                 try:
                     train_all(packs, job)
                 except Exception:
-                    folder.require_room()  # a full disk is the likelier reason
+                    folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
                 if not folder.driver.is_driven_by(job.driver):
-                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one ends.")
+                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one stops.")
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
-                self._enter("handing trials over" if options.loggers else "ending Ray")
+                self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
 
     def assemble(self, interrupt: Interrupt) -> pd.DataFrame:
@@ -219,7 +219,7 @@ class _Sweep:
         return results
 
     def _restore_environment(self) -> None:
-        """Writes environment.json anew if it is lost: what the trial that finished last was trained in."""
+        """Rewrites environment.json if it is lost, with the environment of the trial that finished last."""
         environments = self._folder.environments
         if environments.has_latest():
             return
@@ -249,14 +249,13 @@ class _Sweep:
         answers = ask(options, folder.root)
         if answers.blind:
             raise ResourceError(
-                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, give an --out that all of them share."
+                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
             )
         machines = answers.environments
         self._compare_environments(machines, answers.silent)
         if options.device_or_default != "cpu":
             display.say(
-                f"note: on {options.device_or_default} the last bits of a trial can depend on the pack it is trained in; "
-                "on a CPU they do not."
+                f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
             )
         data = {name: dataset.digest for name, dataset in datasets.items()}
         folder.environments.write_latest({**(machines[0] if machines else {}), "command": self._command, "data": data})
@@ -278,9 +277,11 @@ class _Sweep:
         used = self._folder.environments.read_used().values()
         for message in drift(used, machines, silent):
             if self._options.strict_environment:
-                raise EnvironmentDriftError(f"{message}. Go on there, or without --strict-environment.")
+                raise EnvironmentDriftError(
+                    f"{message}. Use the same environment throughout, or leave out --strict-environment."
+                )
             self._display.warn(
-                f"warning: {message}. Last bits may differ; timings.csv tells which trial was trained where."
+                f"warning: {message}. Last bits may differ; timings.csv shows where each trial was trained."
             )
 
 

@@ -1,4 +1,4 @@
-"""Hands the finished trials of a sweep to its trackers, while others train."""
+"""Logs the finished trials of a sweep to its trackers while others train."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 
 GRACE_S = 10
-"""Seconds that a sweep that ends with an error waits for the hand-over under way."""
+"""Seconds that a failing sweep waits for the logging in progress."""
 
 
 class TrackerFeed:
@@ -41,14 +41,16 @@ class TrackerFeed:
         self._abandoned = False
 
     def needs_ray(self) -> bool:
-        """Whether a tracker that needs Ray lacks a trial: a sweep that has nothing to train does not start Ray otherwise."""
+        """Whether a tracker that needs Ray lacks a trial: otherwise a sweep with nothing to train does not start
+        Ray."""
         return any(tracker.on_ray and tracker.left(self._plan) for tracker in self._trackers)
 
     @contextlib.contextmanager
     def at_work(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """Hands over the trials that already have a record, those offered meanwhile, and on leaving all that have one then.
+        """Logs the trials that already have a record, those offered meanwhile, and on leaving all that have one by
+        then.
 
-        should_stop: asked before each trial. A tracker that raises is left out from then on, with a warning.
+        should_stop: asked before each trial. A tracker that raises is skipped from then on, with a warning.
         """
         trackers = [tracker for tracker in self._trackers if not tracker.has_all(self._plan)]
         if not trackers:
@@ -62,7 +64,7 @@ class TrackerFeed:
             self.offer(self._plan)  # those whose end was not reported
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
-                self._display.say(f"handing trials over to {', '.join(tracker.name for tracker in trackers)}")
+                self._display.say(f"logging trials to {', '.join(tracker.name for tracker in trackers)}")
             thread.join()
         except BaseException:
             self._abandoned = True
@@ -71,12 +73,12 @@ class TrackerFeed:
             raise
 
     def hand_over_all(self, should_stop: Callable[[], bool]) -> None:
-        """Hands over every trial that has a record, where none is trained meanwhile."""
+        """Logs every trial that has a record, while no trial trains."""
         with self.at_work(should_stop):
             pass
 
     def offer(self, trials: Iterable[TrialConfig]) -> None:
-        """Queues those of the trials that have a record, each only once."""
+        """Queues the trials that have a record, each only once."""
         for config in trials if self._trackers else ():
             if config.trial_id not in self._offered and self._folder.trial(config.trial_id).has_record():
                 self._offered.add(config.trial_id)

@@ -1,10 +1,10 @@
-"""The trackers, through Ray's own logger callbacks, which are fed one of our trials at a time.
+"""The trackers, through Ray's own logger callbacks, which get one of our trials at a time.
 
 Ray's callbacks log one run per Tune trial, which here is a pack. So they are not given to Tune: a trial that has a
-record is replayed to them from its folder, as a whole, and noted as given. However often a sweep is killed, a tracker
-then holds one run per trial: the next hand-over removes what a killed one had begun.
+record is replayed to them from its folder as a whole, and noted as logged. However often a sweep is killed, a tracker
+holds one run per trial: the next attempt removes what a killed attempt left.
 
-`Tracker` is what they have in common; each one's peculiarities are in its own class.
+`Tracker` is what they have in common; each tracker's specifics are in its own class.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this machine
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # a pooled connection would go on writing to a database that was deleted
+    # a pooled connection would keep writing to a deleted database
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
 }
 
@@ -49,7 +49,7 @@ class Tracker:
     """What all trackers have in common.
 
     name: the value of `--logger`. where: where it logs to, for people. on_ray: whether it logs in processes of Ray's.
-    failed: whether it raised, and is left out. given: how many trials were handed over so far.
+    failed: whether it raised, and is skipped. given: how many trials were logged so far.
     """
 
     name: str
@@ -68,10 +68,10 @@ class Tracker:
         raise NotImplementedError
 
     def remove_unfinished(self, run: str) -> None:
-        """Removes the tracker's run that a killed hand-over had begun."""
+        """Removes the tracker's run that a killed attempt started."""
 
     def run_of(self, trial: ReplayedTrial) -> str | None:
-        """The tracker's own id of the run that has begun, if it has to be removed in case the hand-over is killed."""
+        """The tracker's own id of the run just started, if it must be removed in case this attempt is killed."""
         return None
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
@@ -79,7 +79,7 @@ class Tracker:
         return None
 
     def left(self, trials: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """The trials that have a record but were not handed over."""
+        """The trials that have a record but were not logged."""
         return [config for config in trials if self.sweep.trial(config.trial_id).has_record() and not self._has(config)]
 
     def has_all(self, trials: Iterable[TrialConfig]) -> bool:
@@ -90,14 +90,14 @@ class Tracker:
         self._callback.setup()
 
     def give(self, config: TrialConfig) -> None:
-        """Hands a trial over, unless it has been already."""
+        """Logs a trial, unless it was logged already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
         digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(config).record
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)
-        shutil.rmtree(files, ignore_errors=True)  # what a killed hand-over left, here and at the tracker
+        shutil.rmtree(files, ignore_errors=True)  # what a killed attempt left, here and at the tracker
         if unfinished := self.folder.unfinished_run(trial_id):
             self.remove_unfinished(unfinished)
         trial = ReplayedTrial(trial_id, _settings(config), config.cell, files)
@@ -128,10 +128,10 @@ class Tracker:
         return hide_secrets(next(iter(str(error).strip().splitlines()), ""))
 
     def summary(self, trials: Iterable[TrialConfig]) -> str:
-        """One line for people: how many trials were handed over, and how many are left."""
-        text = f"{self.name}: {self.given} trials handed over to {self.where}"
+        """One line for people: how many trials were logged, and how many remain."""
+        text = f"{self.name}: {self.given} trials logged to {self.where}"
         left = len(self.left(trials))
-        return f"{text}; {left} are left for the next run with --logger {self.name}" if left else text
+        return f"{text}; {left} remain for the next run with --logger {self.name}" if left else text
 
     def _has(self, config: TrialConfig) -> bool:
         return self.folder.has(config.trial_id, self.sweep.trial(config.trial_id).record_digest())
@@ -167,7 +167,7 @@ class MlflowTracker(Tracker):
     def __init__(self, sweep: SweepFolder, space: str) -> None:
         self._uri, self._space = os.environ.get("MLFLOW_TRACKING_URI"), space
         shown = without_secrets(self._uri or "")
-        # each address has a folder of its own
+        # each address has its own folder
         own = f"mlflow-{hashlib.sha256(shown.encode()).hexdigest()[:8]}" if self._uri else "mlflow"
         folder = sweep.tracker(own)
         super().__init__(sweep, folder, shown or str(folder.path))
@@ -180,7 +180,7 @@ class MlflowTracker(Tracker):
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=self._space)
 
     def reason(self, error: Exception) -> str:
-        # MLflow's messages hold the address, which may have a password that is not percent-encoded
+        # MLflow's messages contain the address, which may have a password that is not percent-encoded
         return super().reason(Exception(str(error).replace(self._uri, self.where)) if self._uri else error)
 
     def remove_unfinished(self, run: str) -> None:
@@ -208,11 +208,11 @@ class WandbTracker(Tracker):
     def make_callback(self) -> LoggerCallback:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        # the mode is passed on: the process that logs is started by Ray, and on a cluster has other environment variables
+        # the mode is passed on: Ray starts the process that logs, which on a cluster has other environment variables
         return WandbLoggerCallback(project=self._space, mode=self._mode)
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
-        # Ray's callback logs in a process of its own, and never asks whether that failed
+        # Ray's callback logs in its own process, and never checks whether that failed
         return getattr(self._callback, "_trial_logging_futures", {}).get(trial)
 
 
@@ -234,14 +234,16 @@ def leave_mlflow(uri: str | None) -> None:
 
 
 def _local_mlflow(folder: Path, space: str) -> str:
-    """The address of the folder's own database, which is made if it is missing.
+    """The address of the folder's own database, which is created if missing.
 
     It gets its name once it is complete: MLflow may fail to open a database whose tables were only partly made.
     """
     import mlflow
 
     if "?" in str(folder):
-        raise StoreError(f"{folder}: MLflow reads a ? as the address's end; give it a store in $MLFLOW_TRACKING_URI.")
+        raise StoreError(
+            f"{folder}: MLflow takes a ? for the end of the address; name another store in $MLFLOW_TRACKING_URI."
+        )
     database = folder / "mlflow.db"
     if not database.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +256,8 @@ def _local_mlflow(folder: Path, space: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ReplayedTrial:
-    """One of our trials, in the form in which Ray's callbacks expect Tune's. experiment_dir_name: wandb groups runs by it."""
+    """One of our trials, in the form that Ray's callbacks expect of a Tune trial. experiment_dir_name: wandb groups
+    runs by it."""
 
     trial_id: str
     config: dict[str, Any]
@@ -283,7 +286,7 @@ def _settings(config: TrialConfig) -> dict[str, Any]:
 def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
     """What the trial would have reported to Tune: a result per epoch, the last one with the final numbers too.
 
-    All have the same keys, since Ray's CSV takes its header from the first; None stands for what is not finite.
+    All have the same keys, since Ray's CSV takes its header from the first; None replaces values that are not finite.
     """
     rows = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result

@@ -57,8 +57,8 @@ def train_on_ray(
             tune.report(replace(progress, warnings=tuple(warnings)).to_dict())
             warnings.clear()
 
-    if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into a folder of its own
-        raise StoreError(f"{latest.host} does not see {out}: all machines must share it.")
+    if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
+        raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
     try:
         folder.environments.note_used(described, execution.environment)
         if not folder.driver.stop_asked():
@@ -87,5 +87,5 @@ def train_on_ray(
 
 @functools.cache
 def _described(device: str, threads: int) -> dict[str, Any]:
-    """This worker's environment, which need not be the driver's."""
+    """This worker's environment, which may differ from the driver's."""
     return environment_here(device=device, threads=threads)

@@ -1,4 +1,4 @@
-"""Where and how a pack is trained. Does not import torch, so that a driver can use it before torch is loaded."""
+"""Where and how a pack is trained. Does not import torch, so a driver can use it before torch is loaded."""
 
 from __future__ import annotations
 

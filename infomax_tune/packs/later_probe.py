@@ -1,7 +1,7 @@
-"""Measures the probe accuracy of finished trials from their saved weights, as if it had been asked for at once.
+"""Measures the probe accuracy of finished trials from their saved weights, as if requested from the start.
 
 `logging.probe` is part of a trial's id. So each trial gets a second folder, under the id that it has with the probe; once
-all are there, the sweep's file is changed, which is the one step that counts, and the folders of before are removed.
+all are there, the sweep's file is changed, which is the step that counts, and the old folders are removed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from infomax_tune.study.trial_status import TrialStatus
 def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[[int, int], None]) -> None:
     """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
 
-    It can be killed at any time and begun again. Raises StoreError if the sweep is not finished, is at work, or a trial
-    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic is not the trials'.
+    It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running, or a trial
+    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
     """
     with folder.lock():
         space = folder.read_space()
         if "logging.probe" in space.axes:
             raise StoreError(
-                f"{folder.root}: logging.probe is an axis of this sweep; only whole sweeps get their probe later."
+                f"{folder.root}: logging.probe is an axis of this sweep; the probe can only be added to all trials at once."
             )
         before, after = _with_probe(space, probe=False), _with_probe(space, probe=True)
         pairs = list(zip(before.trials(), after.trials(), strict=True))
@@ -66,7 +66,9 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
     with folder.lock():
         record = folder.find().record
         if record is None:
-            raise StoreError(f"{folder.path}: the run is not finished; see it with: infomax-tune status {folder.path}")
+            raise StoreError(
+                f"{folder.path}: the run is not finished; check its status with: infomax-tune status {folder.path}"
+            )
         config = from_nested(record.config, str(folder.path))
         new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
         if "probe_accuracy" not in record.result:
@@ -93,12 +95,12 @@ def _finished(trial: TrialFolder, config: TrialConfig, sweep: SweepFolder) -> Re
 
 
 def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Dataset) -> Record:
-    """The record that the trial would have left with the probe. One that diverged has none."""
+    """The record that the trial would have with the probe. A diverged trial has no probe."""
     result = dict(record.result)
     if record.status == TrialStatus.DONE:
         if not record.has_weights:
             raise StoreError(
-                f"{trial.path}: its weights were not kept (save_weights was false), so nothing can be measured."
+                f"{trial.path}: its weights were not saved (save_weights was false), so nothing can be measured."
             )
         state = TrialState(
             record.epoch, {name: torch.from_numpy(array) for name, array in trial.read_weights().items()}

@@ -15,10 +15,10 @@ from infomax_tune.store.record import Record
 def refuse_to_mix(
     kept: Iterable[Record | Checkpoint], datasets: Mapping[str, Dataset], *, mix_arithmetic: bool
 ) -> None:
-    """Raises DataError if a trial was trained on other data than the dataset of the same name is now.
+    """Raises DataError if a trial was trained on different data than the dataset with that name holds now.
 
     Raises EnvironmentDriftError if one was trained with another arithmetic, unless `mix_arithmetic`.
-    kept: what trials have left; what was kept before there were digests is not compared.
+    kept: the trials' records and checkpoints; those from before digests existed are not compared.
     """
     data: Counter[tuple[str, str]] = Counter()
     arithmetic: Counter[int] = Counter()
@@ -30,14 +30,14 @@ def refuse_to_mix(
             arithmetic[each.arithmetic] += 1
     for (name, digest), trials in data.items():
         raise DataError(
-            f"{name}: {_trials(trials)} here on other data of that name (its digest was {digest}, now it is "
-            f"{datasets[name].digest}), which cannot be compared. Go on with that data (--data-dir), or choose another --out."
+            f"{name}: {_trials(trials)} here on different data with that name (its digest was {digest}, now it is "
+            f"{datasets[name].digest}), which cannot be compared. Resume with that data (--data-dir), or choose another --out."
         )
     for number, trials in arithmetic.items():
         if not mix_arithmetic:
             raise EnvironmentDriftError(
-                f"{_trials(trials)} here with arithmetic {number} of infomax-tune, and this version computes with "
-                f"{ARITHMETIC}: the same trial may have other numbers. Go on with the version that trained them, choose "
+                f"{_trials(trials)} here with arithmetic {number} of infomax-tune, but this version uses "
+                f"{ARITHMETIC}: the same trial may get different numbers. Resume with the version that trained them, choose "
                 "another --out, or mix the two with --mix-arithmetic."
             )
 

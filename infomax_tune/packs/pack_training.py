@@ -32,7 +32,7 @@ from infomax_tune.study.trial_status import TrialStatus
 
 
 class _TakenOverError(Exception):
-    """Another is at work in the folder."""
+    """Another driver is running in the folder."""
 
 
 @dataclass
@@ -57,12 +57,12 @@ class _Trial:
     """None while it is training, then done or diverged."""
 
     def require_leave(self) -> None:
-        """Raises _TakenOverError if the trial may not be written any more."""
+        """Raises _TakenOverError if the trial may no longer be written."""
         if not self.may_write():
             raise _TakenOverError
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
-        """Writes to the trial's run. If that fails, the trial trains on, and its run is later made from its record."""
+        """Writes to the trial's run. If that fails, training continues, and the run is made later from the record."""
         if self.run is None:
             return
         try:
@@ -71,7 +71,7 @@ class _Trial:
         except StoreError as error:
             self.run.abandon()
             self.run = None
-            self.warn(f"{error} TensorBoard does not show {self.config.trial_id} until the next `resume`.")
+            self.warn(f"{error} TensorBoard will not show {self.config.trial_id} until the next `resume`.")
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -94,12 +94,11 @@ def train_pack(
 ) -> None:
     """Trains the trials of one cell that have no record yet, each from its own checkpoint.
 
-    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite.
-    runs: the TensorBoard run of each; None for no runs.
-    should_stop: asked after each epoch; if True, the trials leave checkpoints and training ends for now.
-    may_write: asked after each epoch, before anything of it is written, and before each checkpoint and record, since an
-    evaluation may take long; if False, training ends and writes nothing more.
-    Raises whatever the training raises; trials that have ended keep their records.
+    A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite. runs: the
+    TensorBoard run of each; None for no runs. should_stop: asked after each epoch; if True, the trials write
+    checkpoints and training stops for now. may_write: asked after each epoch, before anything of it is written, and
+    before each checkpoint and record, since an evaluation may take long; if False, training ends and writes nothing
+    more. Raises whatever the training raises; trials that have ended keep their records.
     """
     with contextlib.suppress(_TakenOverError):
         trials = [
@@ -115,10 +114,10 @@ def train_pack(
         ):
             execution = dataclasses.replace(execution, stacked=False)
             warn(
-                f"this machine rounds {pack[0].cell} otherwise in packs; its trials train one after another, which keeps "
-                "their numbers and costs speed (see `infomax-tune selfcheck`)"
+                f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "
+                "their numbers but is slower (see `infomax-tune selfcheck`)"
             )
-        # a pack that was killed between the writes of two checkpoints goes on as two groups
+        # a pack that was killed between the writes of two checkpoints resumes as two groups
         for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
             members = list(group)
             for report, seconds in _timed(_reports(members, dataset, execution)):
@@ -137,12 +136,12 @@ def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:
 
 
 def _epochs_behind(trial: _Trial) -> int:
-    """The epoch of the checkpoint that the trial goes on from; 0 if it has none."""
+    """The epoch of the checkpoint that the trial resumes from; 0 if it has none."""
     return trial.checkpoint.epoch if trial.checkpoint else 0
 
 
 def _begin(trial: _Trial) -> _Trial:
-    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run starts anew from there."""
+    """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run restarts from there."""
     trial.require_leave()
     record = trial.folder.read_record()
     if record:
@@ -159,8 +158,8 @@ def _begin(trial: _Trial) -> _Trial:
 def _checkpoint_of(
     config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None], data: str
 ) -> Checkpoint | None:
-    """The checkpoint to go on from; one that is damaged, another trial's, or of other data or arithmetic is set aside, with
-    a warning."""
+    """The checkpoint to resume from. One that is damaged, or from another trial, other data or another arithmetic, is set
+    aside with a warning."""
     try:
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
@@ -168,30 +167,30 @@ def _checkpoint_of(
         others = _others(config, checkpoint, data)
         if not others:
             return checkpoint
-        reason = f"{folder.path}: its checkpoint is of {others}."
+        reason = f"{folder.path}: its checkpoint is from {others}."
     except DamagedFileError as error:
         reason = str(error)
     folder.set_checkpoint_aside()
-    warn(f"{reason} Set aside; {config.trial_id} trains from its beginning.")
+    warn(f"{reason} Set aside; {config.trial_id} trains from the beginning.")
     return None
 
 
 def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
-    """Whose checkpoint it is, if a trial of this config and data cannot go on from it; else ""."""
+    """Whose checkpoint it is, if a trial of this config and data cannot resume from it; else ""."""
     differences = config.differences(checkpoint.config) if checkpoint.config else []
     if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
         return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"
     if differences:
-        return f"another trial of the same id ({'; '.join(differences)})"
+        return f"another trial with the same id ({'; '.join(differences)})"
     if checkpoint.data not in ("", data):
-        return f"other data (its digest was {checkpoint.data}, now it is {data})"
+        return f"different data (its digest was {checkpoint.data}, now it is {data})"
     if checkpoint.arithmetic != ARITHMETIC:
         return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {ARITHMETIC})"
     return ""
 
 
 def _reports(trials: Sequence[_Trial], dataset: Dataset, execution: Execution) -> Iterator[EpochReport]:
-    """Trains trials that all go on from the same epoch."""
+    """Trains trials that all resume from the same epoch."""
     start = [
         TrialState(
             trial.checkpoint.epoch,
@@ -312,7 +311,7 @@ def _progress(
 
 
 def _mean_of_latest(trials: Sequence[_Trial], name: str) -> float:
-    """The mean over trials of the latest measured value, where it is finite; NaN if it is for none."""
+    """The mean over trials of the latest measured value where it is finite; NaN if there is none."""
     latest = [_latest(trial.history, name) for trial in trials]
     known = [value for value in latest if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan

@@ -11,7 +11,7 @@ from infomax_tune.study.pack import Pack
 
 
 def pack_trials(trials: Sequence[TrialConfig], slots: int, size: int | None = None) -> list[Pack]:
-    """The packs that train these trials, the costliest first so that the last ones to end are short.
+    """The packs that train these trials, costliest first, so the last to end are short.
 
     size: the most trials in a pack; None: as many as still give each slot a pack.
     """

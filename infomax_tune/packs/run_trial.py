@@ -1,4 +1,4 @@
-"""Trains a single trial in a folder of its own, without Ray: the command `run`."""
+"""Trains a single trial in its own folder, without Ray: the command `run`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def run_trial(
     say: Callable[[str], None] = lambda line: None,
     hard: bool = False,
 ) -> Record:
-    """Trains one trial in a folder of its own, on one thread, from its checkpoint if it has one, and returns its record.
+    """Trains one trial in its own folder, on one thread, from its checkpoint if it has one, and returns its record.
 
-    command: the call that repeats it, kept with the environment.
-    A folder that already holds this trial's record is left as it is. Raises StoreError if it holds another trial or is in
-    use by another process, ConfigError or DataError before anything is trained, KeyboardInterrupt if it was stopped.
+    command: the call that repeats it, kept with the environment. A folder that already holds this trial's record is
+    left as it is. Raises StoreError if it holds another trial or is in use by another process, ConfigError or DataError
+    before training starts, KeyboardInterrupt if it is stopped.
     """
     check_batch_size(config)
     folder.refuse_another(config)
@@ -52,11 +52,11 @@ def run_trial(
             return finding.record
         if finding.status == TrialStatus.DAMAGED:
             folder.set_record_aside()
-            say(f"warning: {finding.problem} Set aside; the trial is trained again.")
+            say(f"warning: {finding.problem} Set aside; the trial will be trained again.")
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # as in a sweep: a trial's bits depend on the number of threads
         checkpoint = folder.kept()
-        # a checkpoint of another arithmetic is no reason to refuse: the trial then trains from its beginning
+        # a checkpoint of another arithmetic is no reason to refuse: the trial then trains from the beginning
         refuse_to_mix([checkpoint] if checkpoint else [], {dataset.name: dataset}, mix_arithmetic=True)
         described = environment_here(device=device, threads=1)
         folder.write_config(config)

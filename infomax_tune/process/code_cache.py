@@ -1,4 +1,4 @@
-"""The user's cache folder, and where in it compiled code is kept: a folder that only this user can write in."""
+"""The user's cache folder, and where in it compiled code is kept: a folder that only this user can write to."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def user_cache() -> Path | None:
 
 
 def cache_folder(*sources: str) -> Path | None:
-    """The folder for the code that is compiled from these source files; None if there is none that could be used.
+    """The folder for code compiled from these source files; None if no folder is usable.
 
-    It is in $INFOMAX_TUNE_CACHE_DIR, else in the user's cache folder, else in one of the user's own where temporary files
-    are. Its name holds a hash of the sources: what was compiled from others is never used.
+    It is in $INFOMAX_TUNE_CACHE_DIR, else in the user's cache folder, else in the user's own folder among the temporary
+    files. Its name holds a hash of the sources, so code compiled from other sources is never used.
     """
     digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:16]
     for parent in _parents():

@@ -66,7 +66,7 @@ def describe(*, device: str, threads: int) -> dict[str, Any]:
 
 
 def fingerprint(described: dict[str, Any]) -> str:
-    """A hash of the entries of `NUMERIC`, 8 hex digits: where it is equal, equal bits are promised."""
+    """A hash of the entries of `NUMERIC`, 8 hex digits: an equal hash promises equal bits."""
     numeric = {name: described.get(name) for name in NUMERIC}
     return hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -1,4 +1,4 @@
-"""What the kill tests need within a sweep: points at which to kill its processes, and a trace of what was trained.
+"""What the kill tests need inside a sweep: points at which to kill its processes, and a trace of what was trained.
 
 Does nothing unless $INFOMAX_TUNE_FAULT or $INFOMAX_TUNE_TRACE is set.
 """

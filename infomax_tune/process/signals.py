@@ -1,4 +1,4 @@
-"""Handles Ctrl-C: the first asks to stop where nothing is lost, the second stops at once."""
+"""Handles Ctrl-C: the first asks to stop where nothing is lost, the second stops immediately."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def calling(act: Callable[[], bool | None], every_s: float, name: str) -> Iterat
 
 
 class Interrupt:
-    """While entered, notes the first SIGINT, SIGTERM or SIGHUP in `asked` and lets the program go on; a second ends it.
+    """While entered, notes the first SIGINT, SIGTERM or SIGHUP in `asked` and lets the program continue; a second ends it.
 
     A signal may arrive while a message is being written, so the handler only notes it, and a thread does the rest.
     SIGHUP, sent when a connection drops, is left alone if it is ignored already, as under nohup.
 
-    say: is given messages for the user. on_ask: called at the first signal; on_leave: before the second ends the program.
+    say: called with messages for the user. on_ask: called at the first signal; on_leave: before the second ends the program.
     hard: whether that ends it at once, whatever it is doing; otherwise it raises KeyboardInterrupt, as a library should.
     Outside the main thread, where Python allows no signal handlers, it does nothing.
     """
@@ -93,10 +93,10 @@ class Interrupt:
             self._thread.join(_PATIENCE_S)  # no longer: it may wait for someone to read its message
 
     def ask(self) -> None:
-        """Asks to stop without a signal: somebody did so elsewhere, for example in the sweep's folder."""
+        """Requests a stop without a signal, for example after a request in the sweep's folder."""
         if not self.asked:
             self.asked = True
-            self._say("asked to stop; finishing the current epochs")
+            self._say("stop requested; finishing the current epochs")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.asked:
@@ -122,7 +122,7 @@ class Interrupt:
         self._say("Finishing the current epochs; press Ctrl-C again to stop now")
 
     def _leave(self) -> None:
-        self._say("stopped at once")
+        self._say("stopped immediately")
         self._on_leave()
         sys.stdout.flush()
         os._exit(EXIT_INTERRUPTED)

@@ -14,7 +14,7 @@ from typing import TextIO
 @contextlib.contextmanager
 def diverted(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
     """While entered, appends everything that this process prints to `log`, including what libraries print below Python;
-    yields the original stdout and stderr, for what is meant to be seen.
+    yields the original stdout and stderr, for output meant to be seen.
 
     Diverts nothing if Python's streams are not the process's own (a notebook, a test), or outside the main thread, where
     it would divert the output of other threads.

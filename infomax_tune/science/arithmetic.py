@@ -1,8 +1,9 @@
-"""The number of our arithmetic, which tells trials apart that another version computed otherwise. Imports nothing."""
+"""The number of our arithmetic, which identifies trials that another version computed differently. Imports nothing."""
 
 ARITHMETIC = 3
-"""Raise it with every change that can alter a bit of a trial: the order of operations, a formula, an initial weight, the
-order of the data. It is part of each record, and a sweep does not mix two. What was kept before it existed counts as 1.
+"""Raise it with every change that can alter a bit of a trial: the order of operations, a formula, an initial weight,
+the order of the data. It is part of each record, and a sweep does not mix two. Records from before it existed count as
+1.
 
 2: compiled loops, first weights drawn in two operations, and a Gaussian total correlation that leaves one unit out where
 outputs sum to 1.

@@ -74,7 +74,7 @@ def default_data_dir() -> Path:
     folder = user_cache()
     if folder is None:
         raise DataError(
-            f"this user has no home folder to look for image sets in; name one with --data-dir (or ${DATA_DIR_VARIABLE}), "
+            f"this user has no home folder to look for image datasets in; name a folder with --data-dir (or ${DATA_DIR_VARIABLE}), "
             "or try a dataset that needs no download: --set dataset=digits (for `run`: dataset=digits)."
         )
     return folder
@@ -103,12 +103,12 @@ def _digest(*arrays: NDArray[Any]) -> str:
 
 
 def _generated(name: str, maker: str, *arrays: Any) -> Dataset:
-    """A dataset that a library makes. Raises DataError if it makes another one than it used to."""
+    """A dataset that a library makes. Raises DataError if the library now makes a different one."""
     dataset = Dataset(name, *arrays, digest=_digest(*arrays))
     if dataset.digest != PINNED[name]:
         raise DataError(
             f"{name}: {_installed(maker)} with {_installed('numpy')} does not make the same numbers here as elsewhere "
-            f"(their digest is {dataset.digest}, not {PINNED[name]}), so its trials could be compared with no others. "
+            f"(their digest is {dataset.digest}, not {PINNED[name]}), so its trials could not be compared with others. "
             f"Install another version of {maker} or NumPy, or choose another dataset."
         )
     return dataset
@@ -132,8 +132,8 @@ def _images(name: str, data_dir: Path) -> Dataset:
         raise DataError(f"{name}: the files under {data_dir} hold {labels}, expected {expected}. {_ways_out(name)}")
     if digest != PINNED.get(name, digest):
         raise DataError(
-            f"{name}: the files under {data_dir} hold other images or labels (their digest is {digest}, not "
-            f"{PINNED[name]}). To have them downloaded anew, remove {data_dir / _TORCHVISION_CLASS[name]}. {_ways_out(name)}"
+            f"{name}: the files under {data_dir} hold different images or labels (their digest is {digest}, not "
+            f"{PINNED[name]}). To download them again, remove {data_dir / _TORCHVISION_CLASS[name]}. {_ways_out(name)}"
         )
     return dataset
 
@@ -149,21 +149,20 @@ def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
             what, fix = f"cannot read the files under {data_dir}", ""
             damaged = None if isinstance(error, OSError) else _damaged_file(raw)
             if damaged:
-                what, fix = f"{damaged} is cut off or damaged", " To have it downloaded anew, remove it."
+                what, fix = f"{damaged} is cut off or damaged", " To download it again, remove it."
             raise DataError(f"{name}: {what} ({_first_line(error)}).{fix} {_ways_out(name)}") from None
     try:
         _download(dataset_class, data_dir)
         return dataset_class(root=str(data_dir), train=train, download=False)
     except (*_TORCHVISION_ERRORS, HTTPException) as error:
         raise DataError(
-            f"{name}: not found under {data_dir}, and it could not be downloaded ({_first_line(error)}). {_ways_out(name)}"
+            f"{name}: not found under {data_dir}, and the download failed ({_first_line(error)}). {_ways_out(name)}"
         ) from None
 
 
 def _download(dataset_class: Any, data_dir: Path) -> None:
-    """Downloads an image set aside, and gives the files their names once all are whole; a file that is there stays.
-
-    So a download that is interrupted leaves nothing that could be taken for the data.
+    """Downloads an image set to a temporary folder, and moves the files into place once all are complete; existing
+    files stay. So an interrupted download leaves nothing that could be mistaken for the data.
     """
     is_new = not data_dir.exists()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -211,8 +210,8 @@ def _torchvision_datasets(name: str) -> ModuleType:
         from torchvision import datasets  # a broken torchvision must not break digits
     except (ImportError, RuntimeError) as error:
         raise DataError(
-            f"{name} needs torchvision, which does not work here: {_installed('torchvision')} beside {_installed('torch')} "
-            f"({str(error).strip().splitlines()[0]}). Install a matching pair from one place: "
+            f"{name} needs torchvision, which does not work here: {_installed('torchvision')} with {_installed('torch')} "
+            f"({str(error).strip().splitlines()[0]}). Install a matching pair from the same place: "
             "pip install --force-reinstall torch torchvision. "
             "Datasets that need no torchvision still work: --set dataset=digits (for `run`: dataset=digits)."
         ) from None

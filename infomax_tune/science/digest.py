@@ -1,4 +1,4 @@
-"""One digest of a tiny study, to compare two machines: where it is equal, their trials are the same to the bit."""
+"""One digest of a tiny study, to compare two machines: if it is equal, their trials are bit-identical."""
 
 from __future__ import annotations
 

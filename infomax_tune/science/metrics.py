@@ -1,7 +1,7 @@
 """The study's metrics: pure functions of one trial's weights (K, D) or activations (N, K), computed in float64.
 
-The same functions are used during training and at its end, always on the whole test set and on one trial at a
-time, so that a metric cannot depend on the pack that its trial is trained in.
+The same functions are used during training and at its end, always on the whole test set and on one trial at a time, so
+a metric cannot depend on its trial's pack.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def max_avg_responsibility(a: Float[Tensor, "n k"]) -> float:
 def gaussian_total_correlation(a: Float[Tensor, "n k"]) -> float:
     """-1/2 log det R in nats, R as in `correlation_matrix` with 1e-6 added to its diagonal; lower is better.
 
-    It would be the total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9.
-    Where every row of a sums to 1, as softmax's do, R is singular and its determinant would be that of the 1e-6: the unit
-    with the largest variance, which the others settle, is left out.
+    It would be the total correlation sum_j H(a_j) - H(a) if a were Gaussian. A constant unit adds 6.9. If every row of
+    a sums to 1, as with softmax, R is singular and its determinant would be that of the 1e-6, so the unit with the
+    largest variance, which the others determine, is left out.
     """
     return _gaussian_total_correlation(covariance_matrix(a), shares=_are_shares(a))
 

@@ -1,4 +1,4 @@
-"""Checks that training in packs keeps its promise on this machine: bit for bit the numbers of trials trained alone."""
+"""Checks that packed training gives bit for bit the numbers of trials trained alone, on this machine."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _GATHER_LIMIT = 2**26
 
 @dataclass(frozen=True)
 class TrialState:
-    """All that a trial needs to go on: its last epoch, and its parameters and optimizer moments, unstacked, on the CPU.
+    """All that a trial needs to resume: its last epoch, and its parameters and optimizer moments, unstacked, on the CPU.
 
     tensors: weight (K, D), bias (K,), for reconstruction offset (D,), and with Adam `<name>.exp_avg` and `.exp_avg_sq`.
     """
@@ -71,7 +71,7 @@ class EpochReport:
     _dataset: Dataset
 
     def state(self, trial: int) -> TrialState:
-        """A copy of what the trial at this index of the pack needs to go on from here."""
+        """A copy of what the trial at this index of the pack needs to resume from here."""
         stack, replica = self._members[trial]
         return TrialState(self.epoch, stack.tensors(replica))
 
@@ -115,7 +115,7 @@ def train(
 ) -> Iterator[EpochReport]:
     """Trains the trials of one cell together, and yields a report per epoch.
 
-    pack: trials that differ only in seed. start: the state that each goes on from, all of one epoch; None starts from
+    pack: trials that differ only in seed. start: the state that each resumes from, all of one epoch; None starts from
     the beginning, and yields epoch 0 first. device: cpu, cuda or mps. stacked: False computes the replicas one after
     another. compiled: False computes all with torch. batches: how many batches to train of each epoch, to measure
     their time; None is all.

@@ -1,4 +1,4 @@
-"""The checkpoint of a trial that is still to be trained, and its file format.
+"""The checkpoint of an unfinished trial, and its file format.
 
 A safetensors file: the state's tensors as `state.<name>`, the history as one float64 matrix, and in the metadata
 a JSON text about them and a checksum over everything.
@@ -28,9 +28,9 @@ from infomax_tune.study import columns
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An unfinished trial: its last epoch, the tensors that training needs to go on, and its history so far.
+    """An unfinished trial: its last epoch, the tensors that training needs to resume, and its history so far.
 
-    config: empty if it was not kept then. data, arithmetic: as in a `Record`.
+    config: empty if an older version did not save it. data, arithmetic: as in a `Record`.
     """
 
     trial_id: str
@@ -92,7 +92,7 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         tensors = content["tensors"]
         history = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFileError(f"{path}: cannot be believed ({error}).") from None
+        raise DamagedFileError(f"{path}: damaged ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
     return Checkpoint(
         about.trial_id, about.epoch, state, history, about.timing, about.config, about.data, about.arithmetic

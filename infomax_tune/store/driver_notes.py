@@ -1,4 +1,5 @@
-"""What a sweep's driver tells other processes through its folder: who drives, progress for `status`, a request to stop."""
+"""What a sweep's driver tells other processes through its folder: which driver runs, progress for `status`, a stop
+request."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ PROGRESS = "progress.json"
 STOP = "stop"
 
 BEAT_S = 5.0
-"""Seconds between two notes of a driver that has nothing new to tell."""
+"""Seconds between two notes of a driver that has nothing new to report."""
 
 _GLANCE_S = 1.0
-"""Seconds for which a worker believes what it last read from an object store."""
+"""Seconds for which a worker trusts what it last read from an object store."""
 
 
 class DriverNotes:
-    """The notes of the driver that works in a folder."""
+    """The notes of the driver that runs in a folder."""
 
     def __init__(self, root: Path) -> None:
         self._driver = root / DRIVER
@@ -41,11 +42,11 @@ class DriverNotes:
         self._number: int | None = None
 
     def take_over(self) -> int:
-        """Makes the caller, who holds the folder's lock, its driver; the number by which its workers know it.
+        """Makes the caller, who holds the folder's lock, its driver. Returns the number by which its workers know it.
 
         Each driver has a higher number than all before it. A lock may not hold everywhere: on some network file systems
         it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
-        workers of a driver that was taken for dead notice that another has taken over.
+        workers of a driver that counted as dead notice that another has taken over.
         """
         try:
             number = (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", 0)
@@ -56,7 +57,7 @@ class DriverNotes:
         return number + 1
 
     def _is_another_s(self) -> bool:
-        """Whether the caller was the driver, and another has taken over: the notes are that one's."""
+        """Whether the caller was the driver and another has taken over, which then owns the notes."""
         return self._number is not None and not self.is_driven_by(self._number)
 
     def is_driven_by(self, number: int) -> bool:
@@ -81,7 +82,7 @@ class DriverNotes:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
-        """While entered, the last progress is written again every few seconds: a driver that waits is at work too."""
+        """While entered, rewrites the last progress every few seconds: a waiting driver counts as running."""
 
         def beat() -> None:
             with self._writing:
@@ -109,7 +110,7 @@ class DriverNotes:
                 remove(self._progress)
 
     def ask_to_stop(self) -> None:
-        """Asks the workers, on whatever machine, to finish their epochs, leave checkpoints and stop."""
+        """Asks the workers, on any machine, to finish their epochs, write checkpoints and stop."""
         if not self._is_another_s():
             write_atomically(self._stop, b"")
 
@@ -122,7 +123,7 @@ class DriverNotes:
             remove(self._stop)
 
     def _glance(self, name: str, look: Callable[[], bool]) -> bool:
-        """What `look` says; from an object store it is asked once a second at most, for an epoch may be shorter."""
+        """The answer of `look`; in an object store it is asked at most once a second, since an epoch may be shorter."""
         if not self._in_objects:
             return look()
         now = time.monotonic()

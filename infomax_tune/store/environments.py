@@ -27,7 +27,7 @@ class Environments:
         write_json(self._root / LATEST, ENVIRONMENT, environment)
 
     def begun_by(self) -> str | None:
-        """The command that began the sweep, if environment.json has it."""
+        """The command that started the sweep, if environment.json has it."""
         with contextlib.suppress(DamagedFileError):
             return (read_json(self._root / LATEST, ENVIRONMENT) or {}).get("command")
         return None
@@ -55,11 +55,11 @@ class Environments:
         return exists(self._root / LATEST)
 
     def read_used(self) -> dict[str, dict[str, Any]]:
-        """Every environment that trials of this sweep were trained in, by fingerprint. Raises DamagedFileError."""
+        """Every environment in which trials of this sweep were trained, by fingerprint. Raises DamagedFileError."""
         return {path.stem: read_json(path, ENVIRONMENT) or {} for path in self._used()}
 
     def damage(self) -> dict[Path, str]:
-        """The damaged ones among these files, each with what is wrong with it."""
+        """The damaged files among these, each with what is wrong with it."""
         problems: dict[Path, str] = {}
         for path in (self._root / LATEST, *self._used()):
             try:

@@ -1,6 +1,6 @@
 """Files written whole or not at all, JSON with a checksum, CSV read exactly; on a disk or as objects. Knows no file names.
 
-A path is a `Path`, or what `objects.location` makes of a URL; these functions take both.
+A path is a `Path`, or what `objects.location` makes from a URL; these functions take both.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
     """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder; an object by one put.
 
     durably: False leaves out the fsyncs, for files that need not survive a power failure. sync_folder: False leaves out
-    that of the folder, where another file follows whose write syncs it.
-    Raises StoreError if it cannot be written (a full disk, a read-only folder); the file is then as it was before.
+    the folder's fsync, when the write of a following file syncs it. Raises StoreError if it cannot be written (a full
+    disk, a read-only folder); the file is then as it was before.
     """
     if objects.is_object(path):
         faults.point(f"{path.name}:half")
@@ -69,7 +69,7 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those above it, where they are missing; each is fsynced into the one that holds it.
+    """Makes a folder and its missing parents; each is fsynced into its parent.
 
     An object store has no folders to make. Raises OSError.
     """
@@ -110,10 +110,10 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except NotADirectoryError as error:
-        raise FileNotFoundError(*error.args) from None  # a file stands where its folder would be
+        raise FileNotFoundError(*error.args) from None  # there is a file where its folder would be
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; see to that, then try again."
+            f"{path}: cannot be read ({error.strerror or error}). Nothing was changed; fix that, then try again."
         ) from None
 
 
@@ -154,7 +154,7 @@ def remove(path: Path) -> None:
 def for_each(function: Callable[[_Item], _Result], items: Iterable[_Item], folder: Path) -> Iterator[_Result]:
     """Yields what a function that works below the folder returns for each item, in order.
 
-    Several items at a time where the folder is in an object store: what takes time there is waiting for answers.
+    Works on several items at a time if the folder is in an object store, where most time is spent waiting for answers.
     """
     if not objects.is_object(folder):
         yield from map(function, items)
@@ -172,7 +172,7 @@ def file_digest(path: Path) -> str | None:
 
 
 def set_aside(path: Path) -> None:
-    """Renames a damaged file to <its name>.damaged-<number>, so that it is neither read again nor lost."""
+    """Renames a damaged file to <its name>.damaged-<number>, so it is neither read again nor lost."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not exists(aside):
@@ -209,7 +209,7 @@ def digest(content: Mapping[str, Any]) -> str:
 def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str]) -> pd.DataFrame:
     """A CSV file with its numbers exact to the last bit: read as text, since pandas' own float parser may round.
 
-    types: the wanted columns, in order. A column that the file lacks is empty, one that is not wanted is left out.
+    types: the wanted columns, in order. A column that the file lacks is empty; a column that is not wanted is left out.
     Raises KeyError if a needed column is missing, ValueError if a value is not of its type, FileNotFoundError, or
     StoreError if it cannot be read.
     """

@@ -49,11 +49,11 @@ class Format:
         version = content.get("schema")
         if isinstance(version, int) and version > self.version:
             raise StoreError(
-                f"{path}: written by a newer infomax-tune ({self.name} version {version}, this one knows {self.version}); "
-                "upgrade to go on."
+                f"{path}: written by a newer infomax-tune ({self.name} version {version}; this one knows {self.version}); "
+                "upgrade to continue."
             )
         if not isinstance(version, int) or version not in self.readers:
-            raise DamagedFileError(f"{path}: is no {self.name} that infomax-tune wrote (version {version!r}).")
+            raise DamagedFileError(f"{path}: infomax-tune did not write this {self.name} (version {version!r}).")
         for each in range(version, self.version + 1):
             content = self.readers[each](content)
         return content

@@ -23,13 +23,13 @@ from infomax_tune.store import objects
 from infomax_tune.store.files import make_folder
 
 LOCK = "lock"
-"""The file of a folder's lock; in an object store, what is before the numbers of its leases."""
+"""The file of a folder's lock; in an object store, the prefix of the numbered leases."""
 
 _PATIENCE_S = 60.0
-"""How long a process waits for the brief work of another in a folder."""
+"""Seconds that a process waits for brief work of another in a folder."""
 
 _LEASE_S = 30.0
-"""How long the holder of a lease may be silent before it counts as dead."""
+"""Seconds that the holder of a lease may be silent before it counts as dead."""
 
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
@@ -38,10 +38,10 @@ _RENEW_S = 5.0
 class Work(str, Enum):
     """What a process does while it holds a folder's lock."""
 
-    SWEEP = "another sweep is at work here"
+    SWEEP = "another sweep is running here"
     TRIAL = "the trial is being trained"
-    RUNS = "TensorBoard's runs are being made"
-    TABLES = "the tables are being assembled"
+    RUNS = "the TensorBoard runs are being written"
+    TABLES = "the tables are being written"
 
     @property
     def is_brief(self) -> bool:
@@ -51,7 +51,7 @@ class Work(str, Enum):
 
 @contextlib.contextmanager
 def locked(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder for one process, and makes the folder if necessary.
+    """Holds a folder for one process, and creates the folder if necessary.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
     lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
@@ -62,7 +62,7 @@ def locked(folder: Path, work: Work) -> Iterator[None]:
 
 
 def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
-    what = work.value if work else "another process is at work here"
+    what = work.value if work else "another process is using it"
     return LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.")
 
 
@@ -98,7 +98,7 @@ def _take_lock(handle: TextIO, folder: Path) -> None:
             time.sleep(0.1)
         except OSError as error:
             raise StoreError(
-                f"{folder}: its file system has no locks ({error.strerror}); choose another --out."
+                f"{folder}: its file system does not support locks ({error.strerror}); choose another --out."
             ) from None
 
 
@@ -112,8 +112,8 @@ def _read_holder(handle: TextIO) -> tuple[str, Work | None]:
 
 
 def _this_machine() -> str:
-    """Names the running system and its process ids, so that a pid of one container is not looked for in another; "" if
-    that cannot be told."""
+    """Identifies the running system and its process ids, so a pid of one container is not looked up in another; "" if
+    unknown."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -136,7 +136,7 @@ class _Lease:
         return json.dumps(asdict(self)).encode()
 
     def is_held(self) -> bool | None:
-        """Whether its holder is at work; None if that can only be found out by waiting for a renewal."""
+        """Whether its holder is running; None if only waiting for a renewal can tell."""
         if self.released:
             return False
         if not self.machine or self.machine != _this_machine():
@@ -150,10 +150,11 @@ class _Lease:
 def _lease(folder: Path, work: Work) -> Iterator[None]:
     """Holds a folder of an object store by a lease.
 
-    Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on the
-    condition that there is no such object, so that of two who try only one gets it, however old the listing that they saw.
-    Its holder renews it every few seconds. One whose holder stays silent for `_LEASE_S`, by the clock of the one who waits,
-    has ended; the next number is then free. The few hundred bytes of each are kept: a number is never given twice.
+    Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
+    the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
+    Its holder renews it every few seconds. A lease whose holder stays silent for `_LEASE_S`, by the clock of the
+    waiting process, has expired; the next number is then free. The few hundred bytes of each are kept: a number is
+    never given twice.
     """
     number = _take_lease(folder, work)
     mine, beats = _Lease(work.name), itertools.count(1)
@@ -199,7 +200,9 @@ def _create_lease(folder: Path, number: int, work: Work) -> bool:
     if not objects.create(path, mine):
         return False
     if objects.create(path, mine):
-        raise StoreError(f"{folder}: this store has no conditional puts, so it cannot be locked; choose another --out.")
+        raise StoreError(
+            f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
+        )
     return True
 
 

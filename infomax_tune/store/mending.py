@@ -1,4 +1,4 @@
-"""Mends a sweep's folder as far as that takes no training: what is damaged is set aside, what a crash left is removed."""
+"""Repairs a sweep's folder without training: damaged files are set aside, leftovers of a crash are removed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from infomax_tune.study.plan import Plan
 
 
 def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
-    """Returns what was damaged and is set aside, in sentences for the user. The caller holds the folder's lock.
+    """Returns the damaged files that were set aside, in sentences for the user. The caller holds the folder's lock.
 
-    Leaves the damaged trials of the plan to those who train them again. Raises StoreError if a file cannot be read.
+    Leaves the damaged trials of the plan to the code that trains them again. Raises StoreError if a file cannot be
+    read.
     """
     folder.tidy()
     problems: list[str] = []
     for path, problem in folder.environments.damage().items():
         set_aside(path)
-        problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is not known.")
+        problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is now unknown.")
     paths = folder.trial_folders()
     for path, leftovers in zip(
         paths, for_each(lambda path: folder.trial(path.name).leftovers(), paths, folder.root), strict=True
@@ -27,5 +28,5 @@ def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
             trial = folder.trial(path.name)
             for name, problem in trial.damage().items():
                 trial.set_aside(name)
-                problems.append(f"{problem} Set aside; the trial is not in the sweep now.")
+                problems.append(f"{problem} Set aside; the trial is not part of the sweep now.")
     return problems

@@ -1,7 +1,7 @@
 """Objects in a store such as S3, reached through fsspec, for output folders like `s3://bucket/prefix`.
 
 Such a folder is a `UPath` in place of a `Path`. An object is written by one put, so it is there whole or not at all.
-Nothing is renamed, appended to or locked by the system, and a listing is believed only where one that is late does no
+Nothing is renamed, appended to or locked by the system, and listings are trusted only where a late listing does no
 harm. Every function raises StoreError if the store cannot be reached or refuses.
 """
 
@@ -17,10 +17,10 @@ from typing import Any, cast
 from infomax_tune.errors import ConfigError, StoreError
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
-"""A URL, or what a Path has made of one: it merges slashes."""
+"""A URL, possibly converted by Path, which merges slashes."""
 
 AT_ONCE = 16
-"""Objects that are asked for at the same time where many are: each answer takes a round trip."""
+"""How many objects to request at the same time: each answer takes a round trip."""
 
 
 def location(text: str | os.PathLike[str]) -> Path:
@@ -47,7 +47,7 @@ def location(text: str | os.PathLike[str]) -> Path:
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
     except ValueError:
         raise ConfigError(
-            f"{kind}://{rest}: no such kind of store is known; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+            f"{kind}://{rest}: unknown kind of store; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
         ) from None
     # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.
     return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False))
@@ -70,7 +70,7 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Puts an object, over one that is there."""
+    """Puts an object, replacing any existing one."""
     with _told(path, "written"):
         try:
             _store(path).pipe_file(_key(path), data)
@@ -79,7 +79,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def create(path: Path, data: bytes) -> bool:
-    """Puts an object unless there is one of that name, which the store decides; returns whether it did."""
+    """Puts an object unless the name exists, which the store decides; returns whether it did."""
     with _told(path, "written"):
         try:
             _store(path).pipe_file(_key(path), data, mode="create")
@@ -133,5 +133,5 @@ def _told(path: Path, done: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise StoreError(
-            f"{path}: cannot be {done} ({reason}). Nothing was changed there; see to that, then try again."
+            f"{path}: cannot be {done} ({reason}). Nothing was changed there; fix that, then try again."
         ) from error

@@ -1,4 +1,4 @@
-"""The record that a finished trial leaves, its history, and the state in which a trial's folder is found."""
+"""The record of a finished trial, its history, and the state found in a trial's folder."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is No
 
 @dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class Record:
-    """What a finished trial leaves. status: done or diverged; epoch: the last one trained.
+    """The record of a finished trial. status: done or diverged. epoch: the last epoch trained. result: the final numbers.
 
-    files: the sha256 of each file that belongs to the record, by name. data: the digest of its dataset, "" if it was not
-    kept then. arithmetic: the number of the arithmetic it was trained with.
+    files: the sha256 of each file that belongs to the record, by name. data: the digest of its dataset, "" if an older
+    version did not save it. arithmetic: the number of the arithmetic it was trained with.
     """
 
     trial_id: str
@@ -49,7 +49,7 @@ class Record:
 
     @property
     def has_weights(self) -> bool:
-        """Whether the trial's weights were kept."""
+        """Whether the trial's weights were saved."""
         return "weights.safetensors" in self.files
 
     def to_dict(self) -> dict[str, Any]:

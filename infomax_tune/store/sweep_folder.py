@@ -92,7 +92,7 @@ class SweepFolder:
 
     @property
     def ray_log(self) -> Path:
-        """Where everything goes that Ray and other libraries print during a sweep. See `files_here`."""
+        """The log of everything that Ray and other libraries print during a sweep. See `files_here`."""
         return self._here / _RAY_LOG
 
     @property
@@ -123,7 +123,7 @@ class SweepFolder:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or a folder with other content than a sweep's."""
+        """Raises StoreError if the path is not a folder, or holds anything that is not a sweep's."""
         if self.has_sweep():
             return
         try:
@@ -141,7 +141,7 @@ class SweepFolder:
     def yet_to_make(self) -> list[Path]:
         """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first.
 
-        The leases of a folder in an object store are not among it: their numbers are never given twice.
+        Leases of a folder in an object store are not included: their numbers are never reused.
         """
         files = (
             SWEEP_FILE,
@@ -184,7 +184,7 @@ class SweepFolder:
         content["sha256"] = digest(content)
         text = yaml_document.dump(content)
         if yaml_document.parse(text, SWEEP_FILE).content != content:
-            raise ConfigError("the space cannot be kept as YAML; use plain text in its name and description.")
+            raise ConfigError("the space cannot be saved as YAML; use plain text in its name and description.")
         write_atomically(self.root / SWEEP_FILE, text.encode())
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class SweepFolder:
     def _no_sweep(self) -> StoreError:
         if TrialFolder(self.root).has_config():
             show = shlex.join(["infomax-tune", "status", str(self.root)])
-            return StoreError(f"{self.root}: holds a single run, not a sweep; see it with: {show}")
+            return StoreError(f"{self.root}: holds a single run, not a sweep; show it with: {show}")
         problem = "does not exist"
         if self.exists():
             problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
@@ -251,7 +251,7 @@ class SweepFolder:
     def room_problem(self) -> str | None:
         """Why the folder cannot take another mebibyte (a full disk, a quota, a disk gone read-only); None if it can.
 
-        An object store is not asked: it has no end that a mebibyte would show.
+        An object store is not checked: a mebibyte would not show its limit.
         """
         if objects.is_object(self.root):
             return None
@@ -266,15 +266,15 @@ class SweepFolder:
         return None
 
     def require_room(self) -> None:
-        """Raises StoreError, which says how to go on, if the disk is full. See `room_problem`."""
+        """Raises StoreError, which says how to resume, if the disk is full. See `room_problem`."""
         problem = self.room_problem()
         if problem:
             again = self.command("resume")
-            raise StoreError(f"{problem}. What was trained is kept: make room there, then go on with: {again}")
+            raise StoreError(f"{problem}. What was trained is kept: free some space there, then resume with: {again}")
 
     @contextlib.contextmanager
     def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
-        """Holds the folder for one process. The lock is free again when its holder ends, however it ends: see `locks`.
+        """Holds the folder for one process. The lock is released when its holder ends, however it ends: see `locks`.
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
@@ -289,7 +289,7 @@ class SweepFolder:
         return sorted(path for path in folder.glob("*") if path.is_dir())
 
     def remove_trial(self, trial_id: str) -> None:
-        """Removes all that the sweep keeps of a trial; does nothing if that is nothing. Its record goes first."""
+        """Removes everything that the sweep keeps of a trial, its record first; does nothing if there is nothing."""
         path = self.root / "trials" / trial_id
         remove(path / "record.json")
         for each in matching(path, "*"):
@@ -312,7 +312,7 @@ class SweepFolder:
         return {config.trial_id: finding for config, finding in zip(trials, found, strict=True)}
 
     def kept(self) -> Iterator[Record | Checkpoint]:
-        """What every trial has left that has begun, in the plan or not."""
+        """The record or checkpoint of every trial that has started, in the plan or not."""
         for kept in for_each(lambda path: TrialFolder(path).kept(), self.trial_folders(), self.root):
             if kept is not None:
                 yield kept
@@ -328,7 +328,7 @@ class SweepFolder:
         write_json(self._report_note, formats.REPORT_NOTE, content)
 
     def report_is_current(self) -> bool:
-        """Whether there is a report, as it was made, of what is in the folder now."""
+        """Whether there is an unchanged report of what is in the folder now."""
         with contextlib.suppress(StoreError):
             now = {"made_of": self.report_sources(), "report": file_digest(self.report)}
             noted = read_json(self._report_note, formats.REPORT_NOTE)
@@ -364,7 +364,7 @@ _OWN_NAMES = {
 }
 
 _HOW_TO_MEND_SWEEP = (
-    "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that made the folder."
+    "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that created the folder."
 )
 
 

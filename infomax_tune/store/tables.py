@@ -87,7 +87,7 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     noted_or_new = {name: files.get(name, hashlib.sha256(data).hexdigest()) for name, data in tables.files.items()}
     changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, noted_or_new[name])]
     if changed:
-        # a crash between two tables must not look like damage; what cannot be removed is told by the first write
+        # a crash between two tables must not look like damage; the first write reports what cannot be removed
         with contextlib.suppress(OSError, StoreError):
             remove(folder.root / TABLES_NOTE)
         noted = None
@@ -116,9 +116,9 @@ def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> s
 
 
 def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
-    """Whether a table's file holds what these bytes hold. noted: the sha256 that it was written with.
+    """Whether a table's file has the same content as these bytes. noted: the sha256 that it was written with.
 
-    The bytes of a parquet file also depend on the versions of its writers, so that its rows are compared.
+    The bytes of a parquet file also depend on the versions of its writers, so its rows are compared.
     """
     try:
         there = read_bytes(path)
@@ -136,7 +136,7 @@ def _same_rows(one: bytes, other: bytes) -> bool:
 
     try:
         return pd.read_parquet(io.BytesIO(one)).equals(pd.read_parquet(io.BytesIO(other)))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is no whole parquet file
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is not a complete parquet file
         return False
 
 
@@ -170,15 +170,15 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
         return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
     except FileNotFoundError:
         folder.require_sweep()
-        raise StoreError(f"{folder.root}: has no results.csv; make it with: {folder.command('results')}") from None
+        raise StoreError(f"{folder.root}: has no results.csv; create it with: {folder.command('results')}") from None
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(
-            f"{path}: cannot be read ({error}); make it anew with: {folder.command('results')}"
+            f"{path}: cannot be read ({error}); recreate it with: {folder.command('results')}"
         ) from None
 
 
 def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
-    """The results table with the columns that it has, whatever version or tool wrote it.
+    """The results table with the columns it has, whichever version or tool wrote it.
 
     Text columns are text; pandas infers the type of the others. Raises StoreError if it cannot be opened, and
     DamagedFileError if it is torn (naming the line) or has another number of rows than results.parquet.
@@ -218,10 +218,10 @@ def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
     try:
         history = pd.read_parquet(io.BytesIO(data))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DamagedFileError(f"{path}: is not a whole parquet file ({error}).") from None
+        raise DamagedFileError(f"{path}: not a complete parquet file ({error}).") from None
     lacking = [name for name in ("trial_id", "epoch") if name not in history]
     if lacking:
-        raise DamagedFileError(f"{path}: lacks the column {', '.join(lacking)}.")
+        raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
     return history
 
 
@@ -235,10 +235,10 @@ def _require_whole(text: str, path: Path) -> None:
         if len(row) != width:
             raise DamagedFileError(
                 f"{path}, line {rows.line_num}: {len(row)} fields where the header has {width}; "
-                "the file is torn or was edited."
+                "the file is cut off or was edited."
             )
     if not text.endswith("\n"):
-        raise DamagedFileError(f"{path} ends in the middle of a line; the file is torn.")
+        raise DamagedFileError(f"{path} ends in the middle of a line; the file is cut off.")
 
 
 def _parquet_rows(path: Path) -> int | None:

@@ -12,14 +12,14 @@ from infomax_tune.store.files import make_folder, read_json, write_json
 
 
 class TrackerFolder:
-    """The folder of one tracker. It may be deleted: the tracker is then given all trials again."""
+    """The folder of one tracker. It may be deleted: all trials are then logged again."""
 
     def __init__(self, path: Path, files: Path | None = None) -> None:
         self.path = path
         self._files = files or path
 
     def files_of(self, trial_id: str) -> Path:
-        """Where the tracker's own files on a trial go: on this machine, wherever the notes are."""
+        """The folder for the tracker's own files on a trial: on this machine, wherever the notes are."""
         return self._files / trial_id
 
     def note(self, trial_id: str, record: str | None, *, run: str | None = None, whole: bool = True) -> None:
@@ -35,7 +35,7 @@ class TrackerFolder:
         return record is not None and noted.get("whole", False) and noted["record"] == record
 
     def unfinished_run(self, trial_id: str) -> str | None:
-        """The run that a hand-over began and did not finish; None if there is none."""
+        """The run that was started but not finished; None if there is none."""
         noted = self._read(trial_id)
         return None if noted.get("whole") else noted.get("run")
 

@@ -70,13 +70,15 @@ class TrialFolder:
         return exists(self.path / "config.yaml")
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or a folder without a record but with other content than a trial's."""
+        """Raises StoreError if the path is not a folder, or has no record but holds anything that is not a trial's."""
         try:
             names = names_in(self.path)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot be a folder ({error.strerror}); choose another --out.") from None
+            raise StoreError(
+                f"{self.path}: cannot be used as a folder ({error.strerror}); choose another --out."
+            ) from None
         strangers = [name for name in names if name not in _TRIAL_NAMES and ".damaged-" not in name and name[0] != "."]
         if strangers and not self.has_record():
             raise StoreError(
@@ -97,19 +99,20 @@ class TrialFolder:
         path = self.path / "config.yaml"
         if exists(path) and self._read_config(path) != config:
             raise StoreError(
-                f"{path}: is not the config of {config.trial_id}, and is not overwritten; choose another --out."
+                f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
             )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
-        """Raises StoreError if what is held has this trial's id and other settings: ids can be equal by chance."""
+        """Raises StoreError if the record or checkpoint has this trial's id but other settings: ids can be equal by
+        chance."""
         differences = config.differences(held.config) if held.config else []
         if differences:
             raise StoreError(
-                f"{self.path}: holds another trial of the same id ({'; '.join(differences)}); choose another --out."
+                f"{self.path}: holds another trial with the same id ({'; '.join(differences)}); choose another --out."
             )
 
     def kept(self) -> Record | Checkpoint | None:
-        """What the trial's training has left so far; None if nothing, or if it is damaged."""
+        """The trial's record or checkpoint; None if it has neither, or if it is damaged."""
         try:
             return self.read_record() or self.read_checkpoint()
         except DamagedFileError:
@@ -133,17 +136,19 @@ class TrialFolder:
             yield
 
     def find(self, trial: TrialConfig | str | None = None) -> Finding:
-        """The state of the trial. Reads the record and checks the files that it names, so that damage is found.
+        """The state of the trial. Reads the record and checks the files it names, so damage is found.
 
-        trial: the trial, or the id, that the record must be of; None for any. Raises StoreError if a file cannot be read,
-        or if the record is of another trial that has the same id.
+        trial: the trial or id that the record must belong to; None for any. Raises StoreError if a file cannot be read,
+        or if the record belongs to another trial with the same id.
         """
         trial_id = trial.trial_id if isinstance(trial, TrialConfig) else trial
         try:
             record = self.read_record()
             if record is not None:
                 if trial_id not in (None, record.trial_id):
-                    raise DamagedFileError(f"{self.path / 'record.json'}: is of another trial ({record.trial_id}).")
+                    raise DamagedFileError(
+                        f"{self.path / 'record.json'}: belongs to another trial ({record.trial_id})."
+                    )
                 if isinstance(trial, TrialConfig):
                     self._refuse_a_namesake(record, trial)
                 for name, sha256 in record.files.items():
@@ -159,7 +164,7 @@ class TrialFolder:
     def damage(self) -> dict[str, str]:
         """The damaged files of a sweep's trial by name, each with what is wrong with it.
 
-        A record is damaged too if a file is that it vouches for. Beside an intact one nothing else counts: see `leftovers`.
+        A record counts as damaged if a file that it vouches for is. Beside an intact record nothing else counts: see `leftovers`.
         """
         finding = self.find(self.path.name)
         if finding.record:
@@ -169,7 +174,7 @@ class TrialFolder:
             checkpoint = self.read_checkpoint()
             if checkpoint and checkpoint.trial_id != self.path.name:
                 path = self.path / "checkpoint.safetensors"
-                problems[path.name] = f"{path}: is of another trial ({checkpoint.trial_id})."
+                problems[path.name] = f"{path}: belongs to another trial ({checkpoint.trial_id})."
         except DamagedFileError as error:
             problems["checkpoint.safetensors"] = str(error)
         try:
@@ -179,7 +184,7 @@ class TrialFolder:
         return problems
 
     def leftovers(self) -> list[Path]:
-        """What a crash just after the record was written has left beside it. The folder must be that of a sweep's trial."""
+        """What a crash just after writing the record left beside it. The folder must belong to a sweep's trial."""
         left = [self.path / name for name in _UNTIL_THE_RECORD if exists(self.path / name)]
         return left if left and self.find(self.path.name).record else []
 
@@ -213,7 +218,8 @@ class TrialFolder:
             remove(self.path / leftover)
 
     def copy_from(self, other: TrialFolder, record: Record) -> None:
-        """Takes over the files that another folder's record vouches for, then writes this record, which vouches for them too.
+        """Copies the files that another folder's record vouches for, then writes this record, which vouches for them
+        too.
 
         Raises DamagedFileError if one of them is damaged.
         """
@@ -265,19 +271,19 @@ class TrialFolder:
         return checkpoints.from_bytes(data, path)
 
     def set_record_aside(self) -> None:
-        """Renames a damaged record, so that it is neither read again nor lost."""
+        """Renames a damaged record, so it is neither read again nor lost."""
         self.set_aside("record.json")
 
     def set_checkpoint_aside(self) -> None:
-        """Renames a damaged checkpoint, so that it is neither read again nor lost."""
+        """Renames a damaged checkpoint, so it is neither read again nor lost."""
         self.set_aside("checkpoint.safetensors")
 
     def set_aside(self, name: str) -> None:
-        """Renames a damaged file of the trial, so that it is neither read again nor lost."""
+        """Renames a damaged file of the trial, so it is neither read again nor lost."""
         set_aside(self.path / name)
 
     def write_failure(self, error: str, epoch: int) -> None:
-        """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep tries it again.
+        """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep retries it.
 
         If even that cannot be written (a full disk, a read-only folder), the trial counts as missing.
         """
@@ -287,7 +293,7 @@ class TrialFolder:
                 write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
 
     def forget_failure(self) -> None:
-        """Removes the failure of an earlier try, before the next one."""
+        """Removes the failure of an earlier attempt before the next one."""
         with contextlib.suppress(OSError, StoreError):  # if the folder is read-only, training reports it
             remove(self.path / "failure.json")
 

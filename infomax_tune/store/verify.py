@@ -1,4 +1,4 @@
-"""Checks every file of a sweep: what is damaged, and what is merely outdated or left over."""
+"""Checks every file of a sweep: which are damaged, and which are only outdated or left over."""
 
 from __future__ import annotations
 
@@ -37,18 +37,20 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
         return trial.damage(), trial.leftovers()
 
     for damage, leftovers in for_each(check, trials, folder.root):
-        found.damage += [f"{problem} Mend it with: {resume}" for problem in damage.values()]
-        found.notes += [f"{left}: left over by a crash, harmless; remove it with: {resume}" for left in leftovers]
-    found.damage += [f"{problem} Mend it with: {resume}" for problem in folder.environments.damage().values()]
+        found.damage += [f"{problem} Repair it with: {resume}" for problem in damage.values()]
+        found.notes += [f"{left}: left over from a crash, harmless; remove it with: {resume}" for left in leftovers]
+    found.damage += [f"{problem} Repair it with: {resume}" for problem in folder.environments.damage().values()]
     others = [str(path) for path in trials if path.name not in plan]
     if others:
         found.notes.append(
-            f"{len(others)} trial folders are of other axes than the sweep has now; they are kept, for when it has them again; "
+            f"{len(others)} trial folders are outside the sweep's current axes; they are kept in case the axes include them again; "
             f"{_how_to_remove(*others)}"
         )
-    found.notes += [f"{path}: left over by a crash, harmless; remove it with: {resume}" for path in folder.leftovers()]
     found.notes += [
-        f"{path}: was damaged, and set aside; {_how_to_remove(str(path))}"
+        f"{path}: left over from a crash, harmless; remove it with: {resume}" for path in folder.leftovers()
+    ]
+    found.notes += [
+        f"{path}: was damaged and set aside; {_how_to_remove(str(path))}"
         for pattern in ("trials/*/*.damaged-*", "environment.json.damaged-*", "environments/*.damaged*")
         for path in matching(folder.root, pattern)
     ]
@@ -57,7 +59,7 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
             read_json(path, TRACKER_NOTE)
         except DamagedFileError as error:
             again = folder.command("resume", "--logger", path.parents[1].name.partition("-")[0])
-            found.notes.append(f"{error} Hand the trial over again with: {again}")
+            found.notes.append(f"{error} Log the trial again with: {again}")
     _check_tables(folder, plan, found)
     return found
 
@@ -69,23 +71,23 @@ def _how_to_remove(*paths: str) -> str:
 
 
 def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
-    anew = f"make it anew with: {folder.command('results')}"
+    recreate = f"recreate it with: {folder.command('results')}"
     noted = None
     try:
         noted = read_note(folder)
     except DamagedFileError as error:
-        found.damage.append(f"{error} To {anew}")
-    made = {} if noted else make_tables(folder, plan).files  # nothing is noted by versions before 0.2.0
+        found.damage.append(f"{error} Recreate it with: {folder.command('results')}")
+    made = {} if noted else make_tables(folder, plan).files  # versions before 0.2.0 note nothing
     for name in TABLES:
         path = folder.root / name
         sha256 = file_digest(path)
         if sha256 is None:
-            found.notes.append(f"{path}: not there yet; {anew}")
+            found.notes.append(f"{path}: does not exist yet; create it with: {folder.command('results')}")
         elif noted and sha256 != noted.files[name]:
-            found.damage.append(f"{path}: damaged (its checksum is wrong); {anew}")
+            found.damage.append(f"{path}: damaged (its checksum is wrong); {recreate}")
         elif not noted and not holds(path, made[name]):
-            found.notes.append(f"{path}: not what the records say; {anew}")
+            found.notes.append(f"{path}: does not match the records; {recreate}")
     if noted and noted.records != digest_of_records(folder, folder.find(plan)):
         found.notes.append(
-            f"{folder.root}: its tables are older than its records; make them anew with: {folder.command('results')}"
+            f"{folder.root}: its tables are older than its records; recreate them with: {folder.command('results')}"
         )

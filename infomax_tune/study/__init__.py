@@ -1,1 +1,1 @@
-"""What is asked: configs, search spaces, names of columns, facts about datasets. No torch, no Ray, writes nothing."""
+"""What a study asks: configs, search spaces, column names, facts about datasets. No torch, no Ray, writes nothing."""

@@ -40,12 +40,12 @@ _IN_EVERY_ID = frozenset(
 )
 """The settings that every trial's id covers, whatever their values.
 
-Never add to this set: a setting added later is part of an id only where it differs from its default, so that existing
-trials keep their ids and their records.
+Never add to this set: a setting added later is part of an id only if it differs from its default, so existing trials
+keep their ids and records.
 """
 
 ID_DIGITS = 16
-"""Hex digits of the hash in the ids of a new sweep. The sweeps of before have 8, and so has a trial that is alone."""
+"""Hex digits of the hash in the ids of a new sweep. Older sweeps have 8, as does a single trial."""
 
 _NEVER_IN_AN_ID = frozenset({"logging.save_weights", "logging.save_metrics_every", "logging.checkpoint_every"})
 """The settings that change none of a trial's numbers."""
@@ -67,9 +67,9 @@ class DataConfig(_Section):
     """The data."""
 
     dataset: DatasetName = "mnist"
-    """The images, or points, that a layer learns from."""
+    """The dataset (images or points) that the layer learns from."""
     batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
-    """Rows in one step of training; -1 takes the full training set."""
+    """Rows per training step; -1 uses the full training set."""
 
     @field_validator("batch_size")
     @classmethod
@@ -83,24 +83,25 @@ class ModelConfig(_Section):
     """The layer: a = f(x W^T + b)."""
 
     hidden_dim: int = Field(default=16, ge=1, le=65536)
-    """The layer's width: its number of units."""
+    """The layer's width (number of units)."""
     activation: ActivationName = "relu"
     """The function f that each unit applies."""
     head: Literal["none", "softmax"] = "none"
-    """softmax applies a softmax over the units, after f."""
+    """softmax applies a softmax over the units after f."""
 
 
 class LossConfig(_Section):
-    """The objective, and the weights of its terms."""
+    """The objective and the weights of its terms."""
 
     lambda_tc: _NotNegative = 1.0
     """The weight of the decorrelation term."""
     lambda_wr: _NotNegative = 0.0
-    """The weight of the term that keeps the units' weights orthogonal."""
+    """The weight of the term that pushes the units' weights to be orthogonal."""
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
-    """Added to variances and norms before a logarithm or a division, so that none is zero."""
+    """Added to variances and norms before a logarithm or a division, to avoid zeros."""
     objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
-    """What training minimizes. infomax is the study; variance_only, reconstruction and random (no training) are baselines."""
+    """What training minimizes. infomax is the study's objective; variance_only, reconstruction and random (no training)
+    are baselines."""
 
 
 class TrainingConfig(_Section):
@@ -111,20 +112,20 @@ class TrainingConfig(_Section):
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     """The learning rate."""
     optimizer: OptimizerName = "adam"
-    """The rule for each step."""
+    """The update rule for each step."""
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
-    """Sets the initial weights and the order of the data in every epoch."""
+    """Determines the initial weights and the order of the data in every epoch."""
 
 
 class LoggingConfig(_Section):
-    """What is kept of a trial. None of it changes what the trial learns."""
+    """What a trial saves. None of these settings changes what it learns."""
 
     save_weights: bool = True
-    """Keep the weights of a finished trial."""
+    """Save the weights of each finished trial."""
     save_metrics_every: int = Field(default=10, ge=1)
-    """Epochs between two evaluations of the metrics on the test set."""
+    """Epochs between evaluations of the metrics on the test set."""
     checkpoint_every: int = Field(default=10, ge=1)
-    """Epochs between two checkpoints, which is the most that a kill can cost."""
+    """Epochs between checkpoints; a killed trial loses at most this many."""
     probe: bool = False
     """Measure probe_accuracy at the end: the test accuracy of a logistic regression on the outputs."""
 
@@ -132,7 +133,8 @@ class LoggingConfig(_Section):
 class TrialConfig(BaseModel):
     """One trial: a complete config with one seed. Frozen; equal configs have equal ids.
 
-    id_digits: hex digits of the hash in the id, which are the sweep's. No setting, and no part of a config file.
+    id_digits: the number of hex digits of the hash in the id, set by the sweep. Not a setting, and not part of a config
+    file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -147,7 +149,7 @@ class TrialConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _settle_baselines(cls, data: Any) -> Any:
-        """Sets the values that a baseline objective fixes, so that a config never shows a value that is not used."""
+        """Sets the values that a baseline objective fixes, so a config never shows an unused value."""
         if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
             return data
         objective = data.get("loss", {}).get("objective")
@@ -205,9 +207,9 @@ class TrialConfig(BaseModel):
         return numbers
 
     def differences(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """The settings in which a trial that was kept is not this one, in words; none if it is.
+        """The settings in which a saved trial differs from this one, in words; empty if none differ.
 
-        kept: its config, as `nested` gave it then. Two trials may have one id, so an id alone is not believed.
+        kept: its config, as `nested` gave it then. Two trials may share an id, so an id alone is not trusted.
         """
         try:
             other = type(self).model_validate(
@@ -217,7 +219,7 @@ class TrialConfig(BaseModel):
                 }
             )
         except ValidationError:
-            return ["its settings are none that this version knows"]
+            return ["this version does not know its settings"]
         old, new = other.numbers(), self.numbers()
         if old == new:
             return []

@@ -1,4 +1,4 @@
-"""A guess at what an epoch costs, used to train the costliest packs first and to estimate times not yet measured."""
+"""A rough cost of an epoch, used to train the costliest packs first and to estimate times not yet measured."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ def epoch_cost(dataset: str, hidden_dim: int) -> float:
 
 
 _WITHOUT_UNITS = 72
-"""The number of units whose share of a step is as large as what it takes without any: reading the rows, sorting them."""
+"""The cost of a step without units (reading and sorting the rows), as a number of units."""

@@ -36,6 +36,6 @@ def check_batch_size(config: TrialConfig) -> None:
         )
     if batch > 0 and rows % batch == 1:
         raise ConfigError(
-            f"data.batch_size: {batch} leaves a last batch of a single row of {config.data.dataset}'s {rows}, "
+            f"data.batch_size: {batch} leaves a single row for the last batch ({config.data.dataset} has {rows} rows), "
             f"and one row has no variance; use {batch + 1}."
         )

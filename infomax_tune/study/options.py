@@ -1,4 +1,4 @@
-"""How a sweep is run: its options, declared once for `sweep`, `resume` and Python."""
+"""The options of a sweep, declared once for `sweep`, `resume` and Python."""
 
 from __future__ import annotations
 
@@ -20,63 +20,65 @@ LOGGERS: dict[str, tuple[str, ...]] = {
     "csv": (),
     "json": (),
 }
-"""The trackers, each with the packages it needs; the extra of the same name installs them."""
+"""The trackers and the packages each one needs; the extra with the same name installs them."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run. No option changes its numbers, but device and cpus_per_pack (the threads) can change last bits.
+    """The options of a sweep. None changes its numbers, but device and cpus_per_pack (the threads) can change last bits.
 
-    pack: seeds per pack, "auto" lets the sweep choose. cpus_per_pack, gpus_per_pack: what one pack occupies, fractions
-    allowed. address: a Ray cluster to join, None starts one here. max_concurrent: packs at once, None for no limit.
-    device: cpu, cuda or mps; None is cuda with gpus_per_pack, else cpu. max_failures: how often a pack whose
-    worker dies or raises is tried again. strict_environment: refuse to go on under other versions or hardware.
-    mix_arithmetic: go on although the sweep has trials of another arithmetic (see `science/arithmetic.py`). narrow: let
-    finished trials leave the table that are not in the space any more.
-    loggers: the trackers, out of `LOGGERS`, that every finished trial is logged to.
-    Raises ConfigError listing every mistake, each by the option's name on the command line.
+    pack: seeds per pack; "auto" lets the sweep choose. cpus_per_pack, gpus_per_pack: CPUs and GPUs per pack, fractions
+    allowed. address: the Ray cluster to join; None starts one here. max_concurrent: the most packs trained at once; None
+    for no limit. data_dir: the folder with the image datasets. device: cpu, cuda or mps; None means cuda with
+    gpus_per_pack, else cpu. max_failures: how many times to retry a pack whose worker dies or raises.
+    strict_environment: refuse to resume with different versions or hardware. mix_arithmetic: resume even if the sweep has
+    trials of another arithmetic (see `science/arithmetic.py`). narrow: drop finished trials from the table if they are no
+    longer in the space. loggers: the trackers, out of `LOGGERS`, that log every finished trial.
+    Raises ConfigError with every mistake, each under the option's name on the command line.
     """
 
     pack: int | str = field(
-        default="auto", metadata={"help": "Seeds trained together: auto, or a number; 1 is one Ray trial per seed."}
+        default="auto", metadata={"help": "Seeds trained together: auto or a number; 1 means one Ray trial per seed."}
     )
-    cpus_per_pack: float = field(default=1, metadata={"help": "CPUs a pack occupies; also its threads."})
+    cpus_per_pack: float = field(default=1, metadata={"help": "CPUs per pack; also its number of threads."})
     gpus_per_pack: float = field(
-        default=0, metadata={"help": "GPUs a pack occupies; a fraction lets several share one."}
+        default=0, metadata={"help": "GPUs per pack; a fraction lets several packs share one GPU."}
     )
     address: str | None = field(
-        default=None, metadata={"help": "A Ray cluster to join, such as auto or HOST:6379. [default: start one here]"}
+        default=None, metadata={"help": "The Ray cluster to join, such as auto or HOST:6379. [default: start one here]"}
     )
     max_concurrent: int | None = field(
-        default=None, metadata={"help": "Packs trained at once, at most. [default: all that fit]"}
+        default=None, metadata={"help": "Maximum number of packs trained at once. [default: all that fit]"}
     )
     data_dir: Path | None = field(
         default=None,
         metadata={
-            "help": "Folder of the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"
+            "help": "Folder with the image datasets. [default: $INFOMAX_TUNE_DATA_DIR, else the user's cache folder]"
         },
     )
     device: str | None = field(
         default=None, metadata={"help": "cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]"}
     )
     max_failures: int = field(
-        default=2, metadata={"help": "How often a pack whose worker dies or raises is tried again."}
+        default=2, metadata={"help": "How many times to retry a pack whose worker dies or raises an error."}
     )
     strict_environment: bool = field(
-        default=False, metadata={"help": "Refuse to resume under other versions, CPU or threads."}
+        default=False, metadata={"help": "Refuse to resume with different versions, CPU or threads."}
     )
     mix_arithmetic: bool = field(
         default=False,
         metadata={
-            "help": "Resume although this version computes trials differently from the one that began the sweep."
+            "help": "Resume even if this version computes trials differently from the version that started the sweep."
         },
     )
     narrow: bool = field(
         default=False,
-        metadata={"help": "Drop finished trials that are no longer in the space from the table; their records stay."},
+        metadata={
+            "help": "Drop finished trials from the table if they are no longer in the space; their records stay."
+        },
     )
     loggers: Sequence[str] = field(
-        default=(), metadata={"help": "Log every trial to mlflow, wandb, csv or json too; repeatable."}
+        default=(), metadata={"help": "Also log every trial to mlflow, wandb, csv or json; repeatable."}
     )
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ class Options:
         return self.device or ("cuda" if self.gpus_per_pack else "cpu")
 
     def as_words(self) -> list[str]:
-        """The options that differ from their defaults, as words of a command line."""
+        """The options that differ from their defaults, as command-line words."""
         words: list[str] = []
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
@@ -130,7 +132,7 @@ HELP = {option.name: option.metadata["help"] for option in dataclasses.fields(Op
 
 
 def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None = None) -> Callable[..., Any]:
-    """Decorator: in the signature of a function that takes `**options`, replaces it by one parameter per field of `Options`.
+    """Decorator: replaces `**options` in a function's signature with one parameter per field of `Options`.
 
     Typer and `help()` read the signature, so both list every option from its single declaration.
     annotate: makes a parameter's annotation from the field and its type; None uses the type itself.

@@ -1,4 +1,4 @@
-"""A pack: the trials of one cell that are trained together, and the plain data that carry it to a Ray worker."""
+"""A pack: the trials of one cell that train together, and the plain data that carry it to a Ray worker."""
 
 from __future__ import annotations
 

@@ -24,15 +24,15 @@ class Plan:
     def add(self, trials: Iterable[TrialConfig]) -> None:
         """Adds trials; one that is already there keeps its place.
 
-        Raises ConfigError if two that differ have one id: each would be taken for the other.
+        Raises ConfigError if two different trials have one id: each would be mistaken for the other.
         """
         for config in trials:
             there = self._trials.setdefault(config.trial_id, config)
             differences = [] if there is config else config.differences(there.nested())
             if differences:
                 raise ConfigError(
-                    f"axes: two trials that differ have the same id by chance, {config.trial_id} ({'; '.join(differences)}). "
-                    "Change one of the values a little, or sweep them in two folders."
+                    f"axes: two different trials have the same id by chance, {config.trial_id} ({'; '.join(differences)}). "
+                    "Change one of the values slightly, or sweep them in two folders."
                 )
 
     def __iter__(self) -> Iterator[TrialConfig]:

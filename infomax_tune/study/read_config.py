@@ -1,7 +1,7 @@
 """Reads configs from YAML, Python and `key=value` overrides, and reports what is wrong with them.
 
 A config is built from layers of settings (study defaults < file < space < overrides). All mistakes are collected and
-reported at once, each with where it was made.
+reported together, each with its place.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig
 NO_EFFECT = {
     "num_workers": "the data is held in memory",
     "input_dim": "it follows from the dataset",
-    "print_every": "progress is shown all the time",
-    "output_dir": "give --out instead",
+    "print_every": "progress is always shown",
+    "output_dir": "use --out instead",
 }
 """Keys of the original study's files that are accepted but have no effect here, each with the reason."""
 
@@ -93,7 +93,7 @@ def read_settings(
     if content is None:
         return settings, notes, problems
     if not isinstance(content, Mapping):
-        problems.append(f"{'.'.join(prefix) or 'config'}: must hold `key: value` lines ({document.where(*prefix)})")
+        problems.append(f"{'.'.join(prefix) or 'config'}: must contain `key: value` lines ({document.where(*prefix)})")
         return settings, notes, problems
     for key, value in content.items():
         key = str(key)
@@ -103,7 +103,7 @@ def read_settings(
             for inner, inner_value in value.items():
                 take(f"{key}.{inner}", inner_value, key, str(inner))
         elif value is not None:
-            problems.append(f"{key}: must hold `key: value` lines, got {value!r} ({document.where(*prefix, key)})")
+            problems.append(f"{key}: must contain `key: value` lines, got {value!r} ({document.where(*prefix, key)})")
     return settings, notes, problems
 
 
@@ -120,7 +120,7 @@ def read_override(text: str) -> tuple[str, Setting]:
         is_list = "," in value and value.lstrip()[:1] not in ("[", "{")  # relu,tanh as people type it
         return name, Setting(yaml_document.parse_value(f"[{value}]" if is_list else value), f"override {text!r}")
     except ValueError:
-        raise ConfigError(f"override {text!r}: {value!r} is not a value.") from None
+        raise ConfigError(f"override {text!r}: {value!r} is not a valid value.") from None
 
 
 def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
@@ -167,7 +167,7 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
         name: setting for name, setting in over.items() if isinstance(setting.value, list) and len(setting.value) > 1
     }
     mistakes += [
-        f"{name}: a run has one value, got {setting.value!r}; to compare several: infomax-tune sweep SPACE --set KEY=A,B "
+        f"{name}: a run takes one value, got {setting.value!r}; to compare several: infomax-tune sweep SPACE --set KEY=A,B "
         f"({setting.where})"
         for name, setting in lists.items()
     ]
@@ -184,7 +184,7 @@ def read_config_file(path: Path) -> yaml_document.Document:
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file. Settings look like key=value.") from None
+        raise ConfigError(f"{path}: config file not found. Settings look like key=value.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}).") from None
 

@@ -27,10 +27,10 @@ from infomax_tune.study.read_config import (
 from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 _FIRST_ID_DIGITS = 8
-"""The digits of the ids of a sweep that does not note how many they have."""
+"""The digits of the ids of a sweep that does not record how many they have."""
 
 MAX_TRIALS = 100_000
-"""A larger space is taken for a typing mistake."""
+"""A larger space is treated as a typing mistake."""
 
 
 def bundled_spaces() -> dict[str, Path]:
@@ -70,8 +70,11 @@ def default_out(space: str | Path) -> Path:
 
 def _folder_is_no_space(folder: Path) -> str:
     if (folder / SWEEP_FILE).exists():
-        return f"{folder}: is the output folder of a sweep; resume it with: {shlex.join(['infomax-tune', 'resume', str(folder)])}"
-    return f"{folder}: is a folder. Give the name of a bundled space ({', '.join(bundled_spaces())}) or a YAML file."
+        resume = shlex.join(["infomax-tune", "resume", str(folder)])
+        return f"{folder}: this is the output folder of a sweep; resume it with: {resume}"
+    return (
+        f"{folder}: this is a folder. Give the name of a bundled space ({', '.join(bundled_spaces())}) or a YAML file."
+    )
 
 
 def space_from_python(
@@ -85,7 +88,9 @@ def space_from_python(
     """
     if isinstance(space, SearchSpace):
         if settings or config:
-            raise ConfigError("a SearchSpace is complete: settings and config go with a name, a path or a mapping.")
+            raise ConfigError(
+                "a SearchSpace is already complete: settings and config only apply to a name, a path or a mapping."
+            )
         return space, []
     overrides, notes, problems = settings_from_python(settings)
     base = None if config is None else document_from_python(config, "config")
@@ -121,7 +126,7 @@ def parse_space(
 
     given = content.get("axes", {})
     if not isinstance(given, Mapping):
-        problems.append(f"axes: must hold `key: [values]` lines, got {given!r} ({document.where('axes')})")
+        problems.append(f"axes: must contain `key: [values]` lines, got {given!r} ({document.where('axes')})")
         given = {}
     # the original study's files have their axes at the top level, without `axes:`
     flat = {key: value for key, value in content.items() if key not in known}
@@ -139,13 +144,13 @@ def parse_space(
     expanded = {axis: _values(axis, setting, problems) for axis, setting in axes.items()}
     if not problems and not axes:
         problems.append(
-            f"axes: the space has none; give at least one, such as seed: {{range: [1, 10]}} ({document.source})"
+            f"axes: the space has no axes; give at least one, such as seed: {{range: [1, 10]}} ({document.source})"
         )
     count = 1
     for values in expanded.values():
         count *= len(values)
     if count > MAX_TRIALS:
-        problems.append(f"axes: {count} trials are more than {MAX_TRIALS} ({document.source})")
+        problems.append(f"axes: {count} trials exceed the limit of {MAX_TRIALS} ({document.source})")
     if problems or base_config is None:
         raise ConfigError("\n".join(problems))
     space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)
@@ -165,15 +170,15 @@ def _read_axes(
         name = resolve_name(key)
         if key in SECTIONS and not prefix:
             problems.append(
-                f"{key}: what all trials share goes under `base`, what they differ in under `axes` ({where})"
+                f"{key}: put settings that all trials share under `base`, and settings that vary under `axes` ({where})"
             )
         elif key in SECTIONS and isinstance(value, Mapping):
             inner = {f"{key}.{short}": values for short, values in value.items()}
             _merge(axes, _read_axes(inner, document, prefix, problems), problems)
         elif name is None and key in NO_EFFECT:
-            problems.append(f"{key}: cannot be an axis, {NO_EFFECT[key]} ({where})")
+            problems.append(f"{key}: cannot be an axis: {NO_EFFECT[key]} ({where})")
         elif name is None:
-            allowed = "" if prefix else " A space holds name, description, base and axes."
+            allowed = "" if prefix else " A space has name, description, base and axes."
             problems.append(f"{unknown_key(key)} ({where}){allowed}")
         else:
             _merge(axes, {name: Setting(value, where)}, problems)
@@ -192,14 +197,14 @@ def _values(axis: str, setting: Setting, problems: list[str]) -> list[Any]:
     """The values of an axis, each checked as a setting; mistakes go to `problems`."""
     given = setting.value
     if axis.startswith("logging."):
-        problems.append(f"{axis}: cannot be an axis, it changes no trial's numbers ({setting.where})")
+        problems.append(f"{axis}: cannot be an axis: it does not change a trial's numbers ({setting.where})")
         return []
     if isinstance(given, Mapping):
         given = _range(axis, setting, problems)
     elif not isinstance(given, list):
         problems.append(
-            f"{axis}: an axis is a list or {{range: [first, last]}}, got {given!r}; "
-            f"to fix a value put it under base ({setting.where})"
+            f"{axis}: an axis must be a list or {{range: [first, last]}}, got {given!r}; "
+            f"to fix a value, put it under base ({setting.where})"
         )
         return []
     elif not given:
@@ -221,12 +226,14 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
     limits = setting.value.get("range") if set(setting.value) == {"range"} else None
     if not isinstance(limits, list) or len(limits) != 2 or any(type(limit) is not int for limit in limits):
         problems.append(
-            f"{axis}: a range is {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})"
+            f"{axis}: a range must be {{range: [first, last]}} with two whole numbers, got {setting.value!r} ({setting.where})"
         )
         return []
     first, last = limits
     if last < first:
-        problems.append(f"{axis}: the range [{first}, {last}] is empty: its last is below its first ({setting.where})")
+        problems.append(
+            f"{axis}: the range [{first}, {last}] is empty: its last value is below its first ({setting.where})"
+        )
         return []
     if last - first >= MAX_TRIALS:
         problems.append(f"{axis}: the range [{first}, {last}] has more than {MAX_TRIALS} values ({setting.where})")
@@ -236,7 +243,7 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
 
 def _refuse_twins(space: SearchSpace, source: str) -> None:
     """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none, or if two
-    that are not have one id."""
+    different trials have one id."""
     seen: dict[Any, tuple[Any, ...]] = {}
     trials = space.trials()
     for config, point in zip(trials, itertools.product(*space.axes.values()), strict=True):
@@ -246,7 +253,7 @@ def _refuse_twins(space: SearchSpace, source: str) -> None:
             differ = zip(space.axes, twin, point, strict=True)
             axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
             raise ConfigError(
-                f"axes: two points are one experiment ({config.trial_id}): {axes} changes nothing with objective "
-                f"{config.loss.objective} and epochs {config.training.epochs}; take it out of the axes ({source})"
+                f"axes: two points are the same experiment ({config.trial_id}): {axes} changes nothing with objective "
+                f"{config.loss.objective} and epochs {config.training.epochs}; remove it from the axes ({source})"
             )
     Plan(trials)

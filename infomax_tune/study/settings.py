@@ -13,10 +13,10 @@ from infomax_tune.study.config import SECTIONS, TrialConfig
 
 @dataclass(frozen=True)
 class SettingInfo:
-    """What there is to know of a setting.
+    """Describes one setting.
 
-    section, key: its dotted name is section.key. type: text, whole number, number, or true or false. default: as it is
-    typed. range: the values allowed.
+    section, key: its dotted name is section.key. type: text, whole number, number, or true or false. default: as typed.
+    range: the allowed values. meaning: what it does.
     """
 
     section: str
@@ -54,7 +54,7 @@ def as_markdown(settings: Sequence[SettingInfo]) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """A value as one types it in a config or after `key=`."""
+    """A value as typed in a config or after `key=`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -20,7 +20,7 @@ SWEEP_FILE = "sweep.yaml"
 class SearchSpace:
     """What all trials of a study share (`base`) and what they differ in (`axes`, by dotted name).
 
-    id_digits: see `TrialConfig`; a sweep keeps those that it began with.
+    id_digits: see `TrialConfig`; a sweep keeps the number it started with.
     """
 
     name: str

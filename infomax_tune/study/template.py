@@ -1,4 +1,4 @@
-"""The text of a commented search space to start from: valid as it is, with every setting and what it means."""
+"""The text of a commented search space to start from: valid as written, with every setting and its meaning."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from infomax_tune.study.config import SECTIONS
 from infomax_tune.study.settings import describe_settings
 
 _HEAD = """\
-# A search space: what all trials share stands under `base`, what they differ in under `axes`.
-#   infomax-tune sweep {file} --dry-run      what it would take
-#   infomax-tune sweep {file}                trains every combination of the axes
+# A search space: settings that all trials share go under `base`, settings that vary go under `axes`.
+#   infomax-tune sweep {file} --dry-run      estimate what it takes
+#   infomax-tune sweep {file}                train every combination of the axes
 name: {name}
-description: What you want to find out, in a line.
+description: What you want to find out, in one line.
 
-base:  # every setting, with its default; take the # away to change one
+base:  # every setting, with its default; remove the # to change one
 """
 
 _AXES = """
@@ -37,7 +37,7 @@ _AXES_OF_ITS_OWN = ("model.activation", "model.hidden_dim", "training.seed")
 
 
 def space_template(path: Path) -> str:
-    """The text of a search space that is called as its file. Raises ConfigError if YAML cannot hold that name."""
+    """The text of a search space with the name of its file. Raises ConfigError if YAML cannot hold that name."""
     lines = [_HEAD.format(file=path, name=yaml_document.dump({"name": path.stem}).partition(": ")[2].strip())]
     section = ""
     for setting in describe_settings():

@@ -13,15 +13,15 @@ class TrialStatus(str, Enum):
     DIVERGED = "diverged"
     """Its loss or its weights stopped being finite; that is its result."""
     FAILED = "failed"
-    """It raised, or its worker died; resuming the sweep tries it again."""
+    """It raised, or its worker died; resuming the sweep retries it."""
     DAMAGED = "damaged"
     """Its record is damaged; resuming the sweep trains it again."""
     RUNNING = "running"
     """In a pack that is being trained now."""
     LEFT = "left"
-    """Not begun, or not finished: what progress and `status` call a trial that is still to be trained."""
+    """Not started, or not finished: what progress and `status` call a trial that is still to be trained."""
     MISSING = "missing"
-    """It has no record: what a results table calls such a trial."""
+    """It has no record: the status of such a trial in a results table."""
 
     def __str__(self) -> str:
         return self.value

@@ -14,7 +14,7 @@ from infomax_tune.errors import ConfigError
 Path = tuple[str, ...]
 
 MAX_VALUES = 1_000_000
-"""A file that expands to more values, which takes aliases of aliases, is not a config but a way to fill the memory."""
+"""A file that expands to more values, which takes aliases of aliases, is an attempt to fill memory, not a config."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,7 +48,7 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    """Quotes text with a line break other than \\n, which PyYAML would write as it is and read back as a space."""
+    """Quotes text with a line break other than \\n, which PyYAML would write unchanged and read back as a space."""
     quoted = any(character in text for character in "\r\x85\u2028\u2029")
     return dumper.represent_scalar(_TEXT, text, style='"' if quoted else None)
 
@@ -97,7 +97,7 @@ def _parse(loader: _Loader, source: str) -> Document:
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{source}: expected `key: value` lines, found a {_kind(node)}.")
     if _size(node, {}) > MAX_VALUES:
-        raise ConfigError(f"{source}: its aliases stand for more than {MAX_VALUES} values; write out what is meant.")
+        raise ConfigError(f"{source}: its aliases expand to more than {MAX_VALUES} values; write the values out.")
     lines: dict[Path, int] = {}
     _walk(node, (), lines, source)
     return Document(loader.construct_document(node), source, lines)

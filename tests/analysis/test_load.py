@@ -57,7 +57,7 @@ def test_a_parent_or_child_of_the_right_folder_is_pointed_out(folder):
 def test_a_csv_torn_in_the_middle_of_a_line(folder, cut):
     """pandas would read the short row as one with missing values."""
     edit(folder, lambda text: text[:-cut])
-    with pytest.raises(AnalysisError, match=r"results\.csv.*torn.*Run the sweep again"):
+    with pytest.raises(AnalysisError, match=r"results\.csv.*cut off.*Run the sweep again"):
         load_study(folder)
 
 
@@ -165,7 +165,7 @@ def test_a_torn_history_is_an_error(folder):
     """It would otherwise be a report that says there is no history."""
     path = folder / "history.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(AnalysisError, match=r"history\.parquet: is not a whole parquet file"):
+    with pytest.raises(AnalysisError, match=r"history\.parquet: not a complete parquet file"):
         load_study(folder)
 
 

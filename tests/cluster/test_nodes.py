@@ -70,7 +70,7 @@ def test_each_machine_trains_and_the_table_is_that_of_one(
     if machines.problem is None:
         timings = pd.read_csv(out / "timings.csv")
         assert set(timings["host"]) == set(hosts)
-        assert "warning: the machines of the cluster are not alike: cpu is" in stderr
+        assert "warning: the machines in the cluster differ: cpu is" in stderr
         assert ANOTHER_CPU in stderr
         noted = {path.stem: json.loads(path.read_text())["cpu"] for path in out.glob("environments/*.json")}
         of_trials = dict(zip(timings["host"], timings["environment"].map(noted), strict=True))
@@ -96,7 +96,7 @@ def test_a_folder_that_a_machine_does_not_see_is_found_out_at_once(machines: Mac
     done = machines.machines[0].infomax_tune("sweep", *WORDS, "--address", "auto", "--out", out)
     assert done.returncode == 2, done.stdout + done.stderr
     blind = machines.machines[2]
-    assert f"{out}: {blind.name} ({blind.address}) does not see it. On several machines, give an --out" in done.stderr
+    assert f"{out}: {blind.name} ({blind.address}) cannot see it. On several machines, use an --out" in done.stderr
     assert not out.exists()
 
 
@@ -149,8 +149,8 @@ def test_who_has_not_the_token_is_told_so_at_once_from_another_address(
 
 
 def _is_told(text: str, token: str, machines: Machines) -> bool:
-    problem = "is not the cluster's" if token else "is missing here"
-    told = f"{machines.address} asks for a token, and it {problem}. Set it with:\n  export RAY_AUTH_MODE=token\n"
+    problem = "yours is not the cluster's" if token else "none is set here"
+    told = f"{machines.address} requires a token, but {problem}. Set it with:\n  export RAY_AUTH_MODE=token\n"
     return f"{told}  export RAY_AUTH_TOKEN=" in text and machines.token not in text and not (token and token in text)
 
 

@@ -53,7 +53,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_every_phase_is_named_while_it_lasts(swept: tuple[Path, str]) -> None:
     _, shown = swept
-    phases = ["starting Ray", "starting workers", "epochs/s", "writing the tables", "ending Ray", "writing the report"]
+    phases = [
+        "starting Ray",
+        "starting workers",
+        "epochs/s",
+        "writing the tables",
+        "stopping Ray",
+        "writing the report",
+    ]
     places = [shown.index(phase) for phase in phases]
     assert places == sorted(places)
     assert re.search(r"[|/\\-] writing the report \.\.\.  0:0[1-9]", shown)

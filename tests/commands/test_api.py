@@ -102,7 +102,7 @@ def test_two_threads_cannot_sweep_at_once_and_the_streams_stay(
 ) -> None:
     """A process has one Ray. What the main thread prints meanwhile is printed."""
     _, done = swept
-    said = ["another sweep is at work in this process; wait for it, or start another process.", True]
+    said = ["another sweep is running in this process; wait for it, or start another process.", True]
     assert done.stdout.partition("--- two threads\n")[2] == f"meanwhile\n{said}\n2\n", done.stderr
 
 
@@ -155,7 +155,7 @@ def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
     table = load_results(str(out))
     pd.testing.assert_frame_equal(table, pd.read_parquet(out / "results.parquet"), check_dtype=False, check_exact=True)
     (out / "results.csv").unlink()
-    with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; make it with: infomax-tune results"):
+    with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; create it with: infomax-tune results"):
         load_results(out)
     with pytest.raises(InfomaxTuneError, match=r"^nope: does not exist; give the --out of a sweep\.$"):
         load_results("nope")
@@ -183,10 +183,10 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
         (lambda: sweep("quickstrat"), "did you mean 'quickstart'"),
         (lambda: sweep(None), "give its out"),
         (lambda: sweep(None, out="x", settings={"lr": 1}), "neither settings nor config"),
-        (lambda: sweep(load_space("quickstart")[0], settings={"lr": 1}), "a SearchSpace is complete"),
+        (lambda: sweep(load_space("quickstart")[0], settings={"lr": 1}), "a SearchSpace is already complete"),
         (lambda: sweep("quickstart", pack=0), "--pack: must be auto or a whole number of at least 1, got 0"),
         (lambda: sweep("quickstart", pack="all", max_failures=-1), "--max-failures: must be 0 or more, got -1"),
-        (lambda: sweep("quickstart", config="nowhere.yaml"), "there is no such config file"),
+        (lambda: sweep("quickstart", config="nowhere.yaml"), "config file not found"),
         (lambda: run({"lr": -1}), "lr: must be more than 0.0, got -1"),
         (lambda: run({"activation": "rleu"}), "did you mean 'relu'"),
         (lambda: run(device="gpu"), "--device: 'gpu' is unknown"),

@@ -58,11 +58,11 @@ def test_list_finds_sweeps_and_runs_with_their_state(studies: Path) -> None:
 
 
 def test_list_looks_in_results_first_and_says_when_there_is_nothing() -> None:
-    assert call("list").stdout == ".: no sweep or run here\n"
+    assert call("list").stdout == ".: no sweeps or runs here\n"
     Path("results").mkdir()
-    assert call("list").stdout == "results: no sweep or run here\n"
+    assert call("list").stdout == "results: no sweeps or runs here\n"
     done = call("list", "nowhere", ok=False)
-    assert (done.returncode, "nowhere: is not a folder" in done.stderr) == (2, True)
+    assert (done.returncode, "nowhere: not a folder" in done.stderr) == (2, True)
 
 
 def test_init_writes_a_space_that_is_valid_and_holds_every_setting() -> None:
@@ -79,7 +79,7 @@ def test_init_writes_a_space_that_is_valid_and_holds_every_setting() -> None:
     assert full.plan()[next(iter(full.plan())).trial_id].cell_numbers == next(iter(space.plan())).cell_numbers
     again = call("init", "mine", ok=False)
     assert (again.returncode, Path("mine.yaml").read_text()) == (2, text)
-    assert "mine.yaml: is there already; edit it, or choose another name" in again.stderr
+    assert "mine.yaml: already exists; edit it, or choose another name" in again.stderr
     assert infomax_tune.init("studies/50% more: äö") == Path("studies/50% more: äö.yaml")
     assert load_space("studies/50% more: äö.yaml")[0].name == "50% more: äö"
 

@@ -49,7 +49,7 @@ def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, tmp_
             process.send_signal(signal.SIGTERM)
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
-    assert f"stopped; to go on: infomax-tune resume {out} --no-report" in stderr
+    assert f"stopped; to resume: infomax-tune resume {out} --no-report" in stderr
     assert (out / "results.csv").exists()
     assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
     infomax_tune("resume", out)
@@ -77,7 +77,7 @@ def test_a_signal_in_the_last_moment_of_rays_start_ends_as_any_other(tmp_path: P
     words = ["sweep", *LONG, "--out", str(tmp_path / "sweep")]
     done = subprocess.run([sys.executable, "-c", LATE, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
-    assert "stopped; to go on: " in done.stderr
+    assert "stopped; to resume: " in done.stderr
 
 
 def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
     stdout, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
     assert "4 trials: 4 missing" in stdout
-    assert "stopped; to go on: " in stderr
+    assert "stopped; to resume: " in stderr
     assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
 
 
@@ -101,12 +101,12 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     wait_until(lambda: trains(out))
     refused = call("results", out, ok=False)
     assert refused.returncode == 2
-    assert f"another sweep is at work here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
+    assert f"another sweep is running here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
     # another machine, to which this one's lock is not known, takes the driver for dead
     SweepFolder(out).driver.take_over()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 2
-    assert "another driver has taken over this sweep; this one ends." in stderr
+    assert "another driver has taken over this sweep; this one stops." in stderr
     assert not list(out.glob("trials/*/record.json"))
     infomax_tune("resume", out)
     assert tables(out) == tables(undisturbed)

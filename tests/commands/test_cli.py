@@ -94,13 +94,13 @@ def test_the_exit_codes_are_documented_alike() -> None:
 def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:
     done = infomax_tune("sweep", "quickstart", "--quiet", "--verbose", ok=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "infomax-tune: --quiet and --verbose: give one of them.\n"
+    assert done.stderr == "infomax-tune: --quiet and --verbose: give only one of them.\n"
 
 
 def test_the_selfcheck_finds_no_difference_here() -> None:
     """Over its whole grid; in a process of its own, where nothing checks the shapes of arrays meanwhile."""
     done = infomax_tune("selfcheck")
-    assert "Every trial came out bit for bit as if alone." in done.stdout
+    assert "Every trial compared was bit-identical to the same trial alone." in done.stdout
     assert f"digest: {DIGEST}\n" in done.stdout
 
 
@@ -114,7 +114,7 @@ def test_a_selfcheck_that_finds_a_difference_names_it_and_fails(monkeypatch: pyt
     done = call("selfcheck", ok=False)
     assert done.returncode == 1
     assert "differs: tanh, head none, 16 units, batch 100, adam, packs of 10\n" in done.stdout
-    assert "bit for bit" not in done.stdout
+    assert "bit-identical" not in done.stdout
 
 
 def test_a_sweep_needs_neither_stdout_nor_stderr(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_quiet_sweep_says_nothing_and_a_verbose_one_tells_of_each_pack(tmp_pat
     quiet = infomax_tune("sweep", *small, "--out", tmp_path / "quiet", "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
     verbose = infomax_tune("sweep", *small, "--out", tmp_path / "verbose", "--verbose")
-    for told in ("begins", "ended"):
+    for told in ("started", "ended"):
         assert len(re.findall(rf"^{told}: (relu|tanh)-k16-\w+, seeds 1-2$", verbose.stdout, re.MULTILINE)) == 2
     assert re.search(r"^4/4 trials  100% of the epochs", verbose.stdout, re.MULTILINE)
     assert verbose.stderr == ""

@@ -84,8 +84,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: (folder / "weights.safetensors").unlink(),
         "weights.safetensors: cannot be read",
     ),
-    "another trial's record": (another_trials, f"is of another trial (tanh-k16-s{SEEDS[-1]}-"),
-    "a record of no version": (of_version("one"), "record.json: is no record that infomax-tune wrote (version 'one')"),
+    "another trial's record": (another_trials, f"belongs to another trial (tanh-k16-s{SEEDS[-1]}-"),
+    "a record of no version": (
+        of_version("one"),
+        "record.json: infomax-tune did not write this record (version 'one')",
+    ),
 }
 assert len(DAMAGES) == len(SEEDS) - 1
 
@@ -128,16 +131,16 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     done = infomax_tune("resume", out)
     for line in done.stderr.splitlines():
         assert line.startswith("warning: ")
-    assert done.stderr.count("is trained again.") == len(DAMAGES)
-    assert "trains from its beginning" in done.stderr
-    assert "warning: trials of this sweep were trained in another environment: torch was 2.6.0" in done.stderr
-    assert done.stderr.count("whether its trials were trained elsewhere is not known") == 2
+    assert done.stderr.count("will be trained again.") == len(DAMAGES)
+    assert "trains from the beginning" in done.stderr
+    assert "warning: trials of this sweep were trained in a different environment: torch was 2.6.0" in done.stderr
+    assert done.stderr.count("whether its trials were trained elsewhere is now unknown") == 2
     assert done.stderr.count("warning: ") == len(DAMAGES) + 4
     assert f"{len(DAMAGES)} of {len(SEEDS)} trials to train" in done.stdout
     assert f"{len(SEEDS)} trials: {len(SEEDS)} done" in done.stdout
     assert tables(out) == tables(finished)
     verified = call("verify", out)
-    assert verified.stdout.count("was damaged, and set aside") == len(DAMAGES) + 3
+    assert verified.stdout.count("was damaged and set aside") == len(DAMAGES) + 3
     assert not list(out.glob("**/*.tmp"))
     assert {path.stem for path in (out / "environments").iterdir()} > {"00000000"}
     take(ways_out(verified.stdout))
@@ -173,18 +176,18 @@ CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
     "the environment of a trial": (lambda out: cut(next(out.glob("environments/*"))), "environments/", 1),
     "a checkpoint beside a record": (
         lambda out: (trial(out) / "checkpoint.safetensors").write_text("nonsense"),
-        "checkpoint.safetensors: left over by a crash, harmless",
+        "checkpoint.safetensors: left over from a crash, harmless",
         0,
     ),
     "a failure beside a record": (
         lambda out: (trial(out) / "failure.json").write_text("nonsense"),
-        "failure.json: left over by a crash, harmless",
+        "failure.json: left over from a crash, harmless",
         0,
     ),
-    "a leftover": (lambda out: (trial(out) / ".0123.tmp").touch(), ".0123.tmp: left over by a crash, harmless", 0),
+    "a leftover": (lambda out: (trial(out) / ".0123.tmp").touch(), ".0123.tmp: left over from a crash, harmless", 0),
     "an analysis that was killed": (
         lambda out: ((out / "analysis").mkdir(), (out / "analysis/.0123.tmp").touch()),
-        "analysis/.0123.tmp: left over by a crash, harmless",
+        "analysis/.0123.tmp: left over from a crash, harmless",
         0,
     ),
     "a trial that is not in the sweep": (
@@ -198,7 +201,7 @@ CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
                 out / "trials/tanh-k16-s99-00000000/checkpoint.safetensors"
             )
         ],
-        "s99-00000000/checkpoint.safetensors: cannot be believed",
+        "s99-00000000/checkpoint.safetensors: damaged (",
         1,
     ),
     "a note on a tracker": (
@@ -206,7 +209,7 @@ CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
             (out / "trackers/csv/given").mkdir(parents=True),
             (out / "trackers/csv/given" / f"{trial(out).name}.json").touch(),
         ),
-        "Hand the trial over again with: ",
+        "Log the trial again with: ",
         0,
     ),
     **{
@@ -214,12 +217,13 @@ CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
         for name in TABLES
     },
     **{
-        f"a lost {name}": (lambda out, name=name: (out / name).unlink(), f"{name}: not there yet", 0) for name in TABLES
+        f"a lost {name}": (lambda out, name=name: (out / name).unlink(), f"{name}: does not exist yet", 0)
+        for name in TABLES
     },
     "a cut note on the tables": (lambda out: cut(out / "tables.json"), "tables.json: cannot be read", 1),
-    "a flipped run": (lambda out: flip(run_of(out)), "TensorBoard's run is not whole", 0),
-    "an emptied run": (lambda out: run_of(out).write_bytes(b""), "TensorBoard's run is not whole", 0),
-    "a lost run": (lambda out: run_of(out).unlink(), "TensorBoard's run is missing", 0),
+    "a flipped run": (lambda out: flip(run_of(out)), "this TensorBoard run is incomplete or damaged", 0),
+    "an emptied run": (lambda out: run_of(out).write_bytes(b""), "this TensorBoard run is incomplete or damaged", 0),
+    "a lost run": (lambda out: run_of(out).unlink(), "its TensorBoard run is missing", 0),
 }
 """What happened, what verify says of it, and verify's exit code. Nothing of it takes training."""
 
@@ -258,7 +262,9 @@ def test_a_record_of_a_newer_version_is_no_damage_and_stays_as_it_is(out: Path) 
     for command in ("verify", "status", "results", "resume"):
         done = call(command, out, ok=False)
         assert done.returncode == 2
-        assert "written by a newer infomax-tune (record version 99, this one knows 2); upgrade to go on" in done.stderr
+        assert (
+            "written by a newer infomax-tune (record version 99; this one knows 2); upgrade to continue" in done.stderr
+        )
     assert (trial(out) / "record.json").read_bytes() == before
 
 
@@ -267,8 +273,8 @@ def test_tables_that_are_not_what_the_records_say_are_found(out: Path) -> None:
     (out / "timings.csv").unlink()
     done = call("verify", out, ok=False)
     assert done.returncode == 1
-    assert "results.csv: damaged (its checksum is wrong); make it anew with: infomax-tune results" in done.stdout
-    assert "timings.csv: not there yet" in done.stdout
+    assert "results.csv: damaged (its checksum is wrong); recreate it with: infomax-tune results" in done.stdout
+    assert "timings.csv: does not exist yet" in done.stdout
     call("results", out)
     call("verify", out)
 
@@ -305,7 +311,7 @@ def test_another_environment_is_refused_if_asked(out: Path, monkeypatch: pytest.
     (trial(out) / "record.json").unlink()
     refused = call("resume", out, "--strict-environment", ok=False)
     assert refused.returncode == 2
-    assert "trials of this sweep were trained in another environment: torch was 2.6.0, is" in refused.stderr
+    assert "trials of this sweep were trained in a different environment: torch was 2.6.0, is" in refused.stderr
     assert "cpu was Another CPU, is" in refused.stderr
     assert not (trial(out) / "record.json").exists()
 

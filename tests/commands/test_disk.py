@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     last = stderr.splitlines()[-1]
     assert last == (  # the first traceback of a trial stands above it
         f"infomax-tune: {out}: cannot be written (No space left on device). What was trained is kept: "
-        f"make room there, then go on with: infomax-tune resume {out}"
+        f"free some space there, then resume with: infomax-tune resume {out}"
     )
     records = {path: path.read_bytes() for path in disk.glob("sweep/trials/*/record.json")}
     assert 0 < len(records) < 6

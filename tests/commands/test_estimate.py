@@ -56,7 +56,7 @@ def test_a_dry_run_counts_what_is_done_and_changes_nothing(tmp_path: Path) -> No
     text = call("sweep", *SMALL, "--out", out, "--dry-run").stdout
     assert "20 trials in 2 cells; 6 done, 14 to train in 2 packs, 2 at a time\n" in text
     done = call("resume", out, "--dry-run").stdout
-    assert done == "6 trials in 2 cells; 6 done: there is nothing to train\n"
+    assert done == "6 trials in 2 cells; 6 done: nothing to train\n"
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 

@@ -88,5 +88,5 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     done = call("evaluate", tmp_path, ok=False)
     assert (done.returncode, done.stderr) == (2, "infomax-tune: nothing to evaluate: add --probe.\n")
     out = make_sweep(tmp_path / "light", "epochs=1", "activation=relu", "seed=1,2", "save_weights=false").root
-    with pytest.raises(InfomaxTuneError, match=r"its weights were not kept \(save_weights was false\)"):
+    with pytest.raises(InfomaxTuneError, match=r"its weights were not saved \(save_weights was false\)"):
         evaluate(out)

@@ -38,9 +38,9 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     assert done.returncode == 1
     assert "4 trials: 2 done, 2 failed" in done.stdout
     assert "its worker died" not in done.stdout + done.stderr
-    assert "trials of the packs that failed are tried one by one" in done.stdout
+    assert "trials of the failed packs, each on its own" in done.stdout
     assert done.stderr.count("in train_on_ray") == 1  # the first traceback whole, the others in a line
-    again = f"incomplete; to go on: infomax-tune resume {out} --pack 4 --max-failures 1 --no-report"
+    again = f"incomplete; to resume: infomax-tune resume {out} --pack 4 --max-failures 1 --no-report"
     assert done.stderr.splitlines()[-1] == again
     results = pd.read_csv(out / "results.csv")
     assert results["status"].tolist() == ["done", "failed", "done", "failed"]
@@ -124,6 +124,6 @@ def test_a_worker_that_runs_out_of_memory_is_counted_and_the_others_go_on(
         watcher.join()
     assert sweep.returncode == 1, stdout + stderr
     assert "2 trials: 1 done, 1 failed" in stdout
-    assert "Ray ended a worker for want of memory" in stdout
+    assert "Ray killed a worker because memory ran out" in stdout
     assert "its worker ran out of memory" in call("status", out).stdout
     assert pd.read_csv(out / "results.csv").set_index("hidden_dim")["status"].to_dict() == {16: "done", 16000: "failed"}

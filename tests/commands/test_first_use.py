@@ -38,12 +38,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
-        ("sweep quickstart --epochs 3", "--epochs: is a setting, not an option; write --set epochs=3"),
-        ("sweep quickstart --hidden-dim=8", "--hidden-dim: is a setting, not an option; write --set hidden_dim=8"),
+        ("sweep quickstart --epochs 3", "--epochs: this is a setting, not an option; write --set epochs=3"),
+        ("sweep quickstart --hidden-dim=8", "--hidden-dim: this is a setting, not an option; write --set hidden_dim=8"),
         ("sweep quickstart --activation relu,tanh", "write --set activation=relu,tanh"),
         ("sweep quickstart --lr", "write --set lr=VALUE"),
-        ("run --epochs 3", "--epochs: is a setting, not an option; write epochs=3"),
-        ("run seed=1,2", "seed: a run has one value, got [1, 2]; to compare several: infomax-tune sweep"),
+        ("run --epochs 3", "--epochs: this is a setting, not an option; write epochs=3"),
+        ("run seed=1,2", "seed: a run takes one value, got [1, 2]; to compare several: infomax-tune sweep"),
     ],
 )
 def test_a_setting_in_the_wrong_place_is_told_where_it_goes(line: str, advice: str) -> None:
@@ -126,7 +126,7 @@ def test_status_shows_a_run(alone: Path) -> None:
 def test_what_needs_a_sweep_says_that_a_run_is_none(command: str, alone: Path) -> None:
     done = call(command, alone, ok=False)
     assert done.returncode == 2
-    assert f"holds a single run, not a sweep; see it with: infomax-tune status {alone}" in done.stderr
+    assert f"holds a single run, not a sweep; show it with: infomax-tune status {alone}" in done.stderr
 
 
 def test_status_shows_what_there_is_and_all_of_it_if_asked(small: SweepFolder, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     assert sweep.returncode == 130
     assert "Finishing the current epochs" in stdout
     assert "Traceback" not in stdout + stderr
-    command = re.search(r"stopped; to go on: infomax-tune (.*)", stderr)
+    command = re.search(r"stopped; to resume: infomax-tune (.*)", stderr)
     assert command is not None
     counts = json.loads(call("status", out, "--json").stdout)["counts"]
     assert counts["left"] + counts["done"] == 30

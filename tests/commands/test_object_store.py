@@ -45,7 +45,7 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
     wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
-    assert "another sweep is at work here" in infomax_tune("resume", out, ok=False).stderr
+    assert "another sweep is running here" in infomax_tune("resume", out, ok=False).stderr
     status = json.loads(infomax_tune("status", out, "--json").stdout)
     assert status["total"] == 2
     sweep.kill()
@@ -59,12 +59,12 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     # a checkpoint is damaged: found, set aside, its trial trained from the beginning
     path = objects.matching(location(out), "trials/*/checkpoint.safetensors")[0]
     objects.write(path, objects.read(path)[:-1] + b"!")
-    assert f"{path}: cannot be believed" in call("verify", out, ok=False).stdout
+    assert f"{path}: damaged" in call("verify", out, ok=False).stdout
     done = infomax_tune("resume", out, report=True)
     assert "2 done" in done.stdout
     assert bytes_below(out, *PROMISED) == tables(here)
     assert f"report: {out}/analysis/report.html" in done.stdout
-    assert "was damaged, and set aside; remove with the tool of your object store" in call("verify", out).stdout
+    assert "was damaged and set aside; remove with the tool of your object store" in call("verify", out).stdout
 
     table = package.load_results(out)
     assert (table["status"] == "done").all()
@@ -109,9 +109,9 @@ def test_one_trial_runs_into_s3(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = ("sweep", "quickstart", "--no-report", "--out")
-    assert "only this process sees it" in call(*sweep, "memory://a", ok=False).stderr
+    assert "only this process can see it" in call(*sweep, "memory://a", ok=False).stderr
     refused = call(*sweep, f"s3://{BUCKET}/x", "--logger", "csv", ok=False).stderr
-    assert "keeps files in the output folder" in refused
+    assert "writes files to the output folder" in refused
     assert "bucket does not exist" in call(*sweep, "s3://nobody/x", ok=False).stderr
     assert "does not exist; give the --out of a sweep" in call("status", f"s3://{BUCKET}/x", ok=False).stderr
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")

@@ -80,7 +80,7 @@ def test_a_finished_sweep_is_extended_and_analysed(left: Path) -> None:
     space.write_text(FINISHED)
     told = infomax_tune("sweep", space, "--out", out, "--logger", "csv", "--mix-arithmetic").stdout
     assert "4 of 16 trials to train" in told
-    assert "csv: 16 trials handed over" in told  # those of before too: this tracker is new
+    assert "csv: 16 trials logged" in told  # those of before too: this tracker is new
     after = load_results(out).set_index("trial_id")
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     call("analyze", out)

@@ -44,7 +44,7 @@ def test_finished_trials_leave_the_table_only_if_told_to(out: Path, seeds: str, 
         refused = call("sweep", *SMALL, "--set", f"seed={seeds}", "--out", out, *more, ok=False)
         are = "1 finished trial is" if leave == 1 else f"{leave} finished trials are"
         assert refused.returncode == 2
-        assert f"{out}: {are} not in this space and would leave the table (relu-k16-s1-" in refused.stderr
+        assert f"{out}: {are} not in this space and would be dropped from the table (relu-k16-s1-" in refused.stderr
         assert "add --narrow (their records stay in the folder); or choose another --out." in refused.stderr
     assert everything(out) == before
 
@@ -83,11 +83,11 @@ def test_a_record_of_another_trial_of_the_same_id_is_told_and_left_as_it_is(tmp_
     before = everything(tmp_path)
     refused = call("sweep", space, "--out", tmp_path, "--no-report", ok=False)
     assert refused.returncode == 2
-    assert "holds another trial of the same id (training.lr was 0.001064, is 0.0052725)" in refused.stderr
+    assert "holds another trial with the same id (training.lr was 0.001064, is 0.0052725)" in refused.stderr
     space.write_text("base: {dataset: digits, epochs: 2}\naxes: {lr: [0.001064, 0.0052725]}\n")
     refused = call("sweep", space, "--out", tmp_path, "--no-report", ok=False)
     assert refused.returncode == 2
-    assert "two trials that differ have the same id by chance, relu-k16-s1-2fed1708" in refused.stderr
+    assert "two different trials have the same id by chance, relu-k16-s1-2fed1708" in refused.stderr
     before[space] = space.read_bytes()
     assert everything(tmp_path) == before
 
@@ -134,7 +134,7 @@ def test_other_images_under_the_same_name_are_refused_before_anything_is_trained
     words = [word for setting in [*settings, "seed=[1, 2]"] for word in ("--set", setting)]
     refused = infomax_tune("sweep", "quickstart", *words, "--out", out, "--data-dir", tmp_path / "half", ok=False)
     assert refused.returncode == 2
-    assert "fashion_mnist: 1 trial was trained here on other data of that name" in refused.stderr
+    assert "fashion_mnist: 1 trial was trained here on different data with that name" in refused.stderr
     assert {path: everything(out)[path] for path in before} == before
     assert len(list((out / "trials").iterdir())) == 1
 
@@ -150,8 +150,7 @@ def test_another_arithmetic_is_mixed_only_if_told_to(out: Path) -> None:
     refused = infomax_tune(*more, ok=False)
     assert refused.returncode == 2
     assert (
-        f"2 trials were trained here with arithmetic 0 of infomax-tune, and this version computes with {ours}"
-        in refused.stderr
+        f"2 trials were trained here with arithmetic 0 of infomax-tune, but this version uses {ours}" in refused.stderr
     )
     assert "--mix-arithmetic" in refused.stderr
     assert not list(out.glob("trials/*-s4-*"))

@@ -13,7 +13,7 @@ from tests.folders import make_sweep
 
 
 def told_of(own: Path) -> str:
-    return f"{own} is imported instead of infomax-tune's package `analysis`; rename it, or start from another folder."
+    return f"{own} is imported instead of infomax-tune's package `analysis`; rename it, or run from another folder."
 
 
 @pytest.mark.parametrize("path", ["analysis.py", "analysis/__init__.py"])

@@ -30,8 +30,8 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
     finally:
         sweep.kill()
     assert sweep.returncode == 130
-    assert "asked to stop; finishing the current epochs" in said
-    assert f"stopped; to go on: infomax-tune resume {out} --no-report" in problems
+    assert "stop requested; finishing the current epochs" in said
+    assert f"stopped; to resume: infomax-tune resume {out} --no-report" in problems
     assert list(out.glob("trials/*/checkpoint.safetensors"))
     assert not (out / "stop").exists()
 
@@ -40,7 +40,7 @@ def test_there_must_be_a_sweep_at_work(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", "epochs=1", "activation=relu", "seed=1").root
     done = call("stop", out, ok=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{out}: no sweep is at work here; see where it stands with: infomax-tune status {out}" in done.stderr
+    assert f"{out}: no sweep is running here; check its status with: infomax-tune status {out}" in done.stderr
     assert not (out / "stop").exists()
     with pytest.raises(InfomaxTuneError, match="does not exist"):
         infomax_tune.stop("nowhere")

@@ -62,7 +62,7 @@ def test_one_trial_a_pack_gives_the_same_bytes_and_a_second_driver_is_refused_me
         refused = call(*second, ok=False)
         assert refused.returncode == 2
         assert refused.stderr == (
-            f"infomax-tune: {out}: another sweep is at work here (host {socket.gethostname()}, pid {first.pid}); "
+            f"infomax-tune: {out}: another sweep is running here (host {socket.gethostname()}, pid {first.pid}); "
             "wait for it, or stop it first.\n"
         )
         assert refused.stdout == ""

@@ -269,8 +269,8 @@ def test_a_folder_that_is_no_sweep_and_a_port_that_is_taken_are_said(
         number = taken.getsockname()[1]
         refused = call("tensorboard", study[1].root, "--port", number, "--host", "127.0.0.1", ok=False)
         assert refused.returncode == 2
-        assert f"cannot serve at 127.0.0.1:{number} (Address already in use); choose another --port" in refused.stderr
-        with pytest.raises(ResourceError, match=r"cannot serve at 192\.0\.2\.1:6006"):
+        assert f"cannot listen on 127.0.0.1:{number} (Address already in use); choose another --port" in refused.stderr
+        with pytest.raises(ResourceError, match=r"cannot listen on 192\.0\.2\.1:6006"):
             first_free_port("192.0.2.1", None)
 
 
@@ -283,4 +283,6 @@ def test_what_a_host_opens_is_told(
     run_trial(alone, TrialFolder(tmp_path / "run"))
     port = free_port()
     told = call("tensorboard", tmp_path / "run", "--host", host, "--port", port).stderr
-    assert (f"whoever reaches port {port} of this machine sees these runs; no password is asked for" in told) is is_told
+    assert (
+        f"anyone who can reach port {port} of this machine can see these runs, without a password" in told
+    ) is is_told

@@ -55,7 +55,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = infomax_tune("sweep", *SHORT, "--logger", "mlflow", "--logger", "csv", "--logger", "json", "--out", out)
     assert "warning" not in done.stdout + done.stderr
     for name in ("mlflow", "csv", "json"):
-        assert f"{name}: 6 trials handed over to {out / 'trackers' / name}\n" in done.stdout
+        assert f"{name}: 6 trials logged to {out / 'trackers' / name}\n" in done.stdout
     assert set(pd.read_csv(out / "timings.csv")["pack_size"]) == {3}
     return out
 
@@ -92,11 +92,11 @@ def test_csv_and_json_are_what_ray_writes_of_a_trial_of_its_own(logged: Path) ->
 def test_a_finished_sweep_is_exported_once(out: Path) -> None:
     before = tables(out)
     done = call("resume", out, "--no-report", "--logger", "mlflow", "--logger", "csv")
-    assert "mlflow: 6 trials handed over" in done.stdout
+    assert "mlflow: 6 trials logged" in done.stdout
     assert "to train" not in done.stdout
     expect_mirrored(out)
     again = call("resume", out, "--no-report", "--logger", "mlflow", "--logger", "csv")
-    assert "handed over" not in again.stdout
+    assert "trials logged" not in again.stdout
     expect_mirrored(out)
     assert tables(out) == before
     call("verify", out)
@@ -164,12 +164,12 @@ def test_the_command_that_goes_on_after_ctrl_c_has_the_trackers(tmp_path: Path) 
     sweep.send_signal(signal.SIGINT)
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
-    command = re.search(r"stopped; to go on: infomax-tune (.*)", stderr)
+    command = re.search(r"stopped; to resume: infomax-tune (.*)", stderr)
     assert command is not None
     finish_sweep(SweepFolder(out))
     done = call(*shlex.split(command[1]))
     for name in ("json", "csv"):
-        assert re.search(rf"^{name}: \d trials handed over", done.stdout, flags=re.MULTILINE)
+        assert re.search(rf"^{name}: \d trials logged", done.stdout, flags=re.MULTILINE)
         assert len(list(out.glob(f"trackers/{name}/given/*.json"))) == 6
 
 
@@ -181,12 +181,12 @@ def test_a_tracker_that_cannot_be_reached_ends_no_sweep(tmp_path: Path, monkeypa
     wild = ["--set", "activation=[identity]", "--set", "optimizer=sgd", "--set", "lr=1e30", "--set", "seed=[1, 2]"]
     done = infomax_tune("sweep", "quickstart", *wild, "--logger", "mlflow", "--logger", "csv", "--out", out)
     assert done.stderr.count("warning: --logger mlflow is skipped from now on; the sweep continues: ") == 1
-    assert "mlflow: 0 trials handed over to http://127.0.0.1:9; 2 are left for the next run" in done.stdout
-    assert "csv: 2 trials handed over" in done.stdout
+    assert "mlflow: 0 trials logged to http://127.0.0.1:9; 2 remain for the next run" in done.stdout
+    assert "csv: 2 trials logged" in done.stdout
     assert "2 trials: 2 diverged" in done.stdout
     assert not any(b"secret" in path.read_bytes() for path in out.rglob("*") if path.is_file())
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert "mlflow: 2 trials handed over" in call("resume", out, "--no-report", "--logger", "mlflow").stdout
+    assert "mlflow: 2 trials logged" in call("resume", out, "--no-report", "--logger", "mlflow").stdout
     runs = mlflow_runs(out).values()
     assert [run.info.status for run in runs] == ["FAILED", "FAILED"]
     assert all("loss" not in run.data.metrics for run in runs)
@@ -198,14 +198,11 @@ def test_a_trial_that_is_trained_again_is_logged_again(out: Path) -> None:
     record.write_bytes(record.read_bytes()[:-9])
     note = next(out.glob("trackers/json/given/*-s1-*"))
     note.write_bytes(note.read_bytes()[:-9])
-    assert (
-        f"Hand the trial over again with: infomax-tune resume {out} --logger json"
-        in call("verify", out, ok=False).stdout
-    )
+    assert f"Log the trial again with: infomax-tune resume {out} --logger json" in call("verify", out, ok=False).stdout
     finish_sweep(SweepFolder(out))
     done = call("resume", out, "--no-report", "--logger", "csv", "--logger", "json")
-    assert "csv: 1 trials handed over" in done.stdout
-    assert "json: 2 trials handed over" in done.stdout
+    assert "csv: 1 trials logged" in done.stdout
+    assert "json: 2 trials logged" in done.stdout
     assert len(list((out / f"trackers/json/{note.stem}/result.json").open())) == 5
 
 
@@ -214,7 +211,7 @@ def test_wandb_offline_holds_one_run_a_trial(out: Path, monkeypatch: pytest.Monk
     call("sweep", *SHORT, "--set", "seed=[1]", "--out", out, "--no-report", "--narrow")
     monkeypatch.setenv("WANDB_MODE", "offline")
     done = infomax_tune("resume", out, "--logger", "wandb")
-    assert f"wandb: 2 trials handed over to {out / 'trackers/wandb-offline'}\n" in done.stdout
+    assert f"wandb: 2 trials logged to {out / 'trackers/wandb-offline'}\n" in done.stdout
     histories = pd.read_parquet(out / "history.parquet")
     for result in read_results(SweepFolder(out)).to_dict("records"):
         trial_id = result["trial_id"]
@@ -235,7 +232,7 @@ def test_wandb_offline_holds_one_run_a_trial(out: Path, monkeypatch: pytest.Monk
             logged = {row["training_iteration"]: row[name] for row in rows if name in row}
             assert logged == history.set_index("epoch")[name].dropna().to_dict(), name
         assert finite(result, columns.FINAL).items() <= rows[-1].items()
-    assert "handed over" not in call("resume", out, "--no-report", "--logger", "wandb").stdout
+    assert "trials logged" not in call("resume", out, "--no-report", "--logger", "wandb").stdout
 
 
 @pytest.mark.parametrize("command", ["sweep quickstart --out out", "resume out"])

@@ -38,14 +38,14 @@ def test_the_table_shows_counts_speed_time_and_a_row_a_pack() -> None:
     assert "42%" in lines[0]
     assert "3 done  1 diverged  2 running  4 left" in lines[0]
     assert lines[1] == "12.3 epochs/s  1:01 elapsed  about 1:01:01 left"
-    assert lines[2].split() == ["under", "way", "seeds", "epoch", "loss", "effective", "rank"]
+    assert lines[2].split() == ["running", "seeds", "epoch", "loss", "effective", "rank"]
     assert lines[3].split() == ["tanh-k16-01234567", "1-3,", "7", "5/30", "-1.235", "14.5"]
 
 
 def test_where_other_machines_train_each_pack_s_is_shown() -> None:
     packs = [PackState("tanh-k16-01234567", [1, 2], 5, 30, host="b"), PackState("relu-k16-01234567", [1], 0, 30)]
     spread = state(packs=packs, host="a")
-    assert drawn(spread)[2].split() == ["under", "way", "seeds", "host", "epoch", "loss", "effective", "rank"]
+    assert drawn(spread)[2].split() == ["running", "seeds", "host", "epoch", "loss", "effective", "rank"]
     assert drawn(spread)[3].split() == ["tanh-k16-01234567", "1-2", "b", "5/30"]
     assert display.where(spread) == ["on b: tanh-k16-01234567 1-2 (5/30)"]
     assert display.where(state(packs=packs, host="b")) == []

@@ -143,7 +143,7 @@ def test_a_run_that_cannot_be_written_costs_no_trial_and_is_made_later(
     train(trials, digits, on_epoch=fill, warn=warnings.append)
     assert all(trial.folder.has_record() for trial in trials)
     assert len(warnings) == 2
-    assert re.search(r"seed3.*: cannot be written \(File exists\)\. TensorBoard does not show tanh-k16-s3", warnings[0])
+    assert re.search(r"seed3.*: cannot be written \(File exists\)\. TensorBoard will not show tanh-k16-s3", warnings[0])
     assert re.search(r"seed2.*: cannot be written \(No space left on device\)", warnings[1])
     assert event_files(full) == []  # half a run would pass for a whole one
     hidden.unlink()
@@ -214,7 +214,7 @@ def test_a_run_that_is_not_whole_is_found_and_made_anew(
     whole = path.read_bytes()
     path.write_bytes(BREAK[name](whole))
     assert path.read_bytes() != whole
-    assert find_broken(root, trials) == [f"{path}: TensorBoard's run is not whole."]
+    assert find_broken(root, trials) == [f"{path}: this TensorBoard run is incomplete or damaged."]
     others = {path: path.stat().st_mtime_ns for trial in trials[::2] for path in event_files(trial.run.folder)}
     assert mend(root, trials) == []
     assert find_broken(root, trials) == []
@@ -232,7 +232,7 @@ def test_a_run_that_is_gone_is_found_and_one_of_a_trial_under_way_need_not_be_wh
     shutil.rmtree(trials[0].run.folder)
     (torn,) = event_files(trials[2].run.folder)
     torn.write_bytes(torn.read_bytes()[:-9])
-    assert find_broken(root, trials) == [f"{trials[0].run.folder}: TensorBoard's run is missing."]
+    assert find_broken(root, trials) == [f"{trials[0].run.folder}: its TensorBoard run is missing."]
     assert mend(root, trials) == []
     assert event_files(trials[2].run.folder) == [torn]
     assert curves(trials[0].run.folder) == told(trials[0].folder)

@@ -98,9 +98,7 @@ def test_ray_is_given_a_short_folder_where_its_sockets_would_not_fit(
     with cluster(Options(), LOG, said.append):
         folder = Path(started[0]["_temp_dir"])
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert said == [
-        f"note: Ray's files are in {folder} while it runs: the paths of its sockets would be too long under {long}"
-    ]
+    assert said == [f"note: Ray's files are in {folder} while it runs: its socket paths would be too long under {long}"]
     assert not folder.exists()
 
 

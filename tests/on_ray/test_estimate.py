@@ -90,6 +90,8 @@ def test_a_pilot_that_cannot_train_is_told_without_a_traceback(
     )
     monkeypatch.setattr(estimate.ray, "wait", lambda running: (running, []))
     monkeypatch.setattr(estimate.ray, "get", fail)
-    message = "tanh with 65536 units on digits could not be trained: DefaultCPUAllocator: not enough memory$"
+    message = (
+        "could not train a few batches of tanh with 65536 units on digits: DefaultCPUAllocator: not enough memory$"
+    )
     with pytest.raises(ResourceError, match=message):
         estimate._measure({_kind(pack.config): pack}, {"digits": load("digits")}, Options(), 1)

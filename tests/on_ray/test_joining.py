@@ -12,14 +12,12 @@ from tests.command import free_port, wait_until
 
 
 def test_where_nobody_answers_is_said_at_once() -> None:
-    with pytest.raises(
-        ResourceError, match=r"nobody answers at 127.0.0.1:\d+ .*give the address that `ray start --head`"
-    ):
+    with pytest.raises(ResourceError, match=r"no answer at 127.0.0.1:\d+ .*give the address that `ray start --head`"):
         joining.check(f"127.0.0.1:{free_port()}")
 
 
 def test_ray_client_is_refused_with_the_ways_that_lead_in() -> None:
-    with pytest.raises(ResourceError, match=r"Run it there, with --address auto, or hand it over: ray job submit"):
+    with pytest.raises(ResourceError, match=r"Run it there with --address auto, or submit it as a job: ray job submit"):
         joining.check("ray://127.0.0.1:10001")
 
 

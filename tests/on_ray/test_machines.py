@@ -28,28 +28,26 @@ def test_machines_that_are_alike_and_always_were_are_not_told() -> None:
 
 def test_machines_that_differ_are_told_even_if_nothing_was_trained_yet() -> None:
     assert drift([], [HERE, OLDER, OLDER], 0) == [
-        f"the machines of the cluster are not alike: cpu is {HERE['cpu']} and an older one"
+        f"the machines in the cluster differ: cpu is {HERE['cpu']} and an older one"
     ]
 
 
 def test_every_machine_is_compared_with_what_trials_were_trained_in() -> None:
     """Each difference once, however many machines have it."""
-    was = "trials of this sweep were trained in another environment"
+    was = "trials of this sweep were trained in a different environment"
     assert drift([HERE], [OLDER, OLDER], 0) == [f"{was}: cpu was {HERE['cpu']}, is an older one"]
     threads = HERE | {"threads": 4}
     assert drift([HERE, threads], [HERE], 0) == [f"{was}: threads was 4, is 1"]
 
 
 def test_machines_that_give_no_answer_are_told() -> None:
-    assert drift([HERE], [HERE], 2) == ["machines of the cluster gave no answer: 2 of them"]
+    assert drift([HERE], [HERE], 2) == ["some machines in the cluster did not answer: 2 of them"]
 
 
 def test_machines_with_different_gpus_are_told() -> None:
     """An environment's device is the name of its GPU, and a trial's timing names the environment that it was trained in."""
     a100, h100 = HERE | {"device": "NVIDIA A100"}, HERE | {"device": "NVIDIA H100"}
-    assert drift([], [a100, h100], 0) == [
-        "the machines of the cluster are not alike: device is NVIDIA A100 and NVIDIA H100"
-    ]
+    assert drift([], [a100, h100], 0) == ["the machines in the cluster differ: device is NVIDIA A100 and NVIDIA H100"]
     assert fingerprint(a100) != fingerprint(h100)
 
 

@@ -78,8 +78,8 @@ def test_a_tracker_that_raises_midway_is_left_out_and_the_others_go_on(
     assert patient.told == [first, second, third]
     assert lines.getvalue().splitlines()[-3:] == [
         "warning: --logger csv is skipped from now on; the sweep continues: RuntimeError: it has had enough",
-        f"csv: 1 trials handed over to {folder.root}/trackers/csv; 2 are left for the next run with --logger csv",
-        f"json: 3 trials handed over to {folder.root}/trackers/json",
+        f"csv: 1 trials logged to {folder.root}/trackers/csv; 2 remain for the next run with --logger csv",
+        f"json: 3 trials logged to {folder.root}/trackers/json",
     ]
     tired.bad = ""
     with TrackerFeed("few", plan, folder, ["csv", "json"], Lines(lines, lines)).at_work():
@@ -140,4 +140,4 @@ def test_wandb_without_a_key_is_told_and_left_out(few: tuple[SweepFolder, Plan])
         "warning: --logger wandb is skipped from now on; the sweep continues: ValueError: No WandB API key found"
         in lines.getvalue()
     )
-    assert "wandb: 0 trials handed over to its project few; 3 are left for the next run" in lines.getvalue()
+    assert "wandb: 0 trials logged to its project few; 3 remain for the next run" in lines.getvalue()

@@ -110,7 +110,7 @@ with Interrupt(lambda text: print(text, flush=True), on_leave=leave, hard=True):
 def test_a_second_signal_ends_a_command_at_once() -> None:
     with program(LEAVES) as process:
         assert process.stdout is not None
-        assert process.stdout.read().splitlines() == [STOPPING, "stopped at once", "left"]
+        assert process.stdout.read().splitlines() == [STOPPING, "stopped immediately", "left"]
     assert process.returncode == EXIT_INTERRUPTED
 
 

@@ -137,7 +137,8 @@ def test_mnist_is_mnist() -> None:
 
 
 def test_other_images_under_mnists_name_are_refused(fake_raw: Path) -> None:
-    message = rf"^mnist: the files under .* hold other images or labels .*not {data.PINNED['mnist']}.*remove .*MNIST\. .*{WAY_OUT}"
+    found = rf"^mnist: the files under .* hold different images or labels .*not {data.PINNED['mnist']}"
+    message = rf"{found}.*remove .*MNIST\. .*{WAY_OUT}"
     with pytest.raises(DataError, match=message):
         data.load("mnist", fake_raw.parents[1])
 
@@ -173,7 +174,7 @@ def test_a_batch_of_more_than_all_rows_is_refused(make_config: MakeConfig) -> No
 
 @pytest.mark.parametrize(("dataset", "size"), [("digits", 2), ("digits", 4), ("digits", 1436), ("mnist", 59_999)])
 def test_a_batch_size_that_leaves_a_single_row_is_refused(make_config: MakeConfig, dataset: str, size: int) -> None:
-    message = rf"data\.batch_size: {size} leaves a last batch of a single row of {dataset}'s {SHAPES[dataset].train}"
+    message = rf"data\.batch_size: {size} leaves a single row for the last batch \({dataset} has {SHAPES[dataset].train} rows\)"
     with pytest.raises(ConfigError, match=message):
         check_batch_size(make_config(dataset=dataset, batch_size=size))
 
@@ -286,7 +287,9 @@ def test_a_missing_image_set_without_a_network_names_the_ways_out(
     name: str, held: str, tmp_path: Path, no_network: None
 ) -> None:
     folder = tmp_path / "empty"
-    message = rf"^{name}: not found under {re.escape(str(folder))}, and it could not be downloaded \(.+\)\. .*{held}/raw.*{WAY_OUT}"
+    message = (
+        rf"^{name}: not found under {re.escape(str(folder))}, and the download failed \(.+\)\. .*{held}/raw.*{WAY_OUT}"
+    )
     with pytest.raises(DataError, match=message):
         data.load(name, folder)
 
@@ -419,7 +422,7 @@ def test_a_download_that_breaks_off_leaves_nothing_and_the_next_one_is_whole(
 ) -> None:
     folder = tmp_path / "cache"
     mirror.cut = cut
-    with pytest.raises(DataError, match=rf"^mnist: not found .* could not be downloaded .*{WAY_OUT}"):
+    with pytest.raises(DataError, match=rf"^mnist: not found .* the download failed .*{WAY_OUT}"):
         data.load("mnist", folder)
     assert not folder.exists()
     mirror.cut = None
@@ -467,7 +470,9 @@ def test_a_download_completes_a_folder_and_overwrites_no_file_in_it(mirror: Mirr
 def test_a_cut_file_is_named_and_downloaded_anew_once_it_is_removed(file: str, mirror: Mirror, filled: Path) -> None:
     path = filled / "MNIST" / "raw" / file
     damage(filled, file, lambda whole: whole[: len(whole) // 2])
-    message = rf"^mnist: {re.escape(str(path))} is cut off or damaged \(.+\)\. To have it downloaded anew, remove it\. .*{WAY_OUT}"
+    message = (
+        rf"^mnist: {re.escape(str(path))} is cut off or damaged \(.+\)\. To download it again, remove it\. .*{WAY_OUT}"
+    )
     with pytest.raises(DataError, match=message):
         data.load("mnist", filled)
     path.unlink()

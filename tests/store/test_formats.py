@@ -37,7 +37,7 @@ def test_a_new_version_is_written_and_what_an_earlier_one_wrote_is_read(tmp_path
 def test_what_a_newer_version_wrote_is_neither_read_nor_damage(tmp_path: Path) -> None:
     now, later = Format("note"), Format("note", {1: as_it_is, 2: as_it_is})
     write_json(tmp_path / "note.json", later, {})
-    message = r"note.json: written by a newer infomax-tune \(note version 2, this one knows 1\); upgrade to go on."
+    message = r"note.json: written by a newer infomax-tune \(note version 2; this one knows 1\); upgrade to continue."
     with pytest.raises(StoreError, match=message) as caught:
         read_json(tmp_path / "note.json", now)
     assert not isinstance(caught.value, DamagedFileError)
@@ -47,7 +47,7 @@ def test_what_a_newer_version_wrote_is_neither_read_nor_damage(tmp_path: Path) -
 def test_a_version_that_nobody_wrote_is_damage(version: object, tmp_path: Path) -> None:
     content = {"schema": version}
     (tmp_path / "note.json").write_text(json.dumps(content | {"sha256": digest(content)}))
-    with pytest.raises(DamagedFileError, match="is no note that infomax-tune wrote"):
+    with pytest.raises(DamagedFileError, match="infomax-tune did not write this note"):
         read_json(tmp_path / "note.json", Format("note"))
 
 

@@ -55,7 +55,7 @@ def test_a_sweep_is_not_waited_for_and_its_host_and_pid_are_told(
     tmp_path: Path, held: Callable[[Work], tuple[int, Callable[[], None]]]
 ) -> None:
     pid, _ = held(Work.SWEEP)
-    message = rf"another sweep is at work here \(host .+, pid {pid}\); wait for it, or stop it first\."
+    message = rf"another sweep is running here \(host .+, pid {pid}\); wait for it, or stop it first\."
     for work in Work:
         with pytest.raises(LockedError, match=message), locked(tmp_path, work):
             pass
@@ -66,7 +66,7 @@ def test_patience_ends(
 ) -> None:
     monkeypatch.setattr(locks, "_PATIENCE_S", 0.3)
     held(Work.TABLES)
-    with pytest.raises(LockedError, match="the tables are being assembled"), locked(tmp_path, Work.SWEEP):
+    with pytest.raises(LockedError, match="the tables are being written"), locked(tmp_path, Work.SWEEP):
         pass
 
 
@@ -77,7 +77,7 @@ def test_the_lock_of_version_0_1_0_is_a_sweeps(
     held(Work.SWEEP)
     (tmp_path / "lock").write_text("host elsewhere, pid 7\n")
     with (
-        pytest.raises(LockedError, match=r"another sweep is at work here \(host elsewhere, pid 7\)"),
+        pytest.raises(LockedError, match=r"another sweep is running here \(host elsewhere, pid 7\)"),
         locked(tmp_path, Work.SWEEP),
     ):
         pass
@@ -110,7 +110,7 @@ def test_a_lease_is_given_back_and_its_number_is_never_given_twice(store: Path) 
 
 
 def test_who_holds_a_lease_is_told(store: Path) -> None:
-    message = rf"another sweep is at work here \(host .+, pid {os.getpid()}\); wait for it, or stop it first\."
+    message = rf"another sweep is running here \(host .+, pid {os.getpid()}\); wait for it, or stop it first\."
     with locked(store, Work.SWEEP), pytest.raises(LockedError, match=message), locked(store, Work.TABLES):
         pass
 
@@ -175,5 +175,5 @@ def test_a_store_without_conditional_puts_is_refused(store: Path, monkeypatch: p
         return True
 
     monkeypatch.setattr(objects, "create", overwrite)
-    with pytest.raises(StoreError, match="no conditional puts"), locked(store, Work.SWEEP):
+    with pytest.raises(StoreError, match="does not support conditional puts"), locked(store, Work.SWEEP):
         pass

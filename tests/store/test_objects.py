@@ -37,7 +37,7 @@ def test_a_url_is_one_however_it_is_given(folder: Path) -> None:
 
 
 def test_an_unknown_kind_of_store_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"s4://bucket/out: no such kind of store"):
+    with pytest.raises(ConfigError, match=r"s4://bucket/out: unknown kind of store"):
         location("s4://bucket/out")
 
 

@@ -29,7 +29,7 @@ def test_a_second_driver_is_told_who_holds_the_folder_and_a_dead_one_holds_nothi
     holder.start()
     pid = ready.get(timeout=60)
     with (
-        pytest.raises(LockedError, match=rf"another sweep is at work here \(host .*, pid {pid}\)"),
+        pytest.raises(LockedError, match=rf"another sweep is running here \(host .*, pid {pid}\)"),
         SweepFolder(tmp_path).lock(),
     ):
         pass

@@ -91,7 +91,7 @@ def test_a_table_without_what_names_a_trial_is_damage(tmp_path: Path, make_confi
     config, folder = make_config(), SweepFolder(tmp_path)
     leave_record(folder.trial(config.trial_id), config)
     write_tables(folder, Plan([config])).drop(columns="seed").to_csv(folder.results_csv, index=False)
-    with pytest.raises(DamagedFileError, match=r"no column seed.*make it anew with: infomax-tune results"):
+    with pytest.raises(DamagedFileError, match=r"no column seed.*recreate it with: infomax-tune results"):
         read_results(folder)
 
 

@@ -51,7 +51,7 @@ def test_a_flipped_bit_in_a_table_is_damage_whatever_the_clock_says(
     set_clock(folder, tables_older)
     found = verify(folder, plan)
     (line,) = found.damage
-    assert f"{name}: damaged (its checksum is wrong); make it anew with: infomax-tune results" in line
+    assert f"{name}: damaged (its checksum is wrong); recreate it with: infomax-tune results" in line
     assert found.notes == []
     write_tables(folder, plan)
     assert verify(folder, plan) == Verification(2, [], [])
@@ -73,7 +73,7 @@ def test_an_extension_that_was_killed_is_no_damage_whatever_the_clock_says(
         found = verify(folder, plan)
         assert found.damage == []
         (note,) = found.notes
-        assert "its tables are older than its records; make them anew with: infomax-tune results" in note
+        assert "its tables are older than its records; recreate them with: infomax-tune results" in note
         leave_record(folder.trial(trials[2].trial_id), trials[2])
     write_tables(folder, plan)
     assert verify(folder, plan) == Verification(3, [], [])
@@ -90,7 +90,7 @@ def test_tables_of_which_nothing_is_noted_are_compared_with_the_records(
     found = verify(folder, plan)
     assert found.damage == []
     (note,) = found.notes
-    assert "results.csv: not what the records say; make it anew with: infomax-tune results" in note
+    assert "results.csv: does not match the records; recreate it with: infomax-tune results" in note
 
 
 def test_a_note_on_the_tables_that_is_damaged_is_written_anew(folder: SweepFolder, trials: list[TrialConfig]) -> None:
@@ -98,7 +98,7 @@ def test_a_note_on_the_tables_that_is_damaged_is_written_anew(folder: SweepFolde
     flip(folder.root / "tables.json")
     (line,) = verify(folder, plan).damage
     assert "tables.json" in line
-    assert "To make it anew with: infomax-tune results" in line
+    assert "Recreate it with: infomax-tune results" in line
     write_tables(folder, plan)
     assert verify(folder, plan) == Verification(2, [], [])
 
@@ -151,4 +151,4 @@ def test_a_damaged_note_on_a_tracker_names_the_option_that_hands_the_trial_over(
     note.parent.mkdir(parents=True)
     note.write_bytes(b"")
     (line,) = verify(folder, Plan(trials[:2])).notes
-    assert line.endswith(f"Hand the trial over again with: infomax-tune resume {folder.root} --logger {logger}")
+    assert line.endswith(f"Log the trial again with: infomax-tune resume {folder.root} --logger {logger}")

@@ -64,8 +64,8 @@ def test_a_file_of_the_original_study_is_read_with_a_note_on_what_has_no_effect(
     assert notes == [
         "note: num_workers has no effect here: the data is held in memory (old.yaml, line 1).",
         "note: input_dim has no effect here: it follows from the dataset (old.yaml, line 2).",
-        "note: print_every has no effect here: progress is shown all the time (old.yaml, line 5).",
-        "note: output_dir has no effect here: give --out instead (old.yaml, line 5).",
+        "note: print_every has no effect here: progress is always shown (old.yaml, line 5).",
+        "note: output_dir has no effect here: use --out instead (old.yaml, line 5).",
     ]
     _, notes = read_config(yaml_document.parse("output_dir: x\nnum_workers: 2\n", "flat.yaml"), [])
     assert [re.sub(r":.*", "", note.removeprefix("note: ")) for note in notes] == [
@@ -301,8 +301,8 @@ def test_a_key_in_the_wrong_section_is_told_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: tanh", r"model: must hold `key: value` lines, got 'tanh' \(mine\.yaml, line 1\)"),
-        ("model: [1]", r"model: must hold `key: value` lines, got \[1\]"),
+        ("model: tanh", r"model: must contain `key: value` lines, got 'tanh' \(mine\.yaml, line 1\)"),
+        ("model: [1]", r"model: must contain `key: value` lines, got \[1\]"),
         ("lr: 1\ntraining: {lr: 2}", r"training\.lr: given twice \(mine\.yaml, line 1; mine\.yaml, line 2\)"),
         ("model: {1: 2}", r"key: 'model\.1' is unknown"),
         ("1: 2", r"key: '1' is unknown"),

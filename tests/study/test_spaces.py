@@ -193,10 +193,10 @@ axes:
         r"lr: must be a number, got 'fast' \(mine\.yaml, line 3\)",
         r"training\.seed: 1 is given twice \(mine\.yaml, line 5\)",
         r"model\.activation: the axis is empty \(mine\.yaml, line 6\)",
-        r"model\.hidden_dim: an axis is a list or \{range: \[first, last\]\}, got 16; "
-        r"to fix a value put it under base \(mine\.yaml, line 7\)",
-        r"training\.epochs: the range \[3, 1\] is empty: its last is below its first \(mine\.yaml, line 8\)",
-        r"data\.batch_size: a range is \{range: \[first, last\]\} with two whole numbers, got \{'range': \[1\]\} .*",
+        r"model\.hidden_dim: an axis must be a list or \{range: \[first, last\]\}, got 16; "
+        r"to fix a value, put it under base \(mine\.yaml, line 7\)",
+        r"training\.epochs: the range \[3, 1\] is empty: its last value is below its first \(mine\.yaml, line 8\)",
+        r"data\.batch_size: a range must be \{range: \[first, last\]\} with two whole numbers, got \{'range': \[1\]\} .*",
         r"lambda_tc: must be a number, got 'x' \(mine\.yaml, line 10\)",
         r"lambda_tc: must be at least 0\.0, got -1 \(mine\.yaml, line 10\)",
     ]
@@ -240,7 +240,7 @@ def test_two_points_that_are_one_experiment_are_refused(text: str, axis: str) ->
     """They would share one record; the message names the axis that changes nothing."""
     (line,) = mistakes(text)
     assert re.match(
-        rf"axes: two points are one experiment \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
+        rf"axes: two points are the same experiment \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
     )
 
 
@@ -249,7 +249,7 @@ def test_a_slip_of_the_keyboard_does_not_make_a_million_trials() -> None:
     (line,) = mistakes("axes: {seed: {range: [1, 1000000000]}}")
     assert "has more than 100000 values" in line
     (line,) = mistakes("axes: {seed: {range: [1, 1000]}, hidden_dim: {range: [1, 1000]}}")
-    assert line == "axes: 1000000 trials are more than 100000 (mine.yaml)"
+    assert line == "axes: 1000000 trials exceed the limit of 100000 (mine.yaml)"
 
 
 def test_a_name_that_is_near_is_suggested() -> None:

@@ -107,7 +107,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory(fence: str) -> None:
         alias = f"*a{i - 1} "
         inner = fence.format(alias, alias) if fence.startswith("{{") else fence.format(f"{alias}, {alias}")
         lines.append(f"a{i}: &a{i} {inner}")
-    with pytest.raises(ConfigError, match=r"bomb\.yaml: its aliases stand for more than 1000000 values"):
+    with pytest.raises(ConfigError, match=r"bomb\.yaml: its aliases expand to more than 1000000 values"):
         yaml_document.parse("\n".join(lines), "bomb.yaml")
 
 
