@@ -160,7 +160,7 @@ def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
     assert f"softplus leads with {means['mean']:.2f}" in sentence
     assert f"95% interval {means['ci_low']:.2f} to {means['ci_high']:.2f}" in sentence
     assert f"{100 * pair['difference'] / tanh:.0f}% (" in sentence
-    assert "below tanh (corrected p = 0.002); told apart from every other" in sentence
+    assert "below tanh (corrected p = 0.002); it differs significantly from every other activation" in sentence
 
 
 def test_without_an_effect_nobody_leads():
@@ -168,7 +168,7 @@ def test_without_an_effect_nobody_leads():
     table = synthetic.make_results(effect=0, draw=5)
     evidence = gather(analysis.Study("made up", table[table["hidden_dim"] == 16]), seed=0)
     (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Effective rank"))
-    assert "no lead is sure: it is not told apart from" in sentence
+    assert "its lead is not significant: it does not differ significantly from" in sentence
     assert "leads" not in sentence
 
 
@@ -180,7 +180,7 @@ def test_a_tie_and_equality_are_said():
     tied = claims.leader("dead_units", means, pd.DataFrame())
     assert "relu and tanh share the best value, 0" in tied.text
     equal = claims.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
-    assert equal.text == "the same for all, 1"
+    assert equal.text == "the same for all (1)"
     assert claims.leader("activation_mean", means, pd.DataFrame()) is None
 
 
@@ -189,13 +189,17 @@ def test_too_few_seeds_are_blamed_and_nobody_leads(results):
     few = results[(results["seed"] <= 5) & (results["hidden_dim"] == 16)]
     evidence = gather(analysis.Study("made up", few), seed=0)
     (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Output correlation"))
-    assert "5 seeds cannot tell anything apart, 6 are the fewest that can" in sentence
+    assert "5 seeds cannot show a significant difference; at least 6 are needed" in sentence
     assert "leads" not in sentence
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [(1.0, "better after training for both cells"), (-1.0, "worse for both cells"), (0.0, "unchanged for both cells")],
+    [
+        (1.0, "after training: better in both cells"),
+        (-1.0, "after training: worse in both cells"),
+        (0.0, "after training: unchanged in both cells"),
+    ],
 )
 def test_what_training_did_is_said_in_its_direction(change, told):
     """Effective rank up is better, down is worse."""
@@ -259,7 +263,7 @@ def test_one_seed_gives_a_report_with_intervals_not_available():
     page, _ = page_of(synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
     text = " ".join(page.text)
     assert "This study has one seed" in text
-    assert "one seed shows no lead" in text
+    assert "one seed cannot show a lead" in text
     assert not re.search(r"\bleads\b", text.split("Methods")[0])
     assert "n/a" in text
 
@@ -272,7 +276,7 @@ def test_results_alone_give_a_report(tmp_path):
     result = analysis.analyze(folder)
     page = Page(result.report.read_text())
     text = " ".join(page.text)
-    assert "There is no history.parquet" in text
+    assert "history.parquet is missing" in text
     assert "cannot be compared with untrained ones" in text
     assert not any("training_curves" in path.name for path in result.files)
 
@@ -304,7 +308,7 @@ def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_
     page, evidence = page_of(analysis.load_study(folder))
     text = " ".join(page.text)
     for name in newer:
-        assert f"The results table has no column {name}; what needs it is left out." in text
+        assert f"The results table has no column {name}; anything that needs it is omitted." in text
     assert "gaussian_total_correlation" not in evidence.metrics
     _, whole = page_of(table)
     pd.testing.assert_frame_equal(
@@ -380,7 +384,7 @@ def test_a_name_that_is_more_than_a_name_is_refused(tmp_path):
         table["activation"] = table["activation"].replace("tanh", name)
         folder = synthetic.write_study(tmp_path / str(number), table)
         with pytest.raises(
-            analysis.AnalysisError, match=r"line \d+: activation is .*; a name holds only letters, digits"
+            analysis.AnalysisError, match=r"line \d+: activation is .*; a name may contain only letters, digits"
         ):
             analysis.analyze(folder)
 
