@@ -413,7 +413,7 @@ def moving_sentence(e: Evidence) -> str | None:
             "moved by more than the standard deviation over seeds."
         )
     counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
-    told = [f"{label(str(metric))} in {n}" for metric, n in counts.items()]
+    told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
     return (
         f"Training has not converged in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs, "
         f"{words(told)} still moved by more than the standard deviation over seeds, so more epochs would change these "

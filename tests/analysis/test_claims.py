@@ -293,7 +293,7 @@ def test_a_loss_that_still_falls_has_not_converged():
     e = gather(falling, seed=0)
     assert "convergence_epoch" not in e.metrics
     assert convergence_speed(e.results)["n"].tolist() == [0]
-    assert "loss in 1 still moved" in claims.moving_sentence(e)
+    assert "loss in 1 cell still moved" in claims.moving_sentence(e)
     assert "has converged in the only cell" in claims.moving_sentence(gather(ended, seed=0))
 
 
