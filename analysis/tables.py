@@ -237,7 +237,7 @@ def _moving(e: Evidence) -> StudyTable:
         e.moving,
         section="activation",
         id="moving",
-        caption="What still moved in the last tenth of the epochs",
+        caption="Changes in the last tenth of the epochs",
         terms=(
             (
                 "still moving",

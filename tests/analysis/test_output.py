@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what a killed analysis left is known to the sweep."""
+"""Files are written completely or not at all, and the sweep knows what a killed analysis left behind."""
 
 from pathlib import Path
 
