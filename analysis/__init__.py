@@ -3,7 +3,7 @@
 In one call: `analyze("out")`. In pieces, for a notebook: `load_study` gives DataFrames, each statistic goes from
 DataFrame to DataFrame, each plot from DataFrame to a matplotlib Figure.
 
-Names are loaded when first used, so that importing this package costs nothing and matplotlib waits for a plot.
+Names are loaded on first use: importing this package costs nothing, and matplotlib is imported only for a plot.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _MODULES = (
     "plots_training",
     "plots_weights",
 )
-"""Where the public names are. None of these imports matplotlib before it draws."""
+"""The modules with the public names. None of them imports matplotlib before it draws."""
 
 __all__ = [
     "Analysis",

@@ -1,7 +1,7 @@
-"""Which figures a study gets: of each its file name, its place on the page, and the words that say what it shows.
+"""The figures of a study: the file name of each, its place on the page, and the text that says what it shows.
 
-A new figure is one function here, beside the one that draws it in `plots*`. Imports plots, statistics and words; `run`
-makes the files, `sections` lays out the page.
+A new figure is one function here, in addition to the one that draws it in `plots*`. Imports plots, statistics and words;
+`run` makes the files, `sections` lays out the page.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ from analysis.wording import capital, counted, number, words
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARROWS = "An arrow after a metric points to its better side."
-BOXES = "A point is a finished trial. Box: quartiles and median; whiskers: the last point within 1.5 box lengths."
-INCOMPLETE = "Open: some seeds are left out, because a trial of theirs is lost; a cross at the foot: all of them."
+ARROWS = "The arrow after a metric shows which direction is better."
+BOXES = "Each point is a finished trial. Boxes: quartiles and median; whiskers: the last point within 1.5 box lengths."
+INCOMPLETE = (
+    "Open marker: some seeds are excluded because they lost a trial; cross at the bottom: all seeds are excluded."
+)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be made.
+    """A figure to draw.
 
-    name: of its file, without ending. section: of the page it stands in. title, alt text, caption (how to read it).
-    draw: makes it. folded: shown only when opened, behind the section's tables. metric: what it is about, where there is
-    such a figure for every metric: the page shows the one that its reader picks. stacks: whether its panels can be read one
-    by one, and so stand one below another on a narrow screen.
+    name: of its file, without extension. section: of the page. title, alt text, caption (how to read it). draw: draws it.
+    folded: shown only when opened, after the section's tables. metric: the figure's metric, if every metric has such a
+    figure: the page shows the one that the reader picks. stacks: whether each panel can be read alone, so a narrow screen
+    can stack them.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Drawing:
 
 
 def album(e: Evidence) -> Iterator[Drawing]:
-    """The figures this study allows, in the order of the page; what it lacks makes a shorter album, never an error."""
+    """The figures this study allows, in page order; missing data makes a shorter album, never an error."""
     if done(e.infomax).empty:
         return
     for figures in ALBUM:
@@ -70,7 +72,8 @@ def _before_and_after(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             "Before and after training",
             f"Mean {_labels(shown)} before training (open marker) and after (filled), by activation.",
-            f"Open marker: mean at epoch 0; filled: at the end; {_seeds(e)}. The bars are 95% intervals of the means. {ARROWS}",
+            f"Open marker: mean at epoch 0; filled: mean at the end; {_seeds(e)}. The bars are 95% intervals of the means. "
+            f"{ARROWS}",
             lambda: plots_training.before_and_after(e.stages, shown),
         )
 
@@ -83,7 +86,7 @@ def _baselines(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             "InfoMax and the baselines",
             "Box plots of effective rank by objective, with every seed as a point.",
-            f"{BOXES} All activations together.",
+            f"{BOXES} All activations are pooled.",
             lambda: plots.metric_box(rows, "effective_rank"),
         )
 
@@ -97,7 +100,7 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
         first = first[first[column] == first[column].min()]
     found: dict[str, Weights] = {}
     for name, trials in first.sort_values("seed").groupby("activation"):
-        # The first that left a file: weights are optional.
+        # The first with a weight file: weights are optional.
         for trial in trials["trial_id"].head(3):
             weights = e.study.load_weights(trial)
             if weights is not None:
@@ -107,7 +110,7 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
     def drawn_as(kind: str) -> dict[str, Weights]:
         return {name: weights for name, weights in found.items() if plots_weights.drawable(weights[0]) == kind}
 
-    which = f"The narrowest network (K = {k}) of the first seed that kept its weights"
+    which = f"The narrowest network (K = {k}) of the first seed with saved weights"
     tiles, lines = drawn_as("tiles"), drawn_as("lines")
     if tiles:
         title = "Learned weights"
@@ -116,7 +119,7 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             title,
             f"{title} of one network with K = {k} for {words(activation_order(tiles))}.",
-            f"{which}, up to 16 units. Red is positive, blue negative; the scale is written at each row.",
+            f"{which}, up to 16 units. Red is positive, blue is negative; each row states its scale.",
             lambda: plots_weights.weight_gallery(tiles),
             stacks=False,
         )
@@ -127,7 +130,7 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
             "redundancy",
             title,
             f"{title} of one network with K = {k} for {words(activation_order(lines))}.",
-            f"{which}. Each line is where a unit's pre-activation is 0, its arrow points to the positive side; the discs are "
+            f"{which}. Each line is where a unit's pre-activation is 0; its arrow points to the positive side. The discs show "
             "one and two standard deviations of the clusters.",
             lambda: plots_weights.weight_lines(lines),
         )
@@ -162,22 +165,22 @@ def _forests(e: Evidence) -> Iterator[Drawing]:
         told = ", ".join(f"{level} in {row['sum']} of {row['count']}" for level, row in by_level.iterrows())
         holds = f"holds for all {int(rows['family_size'].max())} pairs of this metric at once"
         if not rows["simultaneous"].all():
-            holds = "is each pair's own, for the seeds are too few for one that holds for all pairs at once"
+            holds = "holds for that pair alone, because there are too few seeds for an interval that holds for all pairs at once"
         yield Drawing(
             f"forest_{metric}",
             "activation",
             f"{capital(label(metric))}: each activation against {reference}",
-            f"Forest plot of the difference in {label(metric)} to {reference}. Told apart from it: {told}.",
-            f"Mean difference to {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: told apart; "
-            f"open: not. The gray band is {MARGIN:g}% of {reference}'s mean: an interval inside it means the same for "
-            "most purposes.",
+            f"Forest plot of the difference in {label(metric)} from {reference}. Significantly different: {told}.",
+            f"Mean difference from {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: "
+            f"significantly different; open: not. The gray band is {MARGIN:g}% of {reference}'s mean: activations whose interval "
+            "lies inside it are the same for most purposes.",
             lambda metric=metric: plots_comparison.forest(pairs, metric, reference),
             metric=metric,
         )
 
 
 def _trajectories(e: Evidence) -> Iterator[Drawing]:
-    """For each metric, how it got where it is."""
+    """For each metric, its course over the epochs."""
     history = e.study.history
     if history is None:
         return
@@ -190,15 +193,15 @@ def _trajectories(e: Evidence) -> Iterator[Drawing]:
             f"epochs_{metric}",
             "activation",
             f"{capital(label(metric))} over the epochs",
-            f"Line charts of {label(metric)} against the epoch, a line an activation. {_means(e, metric)}",
-            f"Mean over {_seeds(e)}; the band is its 95% interval at each epoch. Epoch 0 is before any training.",
+            f"Line charts of {label(metric)} against the epoch, one line per activation. {_means(e, metric)}",
+            f"Mean over {_seeds(e)}; the band is its 95% interval at each epoch. Epoch 0 is before training.",
             lambda metric=metric: plots_training.metric_over_epochs(e.infomax, history, metric),
             metric=metric,
         )
 
 
 def _ranks(e: Evidence) -> Iterator[Drawing]:
-    # With other settings varying there is no one ranking of the activations.
+    # If other settings vary, the activations have no single ranking.
     if e.others or e.infomax["activation"].nunique() < 3:
         return
     for metric, name in (("effective_rank", "ranks"), ("output_correlation", "ranks_output_correlation")):
@@ -216,9 +219,9 @@ def _ranks(e: Evidence) -> Iterator[Drawing]:
             "activation",
             f"Average ranks by {label(metric)}",
             f"Critical-difference diagram of {label(metric)}. Average ranks: {told}.",
-            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds that have every activation{widths}. "
-            "A bar joins activations, each with a dot, that the corrected pairs do not tell apart. CD is the distance "
-            "of ranks that Nemenyi's test (5%) would need, a scale to read by.",
+            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds with results for every activation{widths}. "
+            "A bar joins activations (dots) that do not differ significantly by the corrected pairwise tests. CD is the rank "
+            "difference that Nemenyi's test (5%) would require; it is shown only for scale.",
             lambda ranks=ranks, p=p, metric=metric, test=test, n=n: plots_overview.critical_difference(
                 ranks, p, label(metric), n, float(test["p"])
             ),
@@ -232,7 +235,7 @@ def _by_width(e: Evidence) -> Iterator[Drawing]:
             "by_width",
             "activation",
             "Metrics against width",
-            f"Line charts of {_labels(shown)} against the number of units, a line an activation.",
+            f"Line charts of {_labels(shown)} against the number of units, one line per activation.",
             f"Mean over {_seeds(e)}; the band is its 95% interval. {INCOMPLETE} {ARROWS}",
             lambda: plots.metric_against(e.infomax, shown, "hidden_dim"),
         )
@@ -246,8 +249,8 @@ def _heatmaps(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Effective rank and output correlation by activation and width",
             f"Heatmaps of {_labels(shown)}. {_means(e, shown[0])}",
-            f"Mean over {_seeds(e)}. The color compares the activations of one width: the brightest of a column is the best there, "
-            "the darkest the worst.",
+            f"Mean over {_seeds(e)}. Colors compare activations within a width: in each column, the brightest is best and the "
+            "darkest is worst.",
             lambda: plots_overview.heatmaps(e.infomax, shown),
         )
 
@@ -258,10 +261,10 @@ def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
             "redundancy_vs_dead",
             "activation",
             "Weight redundancy against dead units",
-            "Scatter plot of weight redundancy against dead units, a point a trial. "
+            "Scatter plot of weight redundancy against dead units, one point per trial. "
             f"{_means(e, 'weight_redundancy')} {_means(e, 'dead_units')}",
-            f"A point is a finished trial; {_seeds(e)}. Best is the lower left corner. Dead units are whole numbers: activations "
-            "are set side by side within each.",
+            f"Each point is a finished trial; {_seeds(e)}. The lower left corner is best. Dead units are whole numbers: for each "
+            "number, the activations are drawn side by side.",
             lambda: plots.redundancy_vs_dead(e.infomax),
         )
 
@@ -274,9 +277,9 @@ def _trade_offs(e: Evidence) -> Iterator[Drawing]:
             "activation",
             "Trade-offs between metrics",
             f"Matrix of scatter plots of {_labels(shown)}, with their rank correlations.",
-            f"Below the diagonal: a point is a cell ({_seeds(e)}), the mean rank of its trials among those of its width, 0 lowest, "
-            "1 highest; larger for wider networks. Above: correlation over seeds of the trials' ranks within their cell; red: "
-            "both rise together, blue: one rises as the other falls.",
+            f"Below the diagonal: each point is a cell ({_seeds(e)}), placed at the mean rank of its trials among all trials of "
+            "that width, from 0 (lowest) to 1 (highest); larger points are wider networks. Above: the correlation over seeds "
+            "of the trials' ranks within their cell; red: both rise together; blue: one rises as the other falls.",
             lambda: plots_overview.trade_off_matrix(e.infomax, shown),
             stacks=False,
         )
@@ -287,9 +290,9 @@ def _training(e: Evidence) -> Iterator[Drawing]:
         yield Drawing(
             "convergence",
             "activation",
-            "Speed of convergence",
+            "Convergence speed",
             f"Box plots of the convergence epoch with every seed as a point. {_means(e, 'convergence_epoch')}",
-            f"The first epoch that has made 90% of the fall in training loss. {BOXES} {capital(_seeds(e))}.",
+            f"The first epoch that reaches 90% of the decrease in training loss. {BOXES} {capital(_seeds(e))}.",
             lambda: plots.metric_box(e.infomax, "convergence_epoch"),
         )
     if "loss" in e.metrics:
@@ -307,7 +310,7 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
     history = e.study.history
     if history is None or not any(term in history for term in LOSS_TERMS[:3]):
         return
-    # Finished trials only: a median over seeds that stop one by one would jump.
+    # Finished trials only: a median over seeds that stop one after another would jump.
     trained = done(e.infomax)
     trained = trained[trained["trial_id"].isin(history.loc[history["epoch"] > 0, "trial_id"])]
     for name in activation_order(trained["activation"]):
@@ -317,9 +320,9 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
             f"training_curves_{name}",
             "activation",
             f"Training curves: {name}",
-            f"Loss, entropy and tc over the epochs for {name}, seeds as thin lines, their median bold.{ends}",
-            f"Thin: one finished trial; bold: their median; {_seeds(e)}. Over 60 seeds in a panel, the band holds the middle 90% "
-            "instead.",
+            f"Loss, entropy and tc over the epochs for {name}, with thin lines for seeds and a bold line for their median.{ends}",
+            f"Thin lines: finished trials; bold line: their median; {_seeds(e)}. With more than 60 seeds in a panel, a band shows "
+            "the middle 90% instead of thin lines.",
             lambda name=name: plots_training.training_curves(trained, history, name),
             folded=True,
         )
@@ -334,8 +337,8 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
                 f"by_{factor}",
                 section_of_setting(factor),
                 f"Metrics against {factor}",
-                f"Line charts of {_labels(shown)} against {factor}, a line an activation.",
-                f"Mean over {_seeds(e)}, each first averaged over all other settings; the band is its 95% interval. "
+                f"Line charts of {_labels(shown)} against {factor}, one line per activation.",
+                f"Mean over {_seeds(e)}, each averaged first over all other settings; the band is its 95% interval. "
                 f"{INCOMPLETE} {ARROWS}",
                 lambda factor=factor: plots.metric_against(e.infomax, shown, factor),
             )
@@ -353,11 +356,12 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
             yield Drawing(
                 f"pareto_{factor}",
                 section_of_setting(factor),
-                f"What decorrelation costs, as {factor} grows",
-                f"Line charts of {_labels(costs)} against the decorrelation term tc, a line an activation, a point a {factor}.",
-                f"The Pareto curve: a point is one {factor}, whose value stands at it; mean over {_seeds(e)} with 95% intervals, "
-                "tc on a logarithmic axis. Further left is less correlated. Entropy compares within an activation only: "
-                "outputs of another range have another entropy. Open: a point that lacks seeds.",
+                f"The cost of decorrelation as {factor} grows",
+                f"Line charts of {_labels(costs)} against the decorrelation term tc, one line per activation, one point per "
+                f"{factor}.",
+                f"Pareto curve: each point is one {factor}, labeled with its value; mean over {_seeds(e)} with 95% intervals, "
+                "tc on a logarithmic axis. Points farther left are less correlated. Compare entropy only within an activation: "
+                "it depends on the range of the outputs. Open marker: some seeds are missing.",
                 lambda factor=factor, costs=costs: plots.pareto(e.infomax, factor, "tc", costs),
             )
 
@@ -378,7 +382,7 @@ ALBUM = (
     _curves,
     _settings,
 )
-"""In the order in which they stand within their sections."""
+"""In their order within the sections."""
 
 
 def _ranked(e: Evidence) -> list[str]:
@@ -387,11 +391,11 @@ def _ranked(e: Evidence) -> list[str]:
 
 
 def _seeds(e: Evidence) -> str:
-    """n, for the captions: how many seeds a cell has."""
+    """n, for the captions: the number of seeds per cell."""
     finished = done(e.infomax)
     n = finished.groupby(cell_columns(e.infomax), dropna=False)["seed"].nunique()
     least, most = int(n.min()), int(n.max())
-    return f"{counted(most, 'seed')} a cell" if least == most else f"{least} to {most} seeds a cell"
+    return f"{counted(most, 'seed')} per cell" if least == most else f"{least} to {most} seeds per cell"
 
 
 def _n_of(pairs: pd.DataFrame) -> str:

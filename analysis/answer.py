@@ -20,8 +20,8 @@ HEADINGS = {"hidden_dim": "units"}
 def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> pd.DataFrame:
     """One row per cell of the InfoMax trials, one column per metric: "55.4 ± 0.37", the standard deviation over the seeds.
 
-    The column of a setting that is the same everywhere is left out, but for the activation. Text only; "n/a" where a cell
-    has no finished trial.
+    Columns of settings with a single value are omitted, except the activation. Text only; "n/a" if a cell has no finished
+    trial.
     """
     rows = infomax_rows(results)
     keys = [column for column in cell_columns(rows) if column == "activation" or rows[column].nunique(dropna=False) > 1]
@@ -54,7 +54,7 @@ def mean_and_spread(metric: str, values: pd.Series) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """So many significant digits, zeros at the end included; whole numbers in full up to 99,999."""
+    """This many significant digits, including trailing zeros; whole numbers in full up to 99,999."""
     if value == 0:
         return "0"
     if abs(value) >= 1e5:

@@ -1,7 +1,7 @@
-"""What a study says, as sentences with their numbers: who leads and how surely, what training, lambda and seeds did.
+"""A study's claims as sentences with numbers: which setting leads and whether significantly, the effect of training and lambda.
 
-From the tables of `evidence` to text; imports neither figures nor the page. A lead is claimed only where the corrected test
-tells the leader apart from the next.
+From the tables of `evidence` to text; imports neither figures nor the page. A lead is claimed only if the corrected test
+finds that the leader differs significantly from the next best.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from analysis.wording import (
 )
 
 IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussian_total_correlation", "dead_units")
-"""The metrics that the study's questions are answered by first."""
+"""The metrics that answer the study's questions first."""
 
 UNSURE = "no level is significantly best"
 
 MAX_WIDTHS = 4
-"""More widths than this are counted, not listed."""
+"""If there are more widths than this, they are counted, not listed."""
 
 
 @dataclass(frozen=True)
 class Lead:
     """Which level of a factor is best on a metric, at one width or over all.
 
-    text: the clause that says so. leaders: the best on average (several that are equal share it). sure: there is one, and the
-    corrected test tells it apart from the next. ahead: by how much it is better than the next, in words. effect: that in per
-    cent, NaN where there is no such number. lost, few: levels that are not ranked, without any seed and with too few.
+    text: the clause that says so. leaders: the best on average (several if tied). sure: there is one leader, and by the
+    corrected test it differs significantly from the next best. ahead: by how much it is better than the next best, in words.
+    effect: the same in percent; NaN if there is no such number. lost, few: unranked levels, with no seeds and with too few.
     """
 
     text: str
@@ -63,24 +63,25 @@ class Lead:
 
 
 def warnings(e: Evidence) -> list[str]:
-    """What a reader must know before any number: lost trials, too few seeds."""
+    """What a reader must know before reading any number: lost trials, too few seeds."""
     texts = []
     planned, finished = len(e.results), int((e.results["status"] == DONE).sum())
     if finished == 0:
-        texts.append("No trial has finished, so there is nothing to compare yet. Run the sweep again to go on with it.")
+        texts.append("No trial has finished, so there is nothing to compare yet. Run the sweep again to resume it.")
     elif finished < planned:
         texts.append(
-            f"{planned - finished} of {planned} planned trials have no result ({words(unfinished(e.results))}). They are "
-            "left out of every statistic; where they lack for a reason, such as divergence, the rest flatter their settings."
+            f"{planned - finished} of {planned} planned trials have no result ({words(unfinished(e.results))}). Every "
+            "statistic excludes them. If they are missing for a reason, such as divergence, the remaining trials make "
+            "their settings look better than they are."
         )
     seeds = e.results["seed"].nunique()
     if finished and seeds < 2:
-        texts.append("This study has one seed: its numbers are shown without intervals or tests, which need several.")
+        texts.append("This study has one seed. Its numbers have no intervals or tests, which need several seeds.")
     return texts
 
 
 def unfinished(results: pd.DataFrame) -> list[str]:
-    """What became of the trials without a result, counted: 2 diverged, 1 failed."""
+    """How many trials without a result have each status: 2 diverged, 1 failed."""
     found = results["status"].value_counts()
     return [f"{found[status]} {status}" for status in UNFINISHED if status in found]
 
@@ -91,8 +92,8 @@ def unfinished(results: pd.DataFrame) -> list[str]:
 def leader(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str = "activation") -> Lead | None:
     """Which level of a factor is best on a metric, against the next best and all others.
 
-    means: from evidence.level_means. pairs: from stats.compare on complete blocks, one stratum. None for a metric without a
-    better direction, or with fewer than two levels that can be ranked.
+    means: from evidence.level_means. pairs: from stats.compare on complete blocks, one stratum. None if the metric has no
+    better direction or fewer than two levels can be ranked.
     """
     there = means[means["ranked"]].dropna(subset=["mean"])
     if not sign(metric) or len(there) < 2:
@@ -103,21 +104,22 @@ def leader(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str = 
 
 
 def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) -> Lead:
-    """As `leader`, of at least two levels that are all ranked."""
+    """Like `leader`, for at least two levels that are all ranked."""
     ranked = means.assign(score=sign(metric) * means["mean"]).sort_values("score", ascending=False, kind="stable")
     best = ranked.iloc[0]
     equal = np.isclose(ranked["mean"], best["mean"], rtol=1e-12, atol=0)
     tied: tuple[str, ...] = tuple(str(show(level)) for level in ranked.loc[equal, factor])
     if len(tied) == len(ranked):
-        return Lead(f"the same for all, {number(best['mean'])}", tied)
+        return Lead(f"the same for all ({number(best['mean'])})", tied)
     top = tied[0]
     value = measured(best["mean"], best["ci_low"], best["ci_high"])
     rest = ranked.iloc[len(tied) :]
     second = rest.iloc[0]
     if best["n"] < 2:
         return Lead(
-            f"in the one seed that can be compared, {words(tied)} {'have' if len(tied) > 1 else 'has'} the best value, "
-            f"{number(best['mean'])}, then {show(second[factor])} with {number(second['mean'])}; one seed shows no lead",
+            f"with only one seed to compare, {words(tied)} {'have' if len(tied) > 1 else 'has'} the best value, "
+            f"{number(best['mean'])}, followed by {show(second[factor])} with {number(second['mean'])}; one seed cannot "
+            "show a lead",
             tied,
         )
     if len(tied) > 1:
@@ -126,22 +128,26 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) ->
     pair = _pair(pairs, best[factor], second[factor])
     behind = str(show(second[factor]))
     if pair is None or behind not in apart or _turned(pair, best[factor])[0] * sign(metric) <= 0:
-        text = f"{top} is best on average with {value}, but no lead is sure: "
+        text = f"{top} is best on average with {value}, but its lead is not significant: "
         if best["n"] < seeds_needed():
-            text += f"{counted(int(best['n']), 'seed')} cannot tell anything apart, {seeds_needed()} are the fewest that can"
+            text += f"{counted(int(best['n']), 'seed')} cannot show a significant difference; at least {seeds_needed()} are needed"
         elif same:
-            text += f"it is not told apart from {words(same)}"
+            text += f"it does not differ significantly from {words(same)}"
         else:
-            text += "it cannot be tested"
+            text += "it could not be tested"
         return Lead(text, tied)
     ahead, effect = _ahead(metric, pair, best[factor], second)
-    told = "told apart from every other" if not same else f"not told apart from {words(same)}"
-    text = f"{top} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); {told}"
+    told = (
+        f"differs significantly from every other {factor}"
+        if not same
+        else f"does not differ significantly from {words(same)}"
+    )
+    text = f"{top} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); it {told}"
     return Lead(text, tied, sure=True, ahead=f"{ahead} {behind}", effect=effect)
 
 
 def _told_apart(pairs: pd.DataFrame, top: object, others: Iterable[object]) -> tuple[list[str], list[str]]:
-    """Which of the others the corrected test tells apart from the top, and which not."""
+    """Which of the others differ significantly from the top by the corrected test, and which do not."""
     apart, same = [], []
     for level in others:
         pair = _pair(pairs, top, level)
@@ -150,7 +156,7 @@ def _told_apart(pairs: pd.DataFrame, top: object, others: Iterable[object]) -> t
 
 
 def _ahead(metric: str, pair: pd.Series, top: object, second: pd.Series) -> tuple[str, float]:
-    """How far the top is ahead of the second: in per cent of the second's mean where there is one, else in its own units."""
+    """How far the top is ahead of the second: in percent of the second's mean if possible, else in the metric's units."""
     ends = np.array(_turned(pair, top))
     side = "above" if sign(metric) > 0 else "below"
     scaled = percent(metric, ends, np.full(3, second["mean"]))
@@ -165,7 +171,7 @@ def _ahead(metric: str, pair: pd.Series, top: object, second: pd.Series) -> tupl
 
 
 def leads_by_width(e: Evidence, metric: str) -> dict[int, Lead]:
-    """Who leads at each width at which at least two activations can be ranked. For a study without other settings."""
+    """The leader at each width where at least two activations can be ranked. For a study without other settings."""
     rows = done(e.infomax)
     found = {}
     for width, part in rows.groupby("hidden_dim"):
@@ -180,7 +186,7 @@ def leads_by_width(e: Evidence, metric: str) -> dict[int, Lead]:
 
 
 def order_changes(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> bool:
-    """Whether the order of the activations surely changes with the width: other leaders, or a pair that turns round."""
+    """Whether the order of the activations changes significantly with the width: the leader changes, or a pair reverses."""
     if not len(e.by_width):
         return False
     sure = {lead.leaders for lead in leads.values() if lead.sure}
@@ -194,9 +200,9 @@ def is_ranked(e: Evidence, metric: str) -> bool:
 
 
 def leader_sentence(e: Evidence, metric: str, leads: Mapping[int, Lead] | None = None) -> str | None:
-    """Which activation leads: at each width; where other settings vary, in how many of them each one leads.
+    """Which activation leads at each width; if other settings vary, in how many of them each activation leads.
 
-    leads: from `leads_by_width`, where they are at hand.
+    leads: from `leads_by_width`, if already computed.
     """
     if not is_ranked(e, metric):
         return None
@@ -228,29 +234,31 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
                 f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
                 f"K = {words([show(k) for k in one['b_better']])}"
             )
-            text += f"; {counted(len(turned) - 1, 'more pair')} turn round too." if len(turned) > 1 else "."
+            text += (
+                f". The order also reverses for {counted(len(turned) - 1, 'more pair')}." if len(turned) > 1 else "."
+            )
         return text
     if all_sure and len(sure) == 1:
         text = f"{start}: {next(iter(sure))} leads at every width. {_each_width(leads)}."
         pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
         pooled = leader(metric, level_means(e.averaged, metric), pairs)
         if pooled is not None and pooled.sure and pooled.leaders[0] in sure:
-            text += f" On the mean over widths of {label(metric, per_size=True)} it is {pooled.ahead}."
+            text += f" Averaged over widths, {pooled.leaders[0]}'s {label(metric, per_size=True)} is {pooled.ahead}."
         return text
     if len({lead.text for lead in leads.values()}) == 1:
-        return f"{start}: {next(iter(leads.values())).text}, at every width."
+        return f"{start} at every width: {next(iter(leads.values())).text}."
     return f"{start}: no activation leads significantly at every width. {_each_width(leads)}."
 
 
 def _each_width(leads: Mapping[int, Lead]) -> str:
-    """K = 16: tanh leads, 3% above relu. K = 32: no sure lead. Of many widths: how many each one leads at."""
+    """K = 16: tanh leads, 3% above relu. For many widths: at how many of them each activation leads."""
     if len(leads) > MAX_WIDTHS:
         led: dict[str, list[int]] = {}
         for width, lead in leads.items():
             led.setdefault(lead.leaders[0] if lead.sure else "", []).append(width)
         none = led.pop("", [])
         told = [f"{name} leads at {len(widths)} of {len(leads)} widths" for name, widths in led.items()]
-        return words([*told, *([f"no lead is sure at {len(none)}"] if none else [])])
+        return words([*told, *([f"no activation leads significantly at {len(none)}"] if none else [])])
     told = []
     for width, lead in leads.items():
         if lead.sure:
@@ -258,21 +266,21 @@ def _each_width(leads: Mapping[int, Lead]) -> str:
         elif len(lead.leaders) > 1:
             what = f"{words(lead.leaders)} share the best value"
         else:
-            what = f"{next(iter(lead.leaders))} is best on average, but no lead is sure"
+            what = f"{next(iter(lead.leaders))} is best on average, but its lead is not significant"
         told.append(f"K = {width}: {what}")
     return ". ".join(told)
 
 
 def _not_ranked(leads: Mapping[int, Lead]) -> str:
-    """The activations that lost all their seeds at some width, or too many to be ranked."""
+    """The activations that lost all their seeds at some width, or too many seeds to be ranked."""
     lost = sorted({name for lead in leads.values() for name in lead.lost})
     few = sorted({name for lead in leads.values() for name in lead.few} - set(lost))
     text = f" No value for {words(lost)}." if lost else ""
-    return text + (f" Not ranked, for more than half of the seeds are lost: {words(few)}." if few else "")
+    return text + (f" Not ranked because more than half of the seeds are lost: {words(few)}." if few else "")
 
 
 def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
-    """In how many settings (of lambda, ...) each activation surely leads, on the mean over widths."""
+    """In how many settings (of lambda, ...) each activation leads significantly, on the mean over widths."""
     pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
     surely: dict[str, int] = {}
     total = unsure = unranked = 0
@@ -291,7 +299,7 @@ def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
     if unsure:
         told.append(f"no activation leads significantly in {unsure}")
     if unranked:
-        told.append(f"in {unranked} activations cannot be ranked")
+        told.append(f"activations cannot be ranked in {unranked}")
     what = label(metric, per_size=e.sized)
     return (
         f"{capital(what)} ({METRICS[metric].better} is better): of {counted(total, 'setting')} of {words(e.others)}, "
@@ -300,7 +308,7 @@ def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
 
 
 def leader_sentences(e: Evidence) -> list[str]:
-    """A sentence a metric: first where the order changes with the width, then the largest leads, in per cent of the next."""
+    """One sentence per metric: changes of order with the width first, then the largest leads in percent of the next best."""
     found = []
     for place, metric in enumerate(e.metrics):
         leads = {} if e.others or not is_ranked(e, metric) else leads_by_width(e, metric)
@@ -314,7 +322,7 @@ def leader_sentences(e: Evidence) -> list[str]:
 
 
 def equivalent_sentences(e: Evidence) -> list[str]:
-    """Activations that are the same within MARGIN per cent at every width, by their simultaneous intervals."""
+    """Activations that are the same within MARGIN percent at every width, by their simultaneous intervals."""
     pairs = e.by_width if e.sized else e.pooled
     if e.others or not len(pairs):
         return []
@@ -328,7 +336,7 @@ def equivalent_sentences(e: Evidence) -> list[str]:
             found.setdefault((str(a), str(b)), []).append(label(str(metric)))
     where = " at every width" if e.sized else ""
     return [
-        f"{a} and {b} are the same within {MARGIN:g}%{where} in {words(names)} (95% simultaneous intervals)."
+        f"{a} and {b} are the same within {MARGIN:g}% in {words(names)}{where} (95% simultaneous intervals)."
         for (a, b), names in found.items()
     ]
 
@@ -342,7 +350,7 @@ def change_sentence(e: Evidence, metric: str) -> str | None:
 
 
 def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained") -> str | None:
-    """What training did to a metric, over groups: pairs from stats.compare with one row a group, `a` being trained."""
+    """What training did to a metric, over groups. pairs: from stats.compare, one row per group, with `a` as trained."""
     rows = pairs.dropna(subset=["difference"])
     if rows.empty or not sign(metric):
         return None
@@ -355,23 +363,25 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
 
     parts = []
     if better:
-        parts.append(f"better after training for {share(better, total, unit)}{surely(gain > 0)}")
+        parts.append(f"better in {share(better, total, unit)}{surely(gain > 0)}")
     if worse:
-        parts.append(f"worse for {share(worse, total, unit)}{surely(gain < 0)}")
+        parts.append(f"worse in {share(worse, total, unit)}{surely(gain < 0)}")
     if better + worse < total:
-        parts.append(f"unchanged for {share(total - better - worse, total, unit)}")
+        parts.append(f"unchanged in {share(total - better - worse, total, unit)}")
     percents = rows["percent"] if (rows["a"] == trained).all() else rows["percent"].iloc[:0]
     if len(percents) and percents.notna().all():
         low, high = f"{number(percents.min())}%", f"{number(percents.max())}%"
     else:
         low, high = number(rows["difference"].min()), number(rows["difference"].max())
     # Widths change by different amounts, and so do activations: a mean over cells would hide it.
-    span = f"mean change {low}" + (f" to {high}" if total > 1 else "")
-    return f"{_with_direction(metric)} is {', '.join(parts)}; {span}."
+    span = f"the mean change per {unit.removesuffix('s')} ranges from {low} to {high}"
+    if total == 1:
+        span = f"the mean change is {low}"
+    return f"{_with_direction(metric)} after training: {', '.join(parts)}; {span}."
 
 
 def baseline_sentences(e: Evidence) -> list[str]:
-    """In how many cells InfoMax is better than each baseline, a sentence a metric and baseline."""
+    """In how many cells InfoMax is better than each baseline, one sentence per metric and baseline."""
     texts = []
     for (metric, infomax, baseline), pairs in e.baselines.groupby(["metric", "a", "b"], sort=False):
         gain = (pairs["difference"] * sign(str(metric))).dropna()
@@ -390,7 +400,7 @@ def baseline_sentences(e: Evidence) -> list[str]:
 
 
 def moving_sentence(e: Evidence) -> str | None:
-    """In how many cells something still moved when training ended, and what."""
+    """In how many cells training had not converged when it ended, and what still moved."""
     known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
     if not len(known):
         return None
@@ -399,15 +409,15 @@ def moving_sentence(e: Evidence) -> str | None:
     cells = known.groupby(cell, dropna=False)["moving"].any()
     if not cells.any():
         return (
-            f"Training has settled in {share(len(cells), len(cells), 'cells')}: nothing moves by more than the seeds' spread "
-            "in the last tenth of the epochs."
+            f"Training has converged in {share(len(cells), len(cells), 'cells')}: in the last tenth of the epochs, nothing "
+            "moved by more than the standard deviation over seeds."
         )
     counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
-    told = [f"{label(str(metric))} in {n}" for metric, n in counts.items()]
+    told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
     return (
-        f"Training has not ended in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs "
-        f"{words(told)} still move{'s' if len(told) == 1 else ''} by more than the seeds' spread, so more epochs would "
-        "change these numbers. No speed of convergence is given there."
+        f"Training has not converged in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs, "
+        f"{words(told)} still moved by more than the standard deviation over seeds, so more epochs would change these "
+        "numbers. No convergence speed is given for these cells."
     )
 
 
@@ -415,7 +425,7 @@ def moving_sentence(e: Evidence) -> str | None:
 
 
 def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
-    """Which level of a setting is best for each activation (and each value of what else varies)."""
+    """Which level of a setting is best for each activation (and each value of any other setting that varies)."""
     pairs = e.settings[factor]
     pairs = pairs[pairs["metric"] == metric] if len(pairs) else pairs
     if not len(pairs) or not sign(metric):
@@ -432,7 +442,7 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
         if lead.sure:
             told = f"the best {factor} is {lead.leaders[0]}"
         elif lead.text.startswith("the same for all"):
-            told = "every level is the same"
+            told = "all levels are equal"
         best.setdefault(told, []).append(name)
     if not best:
         return None
@@ -443,34 +453,34 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
 
 
 def _who(names: list[str], rest: list[str]) -> str:
-    """The activations by name; where other settings vary too, how often each."""
+    """The activations by name; if other settings vary too, how often each occurs."""
     counts = {name: names.count(name) for name in names}
     return words([f"{name} ({n} settings of {words(rest)})" if rest else name for name, n in counts.items()])
 
 
 @dataclass(frozen=True)
 class PowerNote:
-    """What the seeds of a family of comparisons can show. caution: that is nothing, or hardly anything."""
+    """What the seeds of a family of comparisons can show. caution: they can show nothing."""
 
     text: str
     caution: bool
 
 
 def power_note(pairs: pd.DataFrame, what: str) -> PowerNote | None:
-    """What the largest family of these comparisons can show; None where there are none."""
+    """What the largest family of these comparisons can show; None if there are no comparisons."""
     if not len(pairs):
         return None
     family, seeds = int(pairs["family_size"].max()), int(pairs["n"].max())
     if family == 0:
-        return PowerNote(f"{capital(what)}: no pair has two seeds, so nothing can be tested.", caution=True)
+        return PowerNote(f"{capital(what)}: no pair has two seeds in common, so nothing can be tested.", caution=True)
     power = power_of(seeds, family)
     text = f"{capital(what)}: {power.sentence}"
     if not power.reachable:
-        text += f" Read a p above {ALPHA:g} here as \u201cnot enough seeds\u201d, not as \u201cno difference\u201d."
+        text += f" Here, a p above {ALPHA:g} means \u201cnot enough seeds\u201d, not \u201cno difference\u201d."
         return PowerNote(text, caution=True)
     fewest = int(pairs.loc[pairs["p"].notna(), "n"].min())
     if fewest < seeds:
-        text += f" Pairs that lost seeds can show less: {fewest} seeds allow no p under {format_p(smallest_p(fewest))}."
+        text += f" Pairs that lost seeds can show less: with {fewest} seeds, p cannot be below {format_p(smallest_p(fewest))}."
     return PowerNote(text, caution=False)
 
 
@@ -479,7 +489,7 @@ def _with_direction(metric: str) -> str:
 
 
 def _significant_pairs(pairs: pd.DataFrame) -> str:
-    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs are told apart"
+    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs differ significantly"
 
 
 def _stratum(pairs: pd.DataFrame, columns: list[str], key: object) -> pd.DataFrame:
@@ -501,7 +511,7 @@ def _pair(pairs: pd.DataFrame, one: object, other: object) -> pd.Series | None:
 
 
 def _turned(pair: pd.Series, top: object) -> tuple[float, float, float]:
-    """The pair's difference top - other and its simultaneous interval."""
+    """The pair's difference, top minus other, and its simultaneous interval."""
     if pair["a"] == top:
         return pair["difference"], pair["sim_low"], pair["sim_high"]
     return -pair["difference"], -pair["sim_high"], -pair["sim_low"]

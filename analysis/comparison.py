@@ -1,6 +1,6 @@
-"""Sweeps side by side: the settings that differ, each metric in each sweep, and their differences, paired by seed.
+"""Sweeps side by side: the settings that differ, each metric in each sweep, and the differences paired by seed.
 
-Imports statistics, and the page's parts to write one.
+Imports statistics and, to write the page, its template.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _SWEEP = "sweep"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several sweeps compared.
+    """A comparison of sweeps.
 
     names: of the sweeps, in the order given. settings: one row per setting that differs, one column per sweep. metrics: one
     row per cell and metric, "mean ± sd" in one column per sweep. pairs: every later sweep against the first, see
-    `stats.compare`; empty where no cell and seed is in both. page: the HTML file, if one was written.
+    `stats.compare`; empty if no cell and seed is in both. page: the HTML file, if one was written.
     """
 
     names: tuple[str, ...]
@@ -43,9 +43,9 @@ class Comparison:
 def compare_sweeps(outs: Sequence[str | os.PathLike[str]], page: str | os.PathLike[str] | None = None) -> Comparison:
     """Compares the sweeps in these output folders. page: the HTML file to write; None for no page.
 
-    Cells are matched by activation, width and every setting that varies within a sweep; settings that are fixed within
-    each sweep may differ, and are what is compared. Raises AnalysisError if there are fewer than two, or a folder has no
-    results.
+    Cells are matched by activation, width and every setting that varies within a sweep. Settings that are fixed within each
+    sweep may differ between sweeps; their effect is what is compared. Raises AnalysisError if there are fewer than two
+    folders or a folder has no results.
     """
     if len(outs) < 2:
         raise AnalysisError("give at least two output folders to compare.")
@@ -66,7 +66,7 @@ def compare_sweeps(outs: Sequence[str | os.PathLike[str]], page: str | os.PathLi
 
 
 def _names(studies: Sequence[Study], outs: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """The folders' names, or their paths as given where two have one name. Raises AnalysisError if one is given twice."""
+    """The folders' names, or their paths as given if two share a name. Raises AnalysisError if one is given twice."""
     names = tuple(study.name for study in studies)
     if len(set(names)) == len(names):
         return names
@@ -77,7 +77,7 @@ def _names(studies: Sequence[Study], outs: Sequence[str | os.PathLike[str]]) -> 
 
 
 def _cell_keys(tables: Sequence[pd.DataFrame]) -> list[str]:
-    """What names a cell: activation, width, and what varies within a sweep."""
+    """The columns that identify a cell: activation, width, and what varies within a sweep."""
     within = {column for table in tables for column in varying(table, but=("activation", "hidden_dim"))}
     return ["activation", "hidden_dim", *(column for column in CONFIG_COLUMNS if column in within)]
 
@@ -119,7 +119,7 @@ def _pairs(both: pd.DataFrame, keys: list[str], names: Sequence[str]) -> pd.Data
 
 
 def terminal_table(found: Comparison) -> pd.DataFrame:
-    """The study's metrics side by side, as text. With two sweeps, also their difference (second - first) and its p."""
+    """The study's main metrics side by side, as text. With two sweeps, also their difference (second - first) and its p."""
     table = found.metrics[found.metrics["metric"].isin(IN_ANSWER)]
     keys = list(table.columns[: table.columns.get_loc("metric")])  # type: ignore[misc]
     shown = table.assign(metric=table["metric"].map(label))
@@ -146,12 +146,12 @@ def _difference(metric: str, difference: float, p: float, n: float) -> str:
 
 
 def _shown(metric: str, difference: float) -> str:
-    """A difference as text; that of a ratio is of logarithms, and shown as how many times the one is the other."""
+    """A difference as text. The difference of a ratio is of logarithms, and shown as a factor."""
     return f"{number(math.exp(difference))} times" if is_log(metric) else number(difference)
 
 
 def _html(found: Comparison) -> str:
-    """A page of its own, without scripts."""
+    """A standalone page without scripts."""
     from importlib.resources import files
 
     from jinja2 import Environment, PackageLoader, StrictUndefined

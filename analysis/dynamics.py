@@ -1,4 +1,4 @@
-"""How training went: whether it has ended, how fast it converged, how the final loss scatters over seeds.
+"""How training went: whether it converged, how fast, and how the final loss varies over seeds.
 
 DataFrame in, DataFrame out. Imports other statistics, nothing that draws or writes.
 """
@@ -17,13 +17,13 @@ from analysis.stats import levels_of
 
 
 def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
-    """Has training ended? How far the loss and each redundancy metric moved over the last tenth of the epochs.
+    """Has training converged? How far the loss and each redundancy metric moved over the last tenth of the epochs.
 
-    One row a cell and quantity. Columns: the cell, metric, n (seeds), change (mean over seeds of the value at the end minus
-    that a tenth of the epochs, at least one, before it; between two evaluations on a straight line), spread (sd over seeds
-    of the value at the end), moving (whether |change| > spread; empty for fewer than 2 seeds). Seeds whose history
-    does not reach back so far, epoch 0 apart, are left out; without a history there are no rows. A ratio is taken by its
-    logarithm.
+    One row per cell and quantity. Columns: the cell, metric, n (seeds), change (mean over seeds of the value at the end
+    minus the value a tenth of the epochs, at least one, before the end; interpolated linearly between evaluations), spread
+    (sd over seeds of the value at the end), moving (whether |change| > spread; empty for fewer than 2 seeds). Seeds whose
+    history after epoch 0 does not reach back far enough are excluded; without a history there are no rows. A ratio is
+    taken by its logarithm.
     """
     by = cell_columns(results)
     columns = [*by, "metric", "n", "change", "spread", "moving"]
@@ -63,10 +63,10 @@ def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.Data
 
 
 def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
-    """The table with convergence_epoch only in cells that have converged: nothing that `still_moving` knows of them moves.
+    """The table with convergence_epoch only in cells that have converged: those where `still_moving` finds nothing moving.
 
-    Of a loss that still falls, the epoch of 90% of the fall measures the number of epochs. Cells of which nothing is known
-    (no history, one seed) keep none either.
+    While the loss is still falling, the epoch of 90% of its decrease measures only the number of epochs. Cells without
+    information (no history, one seed) have no convergence_epoch either.
     """
     if "convergence_epoch" not in results:
         return results
@@ -83,11 +83,11 @@ def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
 
 
 def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:
-    """Epochs until 90% of the fall in training loss, per cell.
+    """Epochs until 90% of the decrease in training loss, per cell.
 
-    results: from `only_settled`, so that a cell which has not converged has no value. Columns: the cell, planned (trials), n
+    results: from `only_settled`: a cell that has not converged has no value. Columns: the cell, planned (trials), n
     (with a value), median, q25, q75, min, max (epochs; lower is faster), and share (the median as a share of the epochs
-    run, where the table says how many).
+    run, if the table has that number).
     """
     by = cell_columns(results)
     planned = results.groupby(by, dropna=False).size().rename("planned")
@@ -112,16 +112,16 @@ def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:
 def loss_spread(results: pd.DataFrame, *, seed: int, n_resamples: int = RESAMPLES) -> pd.DataFrame:
     """How much the final loss depends on the seed, per cell.
 
-    Columns: the cell, n, mean, sd with its BCa bootstrap interval (sd_low, sd_high), iqr, min, max. Units of the loss;
-    lower spread means that one seed tells more about the others. Compare spreads within a width only: the loss is a
-    sum over units.
+    Columns: the cell, n, mean, sd with its BCa bootstrap interval (sd_low, sd_high), iqr, min, max, in units of the loss. A
+    smaller spread means that one seed says more about the others. Compare spreads only within a width: the loss is a sum
+    over units.
     """
     by = cell_columns(results)
     rows = done(results)
     if rows.empty:
         return pd.DataFrame(columns=[*by, "n"])
     cells = {key: group["loss"].dropna().to_numpy(float) for key, group in rows.groupby(by, dropna=False)}
-    # A row a cell, filled up with gaps: cells may have lost seeds.
+    # One row per cell, padded with gaps: cells may have lost seeds.
     wide = np.full((len(cells), max(1, *map(len, cells.values()))), np.nan)
     for row, losses in enumerate(cells.values()):
         wide[row, : len(losses)] = losses
@@ -141,10 +141,10 @@ def loss_spread(results: pd.DataFrame, *, seed: int, n_resamples: int = RESAMPLE
 
 
 def equal_spread(results: pd.DataFrame, within: Sequence[str] | None = None) -> pd.DataFrame:
-    """Brown-Forsythe test that all activations have the same spread of the final loss, per stratum.
+    """Brown-Forsythe test of whether all activations have the same spread of the final loss, per stratum.
 
     Columns: the stratum, levels, n (values), statistic, p. It treats seeds as independent between activations although
-    they share initial weights and batches, so its p is a guide. Source: Brown & Forsythe (1974); scipy.stats.levene.
+    they share initial weights and batches, so its p is only a guide. Source: Brown & Forsythe (1974); scipy.stats.levene.
     """
     from scipy import stats
 

@@ -1,6 +1,6 @@
-"""Which activations are the same for any purpose: pairs whose whole interval lies within a stated margin.
+"""Which activations are equivalent: pairs whose whole interval lies within a stated margin.
 
-DataFrame in, DataFrame out. "Not told apart" is no evidence of sameness; this is. Imports nothing of ours.
+DataFrame in, DataFrame out. "Not significantly different" is no evidence of equivalence; this is. Imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import pandas as pd
 
 MARGIN = 1.0
-"""Per cent: two settings whose difference surely lies within this are called the same."""
+"""In percent: two settings are called the same if the interval of their difference lies within this."""
 
 
 def equivalence(pairs: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
-    """How near to each other the two of each pair are, as surely as the simultaneous 95% interval says.
+    """How similar the two settings of each pair are, by the simultaneous 95% interval.
 
     pairs: from stats.compare. Columns: those of the strata, metric, a, b, n, percent, percent_low, percent_high (the difference
-    and its simultaneous interval in per cent of b's mean), within (per cent: the least margin that holds the whole interval),
-    same (whether that is at most `margin`). Pairs without such an interval are left out: of metrics that can be negative, of
-    fewer than 6 seeds, where the mean is 0.
-    An interval holds all differences of its family at once, so where no pair is truly the same, one is called so in at most
-    5 of 100 studies. Source: Schuirmann (1987), with the simultaneous interval in place of the 90% one.
+    and its simultaneous interval in percent of b's mean), within (in percent: the smallest margin that contains the whole
+    interval), same (whether that is at most `margin`). Excludes pairs without such an interval: metrics that can be negative,
+    fewer than 6 seeds, or a mean of 0.
+    The intervals of a family contain all its differences at once: if no pair is truly the same, at least one is called the same
+    in at most 5 of 100 studies. Source: Schuirmann (1987), with the simultaneous interval in place of the 90% one.
     """
     numbers = ["percent", "percent_low", "percent_high"]
     if not len(pairs):

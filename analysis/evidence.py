@@ -1,6 +1,6 @@
-"""What a study's sentences, figures and tables share, worked out once: seed means, comparisons, the summary.
+"""What a study's sentences, figures and tables share, computed once: seed means, comparisons, the summary.
 
-A statistic that only its own table shows is worked out in `tables`. Imports statistics, not how they are told.
+`tables` computes statistics that only their own table shows. Imports statistics, not their presentation.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from analysis.stats import compare, complete_blocks, seed_blocks
 from analysis.widths import interaction
 
 LARGE = 2_000
-"""Trials above which the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
+"""With more trials than this, the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The shared numbers of one study.
 
-    results: the whole results table, baselines included, convergence only where it has happened. infomax: the trials of
-    the InfoMax objective (all, where no baseline was run). sized: whether there are several widths, so that averaged values
-    are per size (`reshape.per_size`). averaged: the infomax trials, each metric averaged over the widths, one row a seed.
-    others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
-    values, and within each width, on complete blocks, but for metrics by which activations are not ranked. interactions: of
-    activation and width, a row a metric. moving: what still moved when training ended. change: trained against untrained.
-    baselines: InfoMax against each baseline. settings: factor -> pairs of its levels, on averaged values. seed,
-    n_resamples: of every bootstrap.
+    results: the whole results table, including baselines; convergence_epoch only in converged cells. infomax: the trials of
+    the InfoMax objective (all trials if no baseline was run). sized: whether there are several widths; if so, averaged
+    values are per size (`reshape.per_size`). averaged: the infomax trials, each metric averaged over the widths, one row
+    per seed. others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
+    values, and within each width, on complete blocks, except for metrics by which activations are not ranked.
+    interactions: of activation and width, one row per metric. moving: what still moved when training ended. change: trained
+    against untrained. baselines: InfoMax against each baseline. settings: factor -> pairs of its levels, on averaged
+    values. seed, n_resamples: of every bootstrap.
     """
 
     study: Study
@@ -61,7 +61,7 @@ class Evidence:
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """All comparisons under one heading, each with its scope."""
+        """All comparisons in one table, each with its scope."""
         parts = [
             self.pooled.assign(scope="activations, mean over widths"),
             self.by_width.assign(scope="activations, within a width"),
@@ -82,7 +82,7 @@ class Evidence:
 
 
 def gather(study: Study, *, seed: int) -> Evidence:
-    """All statistics of a study. seed: of the bootstrap; sign patterns that cannot be counted have a seed of their own."""
+    """All shared statistics of a study. seed: of the bootstrap; randomly drawn sign patterns have their own seed."""
     moving = still_moving(study.results, study.history)
     results = only_settled(study.results, moving)
     infomax = reshape.infomax_rows(results)
@@ -107,7 +107,7 @@ def gather(study: Study, *, seed: int) -> Evidence:
         counts=reshape.counts(results),
         summary=reshape.summary(results),
         pooled=_each(between, averaged, "activation", others, complete=True),
-        # With one width the pooled comparison is this one already; twice would look like more evidence.
+        # With one width, the pooled comparison is already this one; showing it twice would look like more evidence.
         by_width=(
             _each(between, finished, "activation", [*others, "hidden_dim"], complete=True) if sized else pd.DataFrame()
         ),
@@ -130,9 +130,9 @@ def gather(study: Study, *, seed: int) -> Evidence:
 def level_means(rows: pd.DataFrame, metric: str, factor: str = "activation", units: int = 1) -> pd.DataFrame:
     """Mean of each level over the seeds that have every level, with its t interval.
 
-    rows: one row a seed and level. units: of the layer, 1 for values per size. Columns: factor, n (seeds), mean (geometric, of
-    a ratio), ci_low, ci_high, ranked. A level that lost more than half of the seeds is not ranked and has the mean of the
-    seeds it has (see `stats.complete_blocks`).
+    rows: one row per seed and level. units: of the layer, 1 for values per size. Columns: factor, n (seeds), mean (geometric
+    for a ratio), ci_low, ci_high, ranked. A level that lost more than half of the seeds is not ranked, and its mean is over
+    its own seeds (see `stats.complete_blocks`).
     """
     blocks = to_scale(metric, seed_blocks(rows, metric, factor, []))
     full = complete_blocks(blocks)
@@ -161,8 +161,8 @@ def _change(stages: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
 
 
 def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others: Sequence[str]) -> pd.DataFrame:
-    """The levels of a setting against each other, all other settings equal."""
-    # A loss with another lambda is another quantity, and wr is weight redundancy once more.
+    """The levels of a setting against each other, with all other settings equal."""
+    # A loss with another lambda is another quantity, and wr repeats weight redundancy.
     what = [metric for metric in metrics if metric != "loss" or not factor.startswith("lambda")]
     what = [metric for metric in what if metric != "wr" or "weight_redundancy" not in metrics]
     rest = [other for other in others if other != factor]
@@ -176,7 +176,7 @@ def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFr
     is_infomax = rows["objective"] == "infomax"
     rest = reshape.varying(results, but=BASELINE_COLUMNS)
     what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]
-    # Each InfoMax setting against the baselines; another InfoMax setting is none.
+    # Each InfoMax setting against the baselines; other InfoMax settings are not baselines.
     parts = [
         _each(what, reshape.done(rows[~is_infomax | (rows["setting"] == level)]), "setting", rest, against=level)
         for level in rows.loc[is_infomax, "setting"].drop_duplicates()
@@ -202,6 +202,6 @@ def _each(
 
 
 def stack(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables below each other; those that hold nothing change no type of the others'."""
+    """Concatenates tables by rows. Empty ones are skipped, because they would change the others' types."""
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,4 +1,4 @@
-"""The answers at the top of the page, five at most, one a question; and the paragraph that says how they were found.
+"""The answers at the top of the page, at most five, one per question; and the methods paragraph.
 
 From evidence and claims to text; imports neither figures nor the page.
 """
@@ -23,7 +23,7 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer: its text, and the ids of the table and the figure on the page that show it ("" where there is none)."""
+    """One answer: its text, and the ids of the table and the figure on the page that show it ("" for none)."""
 
     text: str
     table: str = ""
@@ -34,7 +34,7 @@ class Finding:
         return self.text
 
     def linked(self, tables: Collection[str], figures: Collection[str]) -> Finding:
-        """Without the links that this page has nothing for."""
+        """Without links to tables and figures that this page does not have."""
         return replace(
             self,
             table=self.table if self.table in tables else "",
@@ -49,7 +49,7 @@ def findings(e: Evidence) -> list[Finding]:
 
 
 def _redundancy(e: Evidence) -> Finding | None:
-    """Does InfoMax give non-redundant features? Outputs and weights are two answers."""
+    """Does InfoMax produce non-redundant features? Outputs and weights are answered separately."""
     told = []
     for metric, who in (("output_correlation", "outputs"), ("weight_redundancy", "weights")):
         pairs = e.change[e.change["metric"] == metric] if len(e.change) else e.change
@@ -60,9 +60,9 @@ def _redundancy(e: Evidence) -> Finding | None:
 
 
 def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
-    """Outputs become less redundant with training in 18 of 18 cells. pairs: trained (a) against untrained (b), a row a cell.
+    """Outputs become less redundant with training in 18 of 18 cells. pairs: trained (a) against untrained (b), one row per cell.
 
-    Only differences that the corrected test tells apart from 0 are counted; without a test (too few seeds) none are.
+    Counts only differences that the corrected test finds significant; without a test (too few seeds) it counts none.
     """
     rows = pairs.dropna(subset=["difference"]) if len(pairs) else pairs
     if not len(rows):
@@ -74,25 +74,27 @@ def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
     def middle(which: pd.Series) -> str:
         percents = rows.loc[which, "percent"]
         if percents.notna().all():
-            return f"the median change of {label(metric)} is {percents.median():+.0f}%"
-        return f"the median change of {label(metric)} is {number(rows.loc[which, 'difference'].median())}"
+            return f"with a median change in {label(metric)} of {percents.median():+.0f}%"
+        return f"with a median change in {label(metric)} of {number(rows.loc[which, 'difference'].median())}"
 
     n_less, n_more = int(less.sum()), int(more.sum())
     rest = total - n_less - n_more
-    unsure = f"; for {rest} it cannot be told" if rest else ""
+    unsure = f" (no significant change in {rest})" if rest else ""
     start = f"{capital(who)} become"
     if n_less and not n_more:
-        return f"{start} less redundant with training in {share(n_less, total, 'cells')}{unsure}: {middle(less)}."
+        return f"{start} less redundant with training in {share(n_less, total, 'cells')}, {middle(less)}{unsure}."
     if n_more and not n_less:
-        return f"{start} more redundant with training in {share(n_more, total, 'cells')}{unsure}: {middle(more)}."
+        return f"{start} more redundant with training in {share(n_more, total, 'cells')}, {middle(more)}{unsure}."
     if n_less:
-        return f"{start} less redundant with training in {n_less} of {total} cells and more in {n_more}{unsure}."
-    where = "its only cell" if total == 1 else f"any of {total} cells"
-    return f"Whether {who} become less redundant with training cannot be told from these seeds in {where}."
+        return (
+            f"{start} less redundant with training in {n_less} of {total} cells and more redundant in {n_more}{unsure}."
+        )
+    where = "the only cell" if total == 1 else f"any of the {total} cells"
+    return f"These seeds cannot show whether {who} become less redundant with training in {where}."
 
 
 def _activation(e: Evidence) -> Finding | None:
-    """Which activation leads, on what the weights and what the outputs are judged by."""
+    """Which activation leads, by the main metric of the weights and that of the outputs."""
     told = [verdict(e, metric) for metric in ("effective_rank", "output_correlation") if claims.is_ranked(e, metric)]
     table = "pairs-by-width" if e.sized and not e.others else "pairs"
     figure = "by_width" if e.sized else "effective_rank"
@@ -101,7 +103,7 @@ def _activation(e: Evidence) -> Finding | None:
 
 
 def verdict(e: Evidence, metric: str) -> str | None:
-    """Who leads on a metric, in a sentence of one breath."""
+    """The leader on a metric, in one short sentence."""
     if e.others:
         return claims.leader_sentence(e, metric)
     leads = claims.leads_by_width(e, metric)
@@ -117,7 +119,7 @@ def verdict(e: Evidence, metric: str) -> str | None:
         by = next(iter(leads.values())).ahead
         if len(leads) > 1:
             by = (
-                f"{number(min(effects))}% to {number(max(effects))}% ahead of the next"
+                f"{number(min(effects))}% to {number(max(effects))}% ahead of the next best"
                 if np.isfinite(effects).all()
                 else ""
             )
@@ -129,12 +131,14 @@ def verdict(e: Evidence, metric: str) -> str | None:
     )
     if len(leads) > claims.MAX_WIDTHS:
         return f"{what}: {start}."
-    told = [f"{lead.leaders[0] if lead.sure else 'none significantly'} at K = {width}" for width, lead in leads.items()]
-    return f"{what}: {start}: {words(told)}."
+    told = [
+        f"{lead.leaders[0] if lead.sure else 'no significant leader'} at K = {width}" for width, lead in leads.items()
+    ]
+    return f"{what}: {start} ({words(told)})."
 
 
 def _settings(e: Evidence) -> list[Finding]:
-    """How lambda and other settings matter, one finding each, two at most; or that lambda was not varied."""
+    """The effects of lambda and other settings, one finding each, at most two; or that lambda was not varied."""
     found = []
     metric = next((metric for metric in claims.IN_SHORT if metric in e.metrics), None)
     for factor in list(e.settings)[:2]:
@@ -174,30 +178,31 @@ def methods(e: Evidence) -> str:
     parts = [
         f"{finished} of {len(e.results)} planned trials finished ({counted(e.infomax['activation'].nunique(), 'activation')}, "
         f"K = {words(widths)}, {counted(len(seeds), 'seed')}).",
-        "For one seed and width all settings share the first weights and the batches, so settings were compared seed by seed.",
-        "Settings were ranked on the seeds that have all of them (complete blocks); a setting that lost more than half of its "
-        "seeds was not ranked.",
-        "The test of a difference is the sign-flip test of its studentized mean, two-sided at 5%, "
+        "With the same seed and width, all settings share the initial weights and the batches, so settings were compared "
+        "seed by seed.",
+        "Settings were ranked on the seeds that have results for all of them (complete blocks); a setting that lost more "
+        "than half of its seeds was not ranked.",
+        "Differences were tested with the two-sided sign-flip test of the studentized mean at 5%, "
         + ("with all sign patterns counted" if exact else f"with {DRAWS:,} random sign patterns and a fixed seed")
-        + ", corrected over the family by a step-down max-T that turns the signs of a seed in all comparisons at once "
-        "(Westfall and Young 1993). A family is all comparisons of one kind on one metric"
+        + ", and corrected over the family by a step-down max-T procedure that flips the signs of a seed in all comparisons "
+        "at once (Westfall and Young 1993). A family is all comparisons of one kind on one metric"
         + (f" (up to {int(families)})." if families else "."),
-        "Intervals of differences are simultaneous 95% intervals over the family from the same sign patterns; intervals of "
-        "means are 95% Student t intervals over seeds, cut at the values that a metric can have.",
-        "Differences in per cent are relative to the mean of the setting that is compared with.",
+        "Intervals of differences are simultaneous 95% intervals over the family, from the same sign patterns; intervals of "
+        "means are 95% Student t intervals over seeds, cut off at the limits of the metric's range.",
+        "Percent differences are relative to the mean of the setting compared against.",
     ]
     if e.sized:
         parts.append(
-            "Before they were averaged over widths, effective rank, dead units and Gaussian total correlation were divided by "
-            "K, weight redundancy and output correlation by K (K - 1). Whether differences depend on the width was tested on "
-            "the contrasts between widths, by the same max-T."
+            "Before averaging over widths, effective rank, dead units and Gaussian total correlation were divided by K, and "
+            "weight redundancy and output correlation by K (K - 1). The same max-T procedure, on the contrasts between "
+            "widths, tested whether differences depend on the width."
         )
     parts += [
         "The variance ratio was compared by its logarithm, and its means are geometric.",
-        "Activations were not ranked by the loss and its terms, which depend on the range of their outputs.",
-        "Training counts as ended in a cell where, over the last tenth of its epochs, the mean over seeds of neither the loss "
-        "nor any redundancy metric moved by more than the seeds' standard deviation; the epoch of convergence (90% of the "
-        "loss's fall) is given only there.",
-        f"Bootstrap intervals (BCa) have {e.n_resamples:,} resamples.",
+        "Activations were not ranked by the loss or its terms, because these depend on the range of the outputs.",
+        "Training counts as converged in a cell if, over the last tenth of its epochs, neither the loss nor any redundancy "
+        "metric, averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of "
+        "the loss's decrease) is given only for such cells.",
+        f"Bootstrap intervals (BCa) use {e.n_resamples:,} resamples.",
     ]
     return " ".join(parts)

@@ -1,6 +1,6 @@
-"""The report's own "how to read this": each word in a sentence or two. The long form is docs/reading-the-report.md.
+"""The report's section "How to read this": each term in a sentence or two. The long form is docs/reading-the-report.md.
 
-Metrics explain themselves in `metrics`, single statistics in `tables`; here is what they all share.
+The terms that all tables share. `metrics` explains the metrics, `tables` the terms of single tables.
 """
 
 from __future__ import annotations
@@ -14,65 +14,67 @@ Terms = list[tuple[str, str]]
 SHARED: Terms = [
     (
         "trial, cell, seed",
-        "A trial is one training run. The trials that differ only in their seed are a cell. All activations share, for one "
-        "seed and width, the first weights and the batches, so they are compared seed by seed.",
+        "A trial is one training run. Trials that differ only in their seed form a cell. With the same seed and width, all "
+        "activations share the initial weights and the batches, so they are compared seed by seed.",
     ),
     (
         "mean over widths",
-        "Each seed's values are first averaged over the widths, divided by what they grow with: effective rank / K, weight "
-        "redundancy / K (K - 1). The seeds are then the sample. A seed that lacks a width is left out and counted under "
-        "\u201cleft out\u201d.",
+        "Metrics that grow with the width K are first divided by K or K (K - 1): effective rank / K, weight redundancy / "
+        "K (K - 1). Each seed's values are then averaged over the widths, and the seeds are the sample. A seed without a value "
+        "at every width is excluded and counted under \u201cleft out\u201d.",
     ),
     (
         "95% interval",
-        "For a mean: Student's t over the seeds. Over many studies 95% of such intervals hold the true mean, if seeds "
-        "scatter about normally; what lies beyond the values that a metric can have is cut off. We recommend it for 10 seeds; "
-        "the bootstrap intervals (BCa) in cells.csv are too short there, and are for 30 seeds and more, for medians and "
-        "interquartile means.",
+        "For a mean: Student's t over the seeds. Over many studies, 95% of such intervals contain the true mean if the seeds "
+        "are roughly normally distributed. Intervals are cut off at the limits of the metric's range. We recommend the t "
+        "interval for 10 seeds. The bootstrap intervals (BCa) in cells.csv are too short there; use them with 30 seeds or "
+        "more, and for medians and interquartile means.",
     ),
     (
         "leads",
-        "Somebody is always best on average. A setting leads where the corrected test tells it apart from the next best, on "
-        "the seeds that all settings have. One that lost more than half of its seeds is not ranked.",
+        "Some setting is always best on average. A setting leads only if it differs significantly from the next best by the "
+        "corrected test, on the seeds that all settings have. A setting that lost more than half of its seeds is not ranked.",
     ),
     (
         "IQM",
-        "Interquartile mean: the mean of the middle half of the seeds, which a single odd seed cannot move far.",
+        "Interquartile mean: the mean of the middle half of the seeds. A single outlier cannot move it far.",
     ),
     (
         "a - b",
-        "The mean difference between two settings, seed by seed; of the variance ratio, that of its natural logarithm. \u201call "
-        "95% from\u201d and \u201cto\u201d: a simultaneous interval. In 95% of studies those of a whole family hold all the true "
-        "differences at once. Per cent: of b's mean.",
+        "The mean difference between two settings, seed by seed; for the variance ratio, the mean difference of natural "
+        "logarithms. \u201csimult. 95% from\u201d and \u201cto\u201d: a simultaneous interval. In 95% of studies, the simultaneous "
+        "intervals of a whole family contain all the true differences at once. Percent: of b's mean.",
     ),
     (
         "Cohen's d",
-        "The mean difference divided by the standard deviation of the differences. About 0.2 is small and 0.8 large, but "
+        "The mean difference divided by the standard deviation of the differences. About 0.2 is small and 0.8 is large, but "
         "differences paired by seed are often far larger.",
     ),
     (
-        "a better in",
-        "Probability of superiority: the share of seeds in which a is better than b (or larger, where neither direction is "
+        "a is better in",
+        "Probability of superiority: the share of seeds in which a is better than b (or larger, if neither direction is "
         "better); ties count half.",
     ),
     (
         "p",
-        "How often chance alone would give a difference at least this large: the share of ways of turning the signs of the "
-        "seeds' differences. Up to 14 seeds all 2\u207f ways are counted; above, 9,999 are drawn, always the same.",
+        "How often chance alone would give a difference at least this large: the share of all ways to flip the signs of the "
+        "seeds' differences that do so. Up to 14 seeds, all 2\u207f ways are counted; above that, 9,999 are drawn, always the "
+        "same ones.",
     ),
     (
         "p (max-T), family",
-        "p corrected for the number of comparisons, by turning the signs of a seed in all of them at once. A family is one "
-        "metric and one kind of comparison (say, all pairs of activations in all widths); within it, if nothing differs, the "
-        "chance of even one p (max-T) at or under 0.05 is about 5%. p (Holm) is the older correction, which ten seeds cannot "
-        "satisfy over more than 25 comparisons. Metrics are not corrected for one another.",
+        "p corrected for the number of comparisons by flipping the signs of a seed in all of them at once. A family is one "
+        "metric and one kind of comparison (for example, all pairs of activations at all widths). If nothing differs within "
+        "a family, the chance of even one p (max-T) of 0.05 or less is about 5%. \u201cSignificant\u201d means a p (max-T) of "
+        "0.05 or less. p (Holm) is an older correction; with ten seeds it cannot reach 0.05 in a family of more than 25 "
+        "comparisons. p is not corrected across metrics.",
     ),
 ]
 
-NOT_AVAILABLE = ("n/a", "Not available: too few seeds for an interval or a test, or a value that was not recorded.")
+NOT_AVAILABLE = ("n/a", "Not available: too few seeds for an interval or a test, or the value was not recorded.")
 
 
 def glossary(metrics: Iterable[str], of_tables: Iterable[tuple[str, str]]) -> Terms:
-    """Term and meaning: the metrics of this study, what all statistics share, what single tables bring."""
+    """Terms and meanings: this study's metrics, the shared terms, and the terms of single tables."""
     explained = [(METRICS[name].label, METRICS[name].explanation) for name in metrics]
     return [*explained, *SHARED, *of_tables, NOT_AVAILABLE]

@@ -1,6 +1,6 @@
 """Intervals over seeds: Student's t for means, BCa bootstrap for mean, median and interquartile mean.
 
-Imports what is known of each metric.
+Imports what is known about each metric.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pandas as pd
 from analysis.metrics import bounds, from_scale, to_scale
 
 MIN_BOOTSTRAP = 5
-"""Fewer seeds than this have too few distinct resamples (4 give 35) for a bootstrap interval to mean anything."""
+"""Fewer seeds than this give too few distinct resamples (4 give 35) for a meaningful bootstrap interval."""
 
 RESAMPLES = 9_999
 
 
 def t_interval(mean: Any, sd: Any, n: Any, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Student's t interval of a mean: mean +- t(n - 1) sd / sqrt(n), elementwise; NaN where n < 2.
+    """Student's t interval of a mean: mean +- t(n - 1) sd / sqrt(n), elementwise; NaN if n < 2.
 
     Exact for normal data. All-equal values give an interval of width 0.
     """
@@ -39,16 +39,16 @@ def t_interval(mean: Any, sd: Any, n: Any, confidence: float = 0.95) -> tuple[np
 def mean_median_iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Mean, median and interquartile mean along an axis, stacked in front.
 
-    The interquartile mean is that of the middle half exactly: of ten values the middle four, and half of each neighbor.
-    (scipy.stats.trim_mean cuts whole values and keeps six of ten.)
+    The interquartile mean is exactly that of the middle half: of ten values, the middle four and half of each neighbor.
+    (scipy.stats.trim_mean drops only whole values and keeps six of ten.)
     """
     ordered = np.moveaxis(np.sort(values, axis), axis, -1)
     n = ordered.shape[-1]
-    # Each value stands for a stretch of the line from 0 to n; what of it lies between n/4 and 3n/4 is its weight.
+    # Each value covers a unit of the line from 0 to n; its weight is the part between n/4 and 3n/4.
     ends = np.arange(n + 1)
     inside = np.diff(np.clip(ends, n / 4, 3 * n / 4)) / (n / 2)
     lowest = ordered[..., :1]
-    # From the lowest up: the mean of equal values is that value, to the last bit.
+    # Relative to the lowest: the mean of equal values is exactly that value, to the last bit.
     iqm = lowest[..., 0] + (ordered - lowest) @ inside
     return np.stack([np.mean(values, axis), np.median(values, axis), iqm])
 
@@ -63,10 +63,10 @@ def bca_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bias-corrected and accelerated bootstrap interval of a statistic, row by row.
 
-    values: (m, n), NaN where a seed has no value. statistic(values, axis) may stack several statistics in front; the
-    two results then have shape (s, m), else (m,). Rows with fewer than MIN_BOOTSTRAP values give NaN, all-equal rows an
+    values: (m, n), NaN if a seed has no value. statistic(values, axis) may stack several statistics in front; the two
+    results then have shape (s, m), otherwise (m,). Rows with fewer than MIN_BOOTSTRAP values give NaN, all-equal rows an
     interval of width 0, and rows whose acceleration is undefined (nearly all values tie) percentile intervals. The same
-    seed gives the same numbers, whatever other rows are asked for (but for the last bit).
+    seed gives the same numbers (except the last bit), whatever the other rows are.
     Source: Efron (1987); scipy.stats.bootstrap.
     """
     from scipy import stats
@@ -99,14 +99,14 @@ def bca_interval(
         flat = np.flatnonzero((sizes == n) & (spread == 0))
         if len(flat):
             low[..., flat] = high[..., flat] = statistic(_compress(values[flat], int(n)), axis=-1)
-        # Blocks bound the memory: a block of resamples is 128 * 256 * n numbers.
+        # Blocks limit memory: a block of resamples is 128 * 256 * n numbers.
         rows = np.flatnonzero((sizes == n) & (spread > 0))
         for block in np.array_split(rows, max(1, math.ceil(len(rows) / 128))):
             if not len(block):
                 continue
             full = _compress(values[block], int(n))
             low[..., block], high[..., block] = bootstrap(full, "BCa")
-            # Nine equal seeds and one other leave a median whose acceleration is 0 / 0; its percentiles still exist.
+            # With nine equal seeds and one other, the median's acceleration is 0 / 0; its percentiles still exist.
             lost = np.isnan(low[..., block]).reshape(-1, len(block)).any(axis=0)
             if lost.any():
                 again, there = bootstrap(full[lost], "percentile"), block[lost]
@@ -126,11 +126,11 @@ def cell_statistics(
 ) -> pd.DataFrame:
     """Mean, median and IQM of each metric in each cell, with t and BCa bootstrap intervals.
 
-    One row a cell and metric. Columns: the `by` columns, metric, n (seeds with a finite value), mean, sd, t_low, t_high
+    One row per cell and metric. Columns: the `by` columns, metric, n (seeds with a finite value), mean, sd, t_low, t_high
     (t interval of the mean), then for each of mean, median and iqm its value and `<name>_low`, `<name>_high` (BCa).
-    Intervals that the number of seeds does not allow are missing. Units are the metric's; of a ratio (`metrics.is_log`) all
-    is worked out on natural logarithms, of which sd is, and the mean is geometric. No t interval leaves the values that the
-    metric can have.
+    Intervals that need more seeds are missing. Units are the metric's. For a ratio (`metrics.is_log`), everything is computed
+    on natural logarithms: sd stays on that scale, and the mean is geometric. t intervals are cut off at the limits of the
+    metric's range.
     """
     by = list(by)
     frames = []
@@ -166,5 +166,5 @@ def cell_statistics(
 
 
 def _compress(values: np.ndarray, n: int) -> np.ndarray:
-    """Rows that all hold n finite values, without their gaps: (m, n)."""
+    """Rows with n finite values each, without their gaps: (m, n)."""
     return values[np.isfinite(values)].reshape(len(values), n)

@@ -1,6 +1,6 @@
-"""Loads a study from a sweep's folder, and checks that its results table can be analyzed.
+"""Loads a study from a sweep's folder and checks that its results table can be analyzed.
 
-Files are opened by the store's readers alone; here it is decided what is an error and what makes a smaller report.
+Only the store's readers open files; this module decides what is an error and what only makes a smaller report.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ REBUILD = "Run the sweep again: it keeps finished trials and rewrites the table.
 
 
 class AnalysisError(InfomaxTuneError):
-    """A study cannot be analyzed as it stands; the message says what is wrong with it and what to do next."""
+    """A study cannot be analyzed; the message says what is wrong and what to do next."""
 
 
 @dataclass(frozen=True)
 class Study:
     """One sweep's output, in memory.
 
-    results: one row a planned trial. history: one row a trial and epoch, or None. environment, space: what
-    `environment.json` and `sweep.yaml` hold, or empty. notes: sentences on what the folder lacks, for the report.
-    load_weights: trial id -> (weight of shape (k, d), bias of shape (k,)), or None where that trial left none.
+    results: one row per planned trial. history: one row per trial and epoch, or None. environment, space: the contents of
+    `environment.json` and `sweep.yaml`, or empty. notes: sentences for the report about what the folder lacks.
+    load_weights: trial id -> (weight of shape (k, d), bias of shape (k,)), or None if that trial has no weights.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Study:
 def load_study(out: str | os.PathLike[str]) -> Study:
     """Read a sweep's output folder.
 
-    Only `results.csv` is needed; a missing history, space, environment or weight file makes a smaller report and a
-    note in it, and so does a column that did not exist when the tables were written. Raises AnalysisError where the
-    folder or its results table is absent, torn or not a results table.
+    Only `results.csv` is needed. If the history, space, environment or a weight file is missing, or the tables were written
+    before a column existed, the report is smaller and has a note. Raises AnalysisError if the folder or its results table
+    is missing, torn, or not a results table.
     """
     folder = SweepFolder(location(out))
     results = _read_results(folder)
     notes = [
-        f"The results table has no column {column}; what needs it is left out."
+        f"The results table has no column {column}; anything that needs it is omitted."
         for column in (*CONFIG_COLUMNS, *METRICS)
         if column not in results.columns
     ]
@@ -78,16 +78,16 @@ def load_study(out: str | os.PathLike[str]) -> Study:
 
 
 def check_results(results: pd.DataFrame, source: str = "results table") -> pd.DataFrame:
-    """The table with its columns typed (config and metrics numeric), or AnalysisError with every problem found."""
+    """The table with typed columns (config and metrics numeric). Raises AnalysisError if the table has a problem."""
     _require_columns(results, source)
     if results.empty:
-        raise AnalysisError(f"{source} has no rows: the sweep planned no trial. Check its search space.")
+        raise AnalysisError(f"{source} has no rows: the sweep planned no trials. Check its search space.")
     table = results.copy()
     for column in table.columns.intersection(list(TEXT_COLUMNS)):
         table[column] = table[column].astype("string").astype(object)
     unknown = sorted(set(table["status"].map(str)) - set(STATUSES))
     if unknown:
-        raise AnalysisError(f"{source}: status {unknown[0]!r} is unknown; one of {', '.join(STATUSES)}.")
+        raise AnalysisError(f"{source}: status {unknown[0]!r} is unknown; expected one of {', '.join(STATUSES)}.")
     _require_plain_names(table, source)
     numeric = [c for c in (*CONFIG_COLUMNS, *METRICS, "seed", "diverged_epoch") if c not in TEXT_COLUMNS]
     for column in table.columns.intersection(numeric):
@@ -95,7 +95,7 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
     for column in ("hidden_dim", "seed", "activation"):
         if table[column].isna().any():
             line = int(np.flatnonzero(table[column].isna())[0]) + 2
-            raise AnalysisError(f"{source}, line {line}: {column} is empty; every planned trial has one.")
+            raise AnalysisError(f"{source}, line {line}: {column} is empty; every planned trial needs a value.")
     for column in ("hidden_dim", "seed"):
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
@@ -103,14 +103,14 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
 
 
 def _require_plain_names(table: pd.DataFrame, source: str) -> None:
-    """A name from a table of somebody else's becomes the name of a file and part of a page: it must be no more than that."""
+    """A name from someone else's table becomes a file name and part of a page: it must be a plain name."""
     for column in table.columns.intersection(list(TEXT_COLUMNS)):
         odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", name)))
         if odd.any():
             line = int(np.flatnonzero(odd)[0]) + 2
             raise AnalysisError(
-                f"{source}, line {line}: {column} is {table[column][odd].iloc[0]!r}; a name holds only letters, digits and "
-                "_ . + -. Only analyze tables whose origin you know."
+                f"{source}, line {line}: {column} is {table[column][odd].iloc[0]!r}; a name may contain only letters, digits "
+                "and _ . + -. Only analyze tables from a source you trust."
             )
 
 
@@ -133,12 +133,15 @@ def _require_columns(results: pd.DataFrame, source: str) -> None:
 def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
     twice = table["trial_id"][table["trial_id"].duplicated()]
     if len(twice):
-        raise AnalysisError(f"{source}: trial {twice.iloc[0]} has more than one row; rebuild it by running the sweep.")
+        raise AnalysisError(
+            f"{source}: trial {twice.iloc[0]} has more than one row. Rebuild the table by running the sweep again."
+        )
     settings = [column for column in (*CONFIG_COLUMNS, "seed") if column in table]
     again = table["trial_id"][table.duplicated(settings)]
     if len(again):
         raise AnalysisError(
-            f"{source}: trial {again.iloc[0]} has the same settings and seed as another; a pairing by seed needs one of each."
+            f"{source}: trial {again.iloc[0]} has the same settings and seed as another trial; pairing by seed needs each "
+            "combination only once."
         )
 
 
@@ -158,8 +161,8 @@ def _read_results(folder: SweepFolder) -> pd.DataFrame:
         raise AnalysisError(f"{folder.root}: no such folder; give the output folder of a sweep.")
     if not exists(folder.results_csv):
         raise AnalysisError(
-            f"{folder.root} holds no {RESULTS_CSV}, so it is not the output folder of a sweep"
-            f"{_sibling_hint(folder)}; run `infomax-tune sweep` first, or give the folder that it wrote."
+            f"{folder.root} has no {RESULTS_CSV}, so it is not the output folder of a sweep"
+            f"{_sibling_hint(folder)}; run `infomax-tune sweep` first, or give the folder it wrote."
         )
     try:
         table = tables.read_results_as_written(folder)
@@ -171,40 +174,40 @@ def _read_results(folder: SweepFolder) -> pd.DataFrame:
 
 
 def _sibling_hint(folder: SweepFolder) -> str:
-    """Where a results table is, if it is one folder up or down."""
+    """The location of a results table one folder up or down, if there is one."""
     if is_object(folder.root):
         return ""
     parent = folder.root.parent
     if SweepFolder(parent).results_csv.is_file():
-        return f" (its parent {parent} does)"
+        return f" (its parent {parent} has one)"
     within = sorted(path.parent.name for path in folder.root.glob(f"*/{RESULTS_CSV}"))
-    return f" (but {folder.root / within[0]} does)" if within else ""
+    return f" (but {folder.root / within[0]} has one)" if within else ""
 
 
 def _read_history(folder: SweepFolder, results: pd.DataFrame, notes: list[str]) -> pd.DataFrame | None:
     try:
         history = tables.read_history_table(folder)
     except DamagedFileError as error:
-        raise AnalysisError(f"{error} Delete it and run the sweep again, which rewrites it.") from error
+        raise AnalysisError(f"{error} Delete it and run the sweep again to rewrite it.") from error
     if history is None:
-        notes.append(f"There is no {HISTORY_PARQUET}: training curves and the comparison with epoch 0 are left out.")
+        notes.append(f"{HISTORY_PARQUET} is missing: training curves and the comparison with epoch 0 are omitted.")
         return None
     history["trial_id"] = history["trial_id"].astype(object)
     known = history["trial_id"].isin(results["trial_id"])
     if not known.all():
-        notes.append(f"{int((~known).sum())} rows of {HISTORY_PARQUET} belong to no planned trial and are left out.")
+        notes.append(f"{int((~known).sum())} rows of {HISTORY_PARQUET} belong to no planned trial and are ignored.")
     return history[known].sort_values(["trial_id", "epoch"], kind="stable", ignore_index=True)
 
 
 def _read_or_note(name: str, read: Callable[[], dict[str, Any] | None], notes: list[str]) -> dict[str, Any]:
-    """What a file holds that the report can do without; if it cannot be had, a note says so."""
+    """The contents of a file that the report can do without; if it cannot be read, adds a note."""
     try:
         content = read()
     except (OSError, StoreError, ValueError) as error:
-        notes.append(f"{name} cannot be read ({type(error).__name__}); what it tells is left out.")
+        notes.append(f"{name} cannot be read ({type(error).__name__}); its contents are omitted.")
         return {}
     if content is None:
-        notes.append(f"There is no {name}; what it tells is left out.")
+        notes.append(f"{name} is missing; its contents are omitted.")
         return {}
     return content
 

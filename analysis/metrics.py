@@ -1,4 +1,4 @@
-"""What the analysis knows of each metric: its label, which direction is better, its scale, and its explanation.
+"""What the analysis knows about each metric: its label, which direction is better, its scale, and its explanation.
 
 A new metric needs its entry here and nothing else in this package. Imports nothing of ours.
 """
@@ -16,11 +16,11 @@ import numpy as np
 class Metric:
     """One measured column.
 
-    better: "higher", "lower", or None for neither. redundancy: what the study is about: compared with epoch 0 and drawn
-    against the width. log: a ratio, averaged and compared by its logarithm. integer: a count.
+    better: "higher", "lower", or None for neither. redundancy: whether it is a main metric of the study, compared with
+    epoch 0 and drawn against the width. log: a ratio, averaged and compared by its logarithm. integer: a count.
     grows: with the number of units K ("unit") or with their pairs K (K - 1) ("pair"); a mean over widths divides by it.
-    low, high: the values there can be; high is that of one unit where the metric grows by unit. ranked: whether
-    activations may be ranked by it; not where their output range decides it, nor where another metric says the same.
+    low, high: the range of values; if the metric grows by unit, high is the limit for one unit. ranked: whether
+    activations may be ranked by it; no if their output range determines it, or another metric says the same.
     explanation: a sentence or two for the report's readers.
     """
 
@@ -38,7 +38,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """+1 where higher is better, -1 where lower is, 0 where neither is."""
+        """+1 if higher is better, -1 if lower is, 0 if neither is."""
         if self.better is None:
             return 0
         return 1 if self.better == "higher" else -1
@@ -50,8 +50,8 @@ _METRICS = (
         "effective_rank",
         "effective rank",
         "higher",
-        "How many directions the weights really use: (sum s)\u00b2 / sum s\u00b2 of the singular values s. From 1 (all units "
-        "parallel) to the smaller of K and the input size; higher is better.",
+        "How many directions the weights really use: (sum s)\u00b2 / sum s\u00b2 of the singular values s. It ranges from 1 "
+        "(all units parallel) to the smaller of K and the input size; higher is better.",
         redundancy=True,
         grows="unit",
         low=0.0,
@@ -61,8 +61,8 @@ _METRICS = (
         "weight_redundancy",
         "weight redundancy",
         "lower",
-        "How far the units' weight vectors are from being at right angles: the squared distance of their cosine matrix from "
-        "the identity. 0 at best.",
+        "How far the units' weight vectors are from orthogonal: the squared distance of their cosine matrix from the "
+        "identity. 0 is best.",
         redundancy=True,
         grows="pair",
         low=0.0,
@@ -71,7 +71,7 @@ _METRICS = (
         "dead_units",
         "dead units",
         "lower",
-        "Units that answer (above 1e-6 in size) to under 1% of the test images. Lower is better.",
+        "Units that respond (above 1e-6 in magnitude) to less than 1% of the test images. Lower is better.",
         redundancy=True,
         integer=True,
         grows="unit",
@@ -82,8 +82,8 @@ _METRICS = (
         "output_correlation",
         "output correlation",
         "lower",
-        "The squared distance of the outputs' correlation matrix from the identity. 0 means that no two units vary together "
-        "in a straight line.",
+        "The squared distance of the outputs' correlation matrix from the identity. 0 means that no two units are linearly "
+        "correlated.",
         redundancy=True,
         grows="pair",
         low=0.0,
@@ -92,8 +92,9 @@ _METRICS = (
         "gaussian_total_correlation",
         "Gaussian total correlation",
         "lower",
-        "The information that the outputs share, were they Gaussian: -1/2 log det of their correlations, in nats. Where outputs "
-        "sum to 1, the unit with the largest variance is left out, since the others settle it. Lower is better.",
+        "The information that the outputs would share if they were Gaussian: -1/2 log det of their correlation matrix, in nats. "
+        "If the outputs sum to 1, the unit with the largest variance is excluded, because the others determine it. Lower is "
+        "better.",
         redundancy=True,
         grows="unit",
     ),
@@ -101,7 +102,7 @@ _METRICS = (
         "variance_ratio",
         "variance ratio",
         "lower",
-        "The largest variance of a unit over the smallest. 1 is even; a dead unit makes it huge.",
+        "The largest variance of a unit divided by the smallest. 1 means all are equal; a dead unit makes it huge.",
         redundancy=True,
         log=True,
         low=0.0,
@@ -110,7 +111,7 @@ _METRICS = (
         "max_avg_responsibility",
         "largest mean responsibility",
         "lower",
-        "Where outputs sum to 1: the largest mean share that one unit takes. Best near 1/K.",
+        "If the outputs sum to 1: the largest mean share of any unit. Near 1/K is best.",
         low=0.0,
         high=1.0,
     ),
@@ -126,7 +127,7 @@ _METRICS = (
         "convergence_epoch",
         "convergence epoch",
         "lower",
-        "The first epoch whose training loss has made 90% of its fall. Lower is faster.",
+        "The first epoch at which the training loss has made 90% of its decrease. Lower is faster.",
         integer=True,
         low=1.0,
     ),
@@ -138,16 +139,16 @@ _METRICS = (
         "loss",
         "loss",
         "lower",
-        "What training minimizes: entropy + lambda_tc x tc + lambda_wr x wr. Not comparable between widths or lambdas, nor "
-        "between activations, whose outputs differ in range.",
+        "What training minimizes: entropy + lambda_tc x tc + lambda_wr x wr. It cannot be compared between widths, between "
+        "lambdas, or between activations, whose outputs differ in range.",
         ranked=False,
     ),
     Metric(
         "entropy",
         "entropy term",
         "lower",
-        "The loss's first term: minus the sum of the units' log variances. Lower means that the units vary more, "
-        "which an activation of bounded range cannot: activations are not ranked by it.",
+        "The loss's first term: minus the sum of the units' log variances. Lower means that the units vary more. A "
+        "bounded output range limits it, so activations are not ranked by it.",
         grows="unit",
         ranked=False,
     ),
@@ -155,8 +156,8 @@ _METRICS = (
         "tc",
         "decorrelation term (tc)",
         "lower",
-        "The loss's second term: squared distance of the regularized correlation matrix from the identity on a batch. A "
-        "decorrelation surrogate for total correlation, not total correlation itself.",
+        "The loss's second term: squared distance of the regularized correlation matrix from the identity on a batch. It is "
+        "a decorrelation surrogate for total correlation, not total correlation itself.",
         grows="pair",
         low=0.0,
         ranked=False,
@@ -176,17 +177,17 @@ METRICS = {metric.name: metric for metric in _METRICS}
 """Every metric of the results table by its column, in the order of the report."""
 
 REDUNDANCY_METRICS = tuple(metric.name for metric in _METRICS if metric.redundancy)
-"""What the study is about, and what the history also holds for epoch 0, before any training."""
+"""The study's main metrics, which the history also has for epoch 0, before training."""
 
 
 PER = {"unit": "K", "pair": "K (K - 1)", None: ""}
-"""What a metric is divided by before it is averaged over widths, or the widest would decide."""
+"""The divisor of a metric before it is averaged over widths; otherwise the widest network would dominate."""
 
 
 def label(name: str, *, per_size: bool = False) -> str:
-    """The words for a metric, or the column's own name with its underscores opened where the metric is unknown.
+    """A metric's label, or, for an unknown metric, the column name with spaces for underscores.
 
-    per_size: of its value divided by what it grows with: "effective rank / K".
+    per_size: for its value divided by what it grows with: "effective rank / K".
     """
     if name not in METRICS:
         return name.replace("_", " ")
@@ -195,7 +196,7 @@ def label(name: str, *, per_size: bool = False) -> str:
 
 
 def divisor(name: str, units: Any) -> Any:
-    """What a metric of so many units (a number or an array) grows with: K, K (K - 1), or 1. A single unit has no pair: 1."""
+    """What a metric grows with, for a number (or array) of units: K, K (K - 1), or 1. A single unit has no pair: 1."""
     grows = METRICS[name].grows if name in METRICS else None
     k = np.asarray(units, dtype=float)
     if grows is None:
@@ -204,7 +205,7 @@ def divisor(name: str, units: Any) -> Any:
 
 
 def bounds(name: str, units: Any = 1) -> tuple[Any, Any]:
-    """The lowest and highest value a metric can have in a layer of so many units; of a value per unit, give 1."""
+    """The lowest and highest possible value of a metric in a layer with this many units; for values per unit, give 1."""
     known = METRICS.get(name)
     if known is None:
         return -math.inf, math.inf
@@ -218,12 +219,12 @@ def is_log(name: str) -> bool:
 
 
 def sign(name: str) -> int:
-    """+1 where higher values of a metric are better, -1 where lower ones are, 0 where neither is or it is unknown."""
+    """+1 if higher values of a metric are better, -1 if lower ones are, 0 if neither are or it is unknown."""
     return METRICS[name].sign if name in METRICS else 0
 
 
 def to_scale(name: str, values: Any) -> Any:
-    """Values as they are averaged and compared: natural logarithms of a metric that is a ratio (none of 0: NaN), else the same."""
+    """Values on the scale for averaging and comparing: natural logarithms for a ratio (NaN for 0), otherwise unchanged."""
     if not is_log(name):
         return values
     with np.errstate(divide="ignore", invalid="ignore"):

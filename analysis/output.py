@@ -1,4 +1,4 @@
-"""Writes what the analysis made, each file whole or not at all. Imports the store's writer only."""
+"""Writes the analysis's files, each one completely or not at all. Imports only the store's writer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from infomax_tune.store.objects import location
 FORMATS = ("png", "pdf", "svg")
 
 DPI = 150
-"""Of the figures' pixels, unless asked otherwise."""
+"""The default resolution of figures."""
 
 
 @dataclass(frozen=True)
 class FigureFiles:
-    """As which files figures are written; AnalysisError for what cannot be. dpi: of pixels, in PDF those of large figures."""
+    """The file formats of figures. Raises AnalysisError for unknown ones. dpi: resolution of pixels; in PDF, of large plots."""
 
     formats: tuple[str, ...] = ("png",)
     dpi: int = DPI
@@ -29,25 +29,24 @@ class FigureFiles:
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.formats if kind not in FORMATS]
         if unknown or not self.formats:
-            raise AnalysisError(
-                f"format {', '.join(map(repr, unknown)) or 'of nothing'} is unknown; one or more of {', '.join(FORMATS)}."
-            )
+            what = f"format {', '.join(map(repr, unknown))} is unknown" if unknown else "no format is given"
+            raise AnalysisError(f"{what}; choose one or more of {', '.join(FORMATS)}.")
         if not 30 <= self.dpi <= 1_200:
             raise AnalysisError(f"dpi {self.dpi} is out of range; give 30 to 1,200.")
 
 
 class Output:
-    """The folder an analysis writes to, and the files that it has written there."""
+    """The folder an analysis writes to, and the files it has written there."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Make the folder if it is not there; AnalysisError where that cannot be done."""
+        """Make the folder if it does not exist. Raises AnalysisError if it cannot be made."""
         self.folder = location(folder)
         self.files: list[Path] = []
         try:
             make_folder(self.folder)
         except OSError as error:
             raise AnalysisError(
-                f"{self.folder}: cannot be made a folder ({error}); give another output folder."
+                f"{self.folder}: cannot make this folder ({error}); give another output folder."
             ) from error
 
     def write(self, name: str, content: bytes | str | pd.DataFrame) -> Path:
@@ -57,7 +56,7 @@ class Output:
         data = content.encode() if isinstance(content, str) else content
         path = self.folder / name
         try:
-            # Not durably: what a power failure takes, the next `analyze` makes again.
+            # Not durably: after a power failure, the next `analyze` remakes the files.
             write_atomically(path, data, durably=False)
         except StoreError as error:
             raise AnalysisError(f"{str(error).removesuffix('.')}; give another output folder.") from error

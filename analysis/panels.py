@@ -1,4 +1,4 @@
-"""How a figure splits a table into panels, and how each panel's axes are labelled and scaled. Imports names and style."""
+"""How a figure splits a table into panels, and how each panel's axes are labeled and scaled. Imports names and style."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_PANELS = 12
 
 
 def main_factor(results: pd.DataFrame) -> str:
-    """What a figure puts side by side: activations; where there is only one, the first other setting that varies."""
+    """What a figure draws side by side: activations; if there is only one, the first other setting that varies."""
     others = varying(results, but=("activation", "hidden_dim"))
     if results["activation"].nunique() > 1 or not others:
         return "activation"
@@ -34,10 +34,10 @@ def main_factor(results: pd.DataFrame) -> str:
 def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:
     """The rows split by width and every other setting that varies, each part with a title.
 
-    Where that makes more than MAX_PANELS parts, only by width, and of more than MAX_PANELS widths six are taken, evenly
-    from narrow to wide; the titles say so.
+    If that makes more than MAX_PANELS parts, splits only by width; of more than MAX_PANELS widths, takes six, evenly from
+    narrow to wide. The titles say so.
     """
-    # A baseline's objective sets the lambdas and epochs too: they are not settings of their own.
+    # A baseline's objective also sets the lambdas and epochs: they are not separate settings.
     skip = {"hidden_dim", factor, *but}
     if factor == "objective":
         skip.update(BASELINE_COLUMNS)
@@ -55,7 +55,7 @@ def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[
 
 
 def ticks_apart(places: Sequence[float], values: Sequence[Any], log: bool) -> list[Any]:
-    """The values whose ticks have room: each a tenth of the axis from the one before."""
+    """The values whose ticks have room: each at least a tenth of the axis from the previous one."""
     at = np.log(places) if log else np.asarray(places, dtype=float)
     kept, last = [], -np.inf
     for place, value in zip(at, values, strict=True):
@@ -71,9 +71,9 @@ def _title(columns: Sequence[str], key: Any) -> str:
 
 
 def positions(values: Sequence[Any], column: str) -> tuple[dict[Any, float], bool]:
-    """Where each value of a numeric setting stands on its axis, and whether that axis is logarithmic.
+    """The position of each value of a numeric setting on its axis, and whether that axis is logarithmic.
 
-    Values that span a factor of more than 3 stand on a logarithmic axis; where they include 0, which has no logarithm, at
+    Values that span a factor of more than 3 get a logarithmic axis; if they include 0, which has no logarithm, they get
     equal steps.
     """
     log = values[0] > 0 and values[-1] / values[0] > 3
@@ -87,14 +87,14 @@ def axis_label(metric: str) -> str:
 
 
 def arrow(metric: str) -> str:
-    """An arrow to the better side, for titles too short for words; the captions say what it means."""
+    """An arrow in the better direction, for titles too short for words; the captions explain it."""
     return {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
 
 
 def grid_of(panels: int, height: float, *, sharey: bool = False, extra: float = 0.5) -> tuple[Figure, np.ndarray]:
-    """A figure with room for so many panels, three a row, each so high (inches), and its axes; unused ones are hidden.
+    """A figure with this many panels, three per row, each of this height (inches), and its axes; unused ones are hidden.
 
-    extra: inches for what stands below all panels.
+    extra: inches for what is below all panels.
     """
     columns = min(panels, 3)
     lines = math.ceil(panels / columns)
@@ -108,7 +108,7 @@ def grid_of(panels: int, height: float, *, sharey: bool = False, extra: float = 
 def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Mean over seeds (rows) of each column, with its 95% t interval: columns mean, low, high.
 
-    Of a ratio the mean is geometric; no interval goes below the values that the metric can have.
+    For a ratio, the mean is geometric. No interval goes below the metric's lowest possible value.
     """
     scaled = to_scale(metric, values)
     mean = scaled.mean()
@@ -118,7 +118,7 @@ def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def grows_in_factors(metric: str) -> bool:
-    """Whether a metric's values lie factors apart, between widths or activations, and want a logarithmic axis."""
+    """Whether a metric's values differ by large factors between widths or activations, and need a logarithmic axis."""
     known = METRICS.get(metric)
     return (
         known is not None
@@ -128,10 +128,10 @@ def grows_in_factors(metric: str) -> bool:
 
 
 def scale(axes: Axes, axis: str, metric: str, values: pd.Series, log: bool = False) -> None:
-    """Logarithmic where the metric asks for it and its values allow it; few, round tick labels."""
+    """Sets a logarithmic scale if the metric needs it and its values allow it; few, round tick labels."""
     which = axes.xaxis if axis == "x" else axes.yaxis
     known = METRICS.get(metric)
-    # Where a figure asks for it, because its lines lie factors apart, a smaller range will do.
+    # If a figure asks for it, because its lines differ by large factors, a smaller range is enough.
     if wide_range(values, 3 if log else 20) and (log or (known and known.log)):
         axes.set(**{f"{axis}scale": "log"})
         log_ticks(which, values)

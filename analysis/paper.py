@@ -1,4 +1,4 @@
-"""Tables for a paper, as Markdown and as LaTeX: the best in bold, letters of significance, digits that the interval allows.
+"""Tables for a paper in Markdown and LaTeX: the best in bold, letters for significance, digits that the interval justifies.
 
 From the tables of `evidence` to text; imports neither figures nor the page.
 """
@@ -19,7 +19,7 @@ from analysis.schema import activation_order
 from analysis.wording import capital, counted, number, show
 
 MAX_TABLES = 24
-"""A study of many settings would make a book."""
+"""Limits the output of studies with many settings."""
 
 MAX_METRICS = 6
 """More columns than this are wider than a page."""
@@ -27,7 +27,7 @@ MAX_METRICS = 6
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table. value: as text, with its interval. letters: levels that share one are not told apart."""
+    """One number of a table. value: as text, with its interval. letters: levels that share one do not differ significantly."""
 
     value: str
     best: bool
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table: a row an activation, a column a metric. title: where it holds, as "K = 16". note: how to read it."""
+    """One table: one row per activation, one column per metric. title: its stratum, such as "K = 16". note: how to read it."""
 
     title: str
     note: str
@@ -45,7 +45,7 @@ class PaperTable:
 
 
 def paper_tables(e: Evidence) -> list[PaperTable]:
-    """A table of the activations for each width (and other setting), with the metrics that activations are ranked by."""
+    """One table of activations for each width (and other setting), with the metrics that activations are ranked by."""
     metrics = [name for name in e.metrics if sign(name) and METRICS[name].ranked][:MAX_METRICS]
     cells = e.of_infomax(e.summary[e.summary["group"] == "activation x width"])
     strata = [column for column in cell_columns(e.infomax) if column != "activation"]
@@ -74,11 +74,11 @@ def _table(title: str, cells: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequen
     seeds = counted(int(n.max()), "seed") if n.min() == n.max() else f"{n.min()} to {n.max()} seeds"
     note = f"{title}: mean over {seeds}."
     if n.max() > 1:
-        note = f"{title}: mean over {seeds} \u00b1 half of its 95% t interval (where this is not symmetric, its ends)."
+        note = f"{title}: mean over {seeds} \u00b1 half the width of its 95% t interval (if asymmetric, both ends)."
     if any(entry.letters for column in columns for entry in column.values()):
         note += (
-            " Bold: the best mean. Activations that share a letter are not told apart by a sign-flip test paired by seed, "
-            "corrected (max-T, 5%) for all pairs and widths of the metric."
+            " Bold: the best mean. Activations that share a letter do not differ significantly by a sign-flip test paired by "
+            "seed, corrected (max-T, 5%) for all pairs and widths of the metric."
         )
     return PaperTable(title, note, shown, rows)
 
@@ -106,9 +106,9 @@ def _entries(cells: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str,
 
 
 def letters(levels: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A compact letter display: two levels share a letter exactly where they are not told apart.
+    """A compact letter display: two levels share a letter if and only if they do not differ significantly.
 
-    levels: the best first, who gets an a. apart: the pairs that are told apart. Letters after z are aa, ab and so on.
+    levels: the best first; it gets an a. apart: the pairs that differ significantly. The letters after z are aa, ab, ...
     Source: Piepho (2004), insert and absorb.
     """
     columns: list[frozenset[str]] = [frozenset(levels)]
@@ -129,9 +129,9 @@ def _letter(i: int) -> str:
 
 
 def with_interval(mean: float, low: float, high: float, *, symmetric: bool = True) -> str:
-    """A mean with its interval, rounded so that half the interval keeps two digits: 55.42 \u00b1 0.26; or (low to high).
+    """A mean with its interval, rounded to two digits of half the interval: 55.42 \u00b1 0.26; or (low to high).
 
-    symmetric: no for a ratio, whose interval can span factors; its numbers have three digits each.
+    symmetric: False for a ratio, whose interval can span orders of magnitude; its numbers have three digits each.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{mean:.3g}"
@@ -147,7 +147,7 @@ def with_interval(mean: float, low: float, high: float, *, symmetric: bool = Tru
 
 
 def as_markdown(tables: Sequence[PaperTable]) -> str:
-    """The tables one after another, each with its note; letters are raised."""
+    """The tables in sequence, each with its note; letters are superscripts."""
     parts = []
     for table in tables:
         heads = ["activation", *(_heading(metric) for metric in table.metrics)]
@@ -166,7 +166,7 @@ def as_markdown(tables: Sequence[PaperTable]) -> str:
 
 
 def as_latex(tables: Sequence[PaperTable]) -> str:
-    """The tables one after another, for a document that loads booktabs."""
+    """The tables in sequence, for a document that loads booktabs."""
     parts = ["% For a document with \\usepackage{booktabs}."]
     for table in tables:
         heads = [

@@ -1,4 +1,4 @@
-"""Where the panels of a figure lie, so that the page can set them one below another on a narrow screen."""
+"""Finds the panels of a figure; the page stacks them on a narrow screen."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PAD = 3.0
 
 
 def parts_of(figure: Figure) -> list[Part]:
-    """Each panel of a figure that is laid out, then the label below all panels, then the entries of its legend.
+    """Each panel of a laid-out figure, then the label below all panels, then the entries of its legend.
 
-    A panel without labels or a title of its own borrows them: those of its row for the y axis, of its column for the x
-    axis and the title. Gives the pieces the ids by which the SVG made afterwards has them. Nothing for a single panel.
+    A panel without its own labels or title borrows them: the y axis from its row, the x axis and the title from its column.
+    Gives the pieces the ids that they will have in the SVG. Returns nothing for a single panel.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
@@ -35,7 +35,7 @@ def parts_of(figure: Figure) -> list[Part]:
     height = figure.bbox.height
 
     def cut(boxes: list[Bbox]) -> tuple[float, float, float, float]:
-        """Left, top, width and height in points of what holds these boxes, which are pixels from the lower left."""
+        """Left, top, width and height in points of the area around these boxes (pixels from the lower left)."""
         left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
         low, high = min(box.y0 for box in boxes), max(box.y1 for box in boxes)
         return (
@@ -74,7 +74,7 @@ def parts_of(figure: Figure) -> list[Part]:
 
 
 def _borrowed(axes: Axes, panels: list[Axes]) -> list[tuple[Artist, Axes]]:
-    """The axes' labels and the title that this panel lacks, each with the panel that has them."""
+    """The axis labels and the title that this panel lacks, each with the panel that has it."""
     row = [other for other in panels if abs(other.bbox.y0 - axes.bbox.y0) < 1 and other.bbox.x0 < axes.bbox.x0]
     column = [other for other in panels if abs(other.bbox.x0 - axes.bbox.x0) < 1]
     below = [other for other in column if other.bbox.y0 < axes.bbox.y0]

@@ -1,4 +1,4 @@
-"""Figures of trials as they ended: a metric over seeds, against width or another setting, two metrics together.
+"""Figures of final results: a metric over seeds, against width or another setting, two metrics together.
 
 Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -47,26 +47,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MANY_SEEDS = 60
-"""More points than this lie behind their box, small and pale, or they would hide it."""
+"""If there are more points than this, they are drawn small and pale behind the box; otherwise they would hide it."""
 
 MAX_POINTS = 400
-"""More points than this in one panel are drawn as pixels, or the file would be large."""
+"""If a panel has more points than this, they are drawn as pixels; otherwise the file would be large."""
 
 
 @styled
 def metric_box(
     results: pd.DataFrame, metric: str = "effective_rank", factor: str | None = None, *, from_median: bool = False
 ) -> Figure:
-    """Box plot of a metric with every seed as a point, one panel a width (and other setting).
+    """Box plot of a metric with every seed as a point, one panel per width (and other setting).
 
-    factor: what is put side by side, by default the activation (or what varies, where there is only one). Box: quartiles
-    and median; whiskers: the last point within 1.5 interquartile ranges. Only finished trials.
-    from_median: draw how far each trial is from the median of its cell, so that the spread is seen of what differs
-    between cells by far more.
+    factor: what is drawn side by side, by default the activation (or another varying setting if there is only one
+    activation). Box: quartiles and median; whiskers: the last point within 1.5 interquartile ranges. Finished trials only.
+    from_median: draw each trial's difference from the median of its cell; this shows the spread even if cells differ by
+    far more.
     """
     rows = done(results).dropna(subset=[metric])
     if rows.empty:
-        return empty_figure(f"no finished trial has a value of {label(metric)}")
+        return empty_figure(f"no finished trial has a value for {label(metric)}")
     factor = factor or main_factor(results)
     if from_median:
         rows = rows.assign(**{metric: rows[metric] - _cell_medians(rows, metric)})
@@ -83,7 +83,7 @@ def metric_box(
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
         scale(axes, "x", metric, rows[metric])
-    words = f"{label(metric)}: distance from the median of its cell" if from_median else axis_label(metric)
+    words = f"{label(metric)}: difference from the cell's median" if from_median else axis_label(metric)
     figure.supxlabel(words, fontsize=9)
     return figure
 
@@ -94,10 +94,10 @@ def _cell_medians(rows: pd.DataFrame, metric: str) -> pd.Series:
 
 @styled
 def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
-    """Scatter of weight redundancy against dead units, one point a finished trial, one panel a width.
+    """Scatter plot of weight redundancy against dead units, one point per finished trial, one panel per width.
 
-    Points that share a number of dead units are set side by side, activation by activation, so that all are seen; where no
-    unit is dead that is all there is across.
+    For each number of dead units, the activations are drawn side by side, which keeps all points visible even if no unit
+    is dead.
     """
     rows = done(results).dropna(subset=["weight_redundancy", "dead_units"])
     if rows.empty:
@@ -129,7 +129,7 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         scale(axes, "y", "weight_redundancy", panel["weight_redundancy"], log=True)
     for row in grid:
-        # In two lines: the panels are not high, and a label longer than its axis would leave the picture.
+        # In two lines: the panels are low, and a label longer than its axis would be cut off.
         row[0].set_ylabel(axis_label("weight_redundancy").replace(" (", "\n("))
     legend_of(figure, grid.flat[0])
     return figure
@@ -139,19 +139,20 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
 def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidden_dim") -> Figure:
     """Mean of each metric against a numeric setting, with the 95% t interval over seeds as a band, by activation.
 
-    x: the column of that setting. Where other settings vary too, the lines average over them, each seed first: a seed that
-    lacks any of them (a trial of it diverged, say) is left out at that value of x, for the ones it has left are another
-    mixture. A point that lacks seeds is open; where no seed is whole there is a cross at the foot and a gap in the line.
+    x: the column of that setting. If other settings vary too, the lines average over them, within each seed first. A seed
+    that lacks any of them (because a trial diverged, for example) is excluded at that value of x: its remaining trials are
+    a different mixture. A point that lacks seeds is open; if no seed is complete, there is a cross at the bottom and a gap
+    in the line.
     """
     values = sorted(results[x].dropna().unique())
     if len(values) < 2 or done(results).empty:
-        return empty_figure(f"{x} takes one value only" if len(values) < 2 else "no trial has finished")
+        return empty_figure(f"{x} has only one value" if len(values) < 2 else "no trial has finished")
     places, log = positions(values, x)
     ticks = ticks_apart(list(places.values()), values, log)
     figure, grid = grid_of(len(metrics), 2.6)
     for axes, metric in zip(grid.flat, metrics, strict=False):
         found = points(results, metric, x)
-        # An activation that lacks the metric everywhere has no such metric, and has lost nothing.
+        # An activation without the metric everywhere does not have that metric, and has lost nothing.
         there = found[found["n"] > 0]["activation"].unique()
         for name in activation_order(there):
             _line(axes, found[found["activation"] == name], places, x, name)
@@ -174,7 +175,7 @@ def _line(axes: Axes, found: pd.DataFrame, places: Mapping[Any, float], x: str, 
     axes.plot(at, mean, color=tint, marker=marker(name), ms=4.5, mec=PAPER, mew=0.5, label=name)
     axes.fill_between(at, found["ci_low"], found["ci_high"], color=tint, alpha=0.22, linewidth=0)
     lacking, gone = ~whole & ~np.isnan(mean), np.isnan(mean)
-    # Where there is none, not even an empty line: the layout would look for its box in vain.
+    # Without any, not even an empty line: the layout could not find its box.
     if lacking.any():
         axes.plot(at[lacking], mean[lacking], linestyle="none", marker=marker(name), ms=6, mfc=PAPER, mec=tint, mew=1.4)
     if gone.any():
@@ -186,10 +187,10 @@ def _line(axes: Axes, found: pd.DataFrame, places: Mapping[Any, float], x: str, 
 def pareto(
     results: pd.DataFrame, factor: str, x: str = "tc", y: Sequence[str] = ("entropy", "effective_rank")
 ) -> Figure:
-    """What one term of the loss costs the other: x against each y as a lambda grows, by activation, one column a width.
+    """What one term of the loss costs the other: x against each y as a lambda grows, by activation, one column per width.
 
-    A point is the mean over the seeds that have every trial, its lines the 95% t intervals; points of one activation are
-    joined in the order of lambda, whose value stands at each. A point that lacks seeds is open.
+    A point is the mean over the seeds that have every trial; its lines are the 95% t intervals. The points of an activation
+    are joined in the order of lambda and labeled with its value. A point that lacks seeds is open.
     """
     rows = done(results)
     widths = sorted(rows["hidden_dim"].unique())[:4]
@@ -229,7 +230,7 @@ def _pareto_line(axes: Axes, both: pd.DataFrame, name: str, factor: str) -> None
 
 
 def trial_words(rows: pd.DataFrame, metric: str) -> list[str]:
-    """What shows over each trial's point: its id and its value."""
+    """The hover text of each trial's point: its id and its value."""
     pairs = zip(rows["trial_id"], rows[metric], strict=True)
     return [f"{trial}: {label(metric)} {number(value)}" for trial, value in pairs]
 
@@ -254,7 +255,7 @@ def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, level: object) -
         capprops=line,
         medianprops={"color": INK, "linewidth": 1.6},
     )
-    # Spread in a fixed zigzag, not at random: the same table gives the same picture.
+    # A fixed zigzag, not random jitter: the same table gives the same picture.
     jitter = 0.2 * np.sin(2.4 * np.arange(len(values)))
     many = len(values) > MANY_SEEDS
     drawn = axes.scatter(

@@ -1,4 +1,4 @@
-"""Figures of comparisons: each activation against one reference, with the intervals of the whole family.
+"""Figures of comparisons: each activation against one reference, with intervals for the whole family.
 
 Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 def reference_activation(names: Any) -> str:
-    """What the others are compared with in a forest plot: relu, the common choice; else the study's first activation."""
+    """The reference of a forest plot: relu, the common choice; otherwise the study's first activation."""
     known = activation_order(names)
     return "relu" if "relu" in known else known[0]
 
 
 def against(pairs: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """The pairs with one level, turned so that the difference is "the other minus the reference".
+    """The pairs that include the reference, with the difference as "the other minus the reference".
 
     pairs: from stats.compare. Columns: those of the strata, level, n, mean (of the reference), difference, low, high,
-    simultaneous, significant. low and high are the interval that holds for the whole family at once; where its seeds are
-    too few for one (simultaneous is then false), that of the pair alone.
+    simultaneous, significant. low and high are the interval that holds for the whole family at once; if there are too few
+    seeds for one (simultaneous is then false), they are the interval of the pair alone.
     """
     with_it = pairs[(pairs["a"] == reference) | (pairs["b"] == reference)]
     simultaneous = with_it["sim_low"].notna()
@@ -54,18 +54,19 @@ def against(pairs: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 @styled
 def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
-    """Each activation's difference to a reference, paired by seed, with its simultaneous 95% interval; one panel a width.
+    """Each activation's difference from a reference, paired by seed, with its simultaneous 95% interval; one panel per width.
 
-    pairs: from stats.compare, within each width; other strata make panels too. Filled: told apart from the reference (corrected
-    for all pairs of the metric). Open: not. The gray band is the margin within which two are called the same, 1% of the
-    reference's mean. A ratio is compared by its quotient, on a logarithmic axis, with 1 for no difference.
+    pairs: from stats.compare, within each width; other strata make panels too. Filled: significantly different from the
+    reference (corrected for all pairs of the metric). Open: not. The gray band is the margin within which two are called the
+    same, 1% of the reference's mean. A metric that is a ratio is compared by the quotient, on a logarithmic axis, with 1 for
+    no difference.
     """
     rows = against(pairs[pairs["metric"] == metric], reference).dropna(subset=["difference", "low"])
     if rows.empty:
-        return empty_figure(f"no pair of activations with {label(metric)}")
+        return empty_figure(f"no pair of activations can be compared by {label(metric)}")
     ratio = is_log(metric)
     if ratio:
-        # A few seeds of a ratio without bounds can have an interval beyond any number.
+        # A few seeds of an unbounded ratio can have an interval that overflows.
         rows = rows.assign(**{name: np.exp(rows[name].clip(-600, 600)) for name in ("difference", "low", "high")})
     panels = panels_of(rows, "level")
     levels = activation_order(rows["level"])[::-1]
@@ -86,7 +87,7 @@ def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
             log_ticks(axes.xaxis, ends)
         else:
             round_ticks(axes.xaxis, 5)
-    what = f"{label(metric)}: {'quotient to' if ratio else 'difference to'} {reference}"
+    what = f"{label(metric)}: {'relative to' if ratio else 'difference from'} {reference}"
     better = {1: " (right is better)", -1: " (left is better)", 0: ""}[sign(metric)]
     figure.supxlabel(what + better, fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""Figures that set metrics or activations against each other: heatmaps, trade-offs, the critical-difference diagram.
+"""Figures that compare metrics or activations with each other: heatmaps, trade-offs, the critical-difference diagram.
 
 Each function takes tables or weights and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -38,15 +38,16 @@ if TYPE_CHECKING:
 MAX_ANNOTATED = 12
 
 MAX_VECTOR = 100
-"""More points than this in each of some thirty panels are drawn as pixels, or the page would be many megabytes."""
+"""If there are more points than this in each of some thirty panels, they are drawn as pixels; otherwise the page would be
+many megabytes."""
 
 
 @styled
 def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", "output_correlation")) -> Figure:
     """Mean over seeds of each metric as a heatmap, activations down and widths across, the mean written in each cell.
 
-    The color compares activations within a width, for a scale over all widths would show the width alone: the best of a
-    column is brightest, the worst darkest (the largest, the smallest of a metric without a better direction).
+    Colors compare activations within a width, because a scale over all widths would show only the width: in each column the
+    best is brightest and the worst darkest (the largest and the smallest, for a metric without a better direction).
     """
     metrics = [metric for metric in metrics if metric in recorded_metrics(results)]
     if not metrics:
@@ -76,7 +77,7 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
 
 
 def _within_columns(values: np.ma.MaskedArray, direction: int) -> np.ma.MaskedArray:
-    """Each column from 0, its worst value, to 1, its best; 0.5 where all are equal."""
+    """Each column scaled from 0, its worst value, to 1, its best; 0.5 if all are equal."""
     better = direction * values
     low, high = better.min(axis=0), better.max(axis=0)
     span = np.ma.where(high > low, high - low, 1)
@@ -85,11 +86,12 @@ def _within_columns(values: np.ma.MaskedArray, direction: int) -> np.ma.MaskedAr
 
 @styled
 def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None) -> Figure:
-    """Every metric against every other: below the diagonal the cells, above it the rank correlation over seeds.
+    """Every metric against every other: cells below the diagonal, rank correlations over seeds above it.
 
-    A point is one cell: the mean rank of its trials among those of its width, from 0 (lowest) to 1 (highest), for raw
-    values grow with the width and would lie in one heap a width. The number above the diagonal is the correlation of
-    trials' ranks within their cell (`stats.rank_correlations`): red where two metrics rise together, blue where one falls.
+    Each point is a cell: the mean rank of its trials among those of its width, from 0 (lowest) to 1 (highest). Raw values
+    grow with the width, so each width would be one cluster. The number above the diagonal is the correlation of the trials'
+    ranks within their cell (`stats.rank_correlations`): red if two metrics rise together, blue if one rises as the other
+    falls.
     """
     rows = done(results)
     metrics = list(metrics) if metrics is not None else trade_off_metrics(results)
@@ -129,13 +131,13 @@ def _name(axes: Axes, metric: str) -> None:
 
 
 def _correlation(axes: Axes, rho: float) -> None:
-    """A correlation as a number on a tile of its color."""
+    """A correlation as a number on a colored tile."""
     from matplotlib import colormaps
 
     _blank(axes)
     tile, text, ink = "none", "n/a", INK
     if np.isfinite(rho):
-        # Half the map's range keeps the tiles pale enough for black writing in both themes.
+        # Half the map's range keeps the tiles pale enough for black text in both themes.
         tile, text, ink = colormaps["RdBu_r"](0.5 + 0.3 * rho), f"{rho:+.2f}", "#000000"
     axes.patch.set(facecolor=tile, alpha=1)
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color=ink, transform=axes.transAxes)
@@ -162,7 +164,7 @@ def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapp
 
 
 def trade_off_metrics(results: pd.DataFrame) -> list[str]:
-    """The metrics worth setting against each other: activations are ranked by them, they vary, most trials have them."""
+    """The metrics worth comparing with each other: activations are ranked by them, they vary, and most trials have them."""
     rows = done(results)
     chosen = [name for name in recorded_metrics(results) if sign(name) and METRICS[name].ranked]
     chosen = [name for name in chosen if name != "convergence_epoch"]  # how long it took, not what was learned
@@ -173,16 +175,17 @@ def trade_off_metrics(results: pd.DataFrame) -> list[str]:
 def critical_difference(
     ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int, friedman_p: float = np.nan
 ) -> Figure:
-    """Critical-difference diagram: average rank of each activation over seeds (1 = best), bars join those not told apart.
+    """Critical-difference diagram: average rank of each activation over seeds (1 = best); bars join those that do not differ
+    significantly.
 
-    ranks, p: from stats.average_ranks, whose p are those of the corrected pairs: a bar has a dot at each activation that it
-    joins. friedman_p: of the test that any differ. The length named CD is Nemenyi's critical difference at 5%, which
-    ranks alone would need. Source: Demsar (2006); scikit_posthocs.critical_difference_diagram.
+    ranks, p: from stats.average_ranks, with p of the corrected pairs: a bar has a dot at each activation it joins.
+    friedman_p: of the test whether any differ. The length labeled CD is Nemenyi's critical difference at 5%, which a test
+    of ranks alone would require. Source: Demsar (2006); scikit_posthocs.critical_difference_diagram.
     """
     import scikit_posthocs
 
     if ranks.empty:
-        return empty_figure("a critical-difference diagram needs three activations and two complete seeds")
+        return empty_figure("a critical-difference diagram needs at least three activations and two complete seeds")
     figure = new_figure(8.5, 0.22 * len(ranks) + 1.7)
     axes = figure.subplots()
     axes.grid(visible=False)
@@ -201,10 +204,10 @@ def critical_difference(
     )
     for name, rank in ranks.items():
         axes.scatter(rank, 0, s=62, color=color(name), marker=marker(name), edgecolors=PAPER, linewidths=0.8, zorder=4)
-    # It takes a bar's points from a set, whose order is another one in every process, and so would be the file's bytes.
+    # It takes a bar's points from a set, whose order differs between processes; the file's bytes would differ too.
     for bar in itertools.chain.from_iterable(drawn["crossbars"]):
         bar.set_xdata(sorted(bar.get_xdata()))
-    # The axis would stop at the worst rank there is, not at the last there could be.
+    # The axis would stop at the worst observed rank, not at the last possible one.
     first, last = 1.0, float(len(ranks))
     length = critical_distance(len(ranks), n_seeds)
     top = 1.3
@@ -229,7 +232,7 @@ def p_text(p: float) -> str:
 
 
 def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray) -> None:
-    """colors: (rows, columns, 4), of the cells: dark ones get white letters."""
+    """colors: (rows, columns, 4), of the cells: dark ones get white text."""
     for (i, j), value in np.ndenumerate(values.filled(np.nan)):
         text, ink = "n/a", MUTED
         if np.isfinite(value):

@@ -1,4 +1,4 @@
-"""Figures of training: the curves of its loss, and the networks before and after it.
+"""Figures of training: loss curves, metrics over the epochs, and networks before and after training.
 
 Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_MARKS = 25
-"""Epochs up to which each evaluation has its marker."""
+"""Up to this many epochs, each evaluation has a marker."""
 
 MAX_LINES = 60
-"""More seeds than this in one panel are drawn as a band: lines would be one blot, and the file large."""
+"""If a panel has more seeds than this, they are drawn as a band: lines would blur together, and the file would be large."""
 
 
 @styled
 def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels a width.
+    """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels per width.
 
     The bars are 95% t intervals over seeds. stages: from reshape.with_untrained.
     """
@@ -52,7 +52,7 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     grid = figure.subplots(len(panels), len(metrics), sharey=True, squeeze=False)
     for (title, panel), row in zip(panels, grid, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
-            # A row a seed, so that whatever else varies is averaged within it.
+            # One row per seed: anything else that varies is averaged within it.
             seeds = panel.groupby(["seed", "activation", "stage"])[metric].mean().unstack(["activation", "stage"])
             bounds = seed_mean(seeds, metric)
             for y, name in enumerate(levels):
@@ -66,7 +66,7 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     for axes, metric in zip(grid[0], metrics, strict=True):
         axes.set_title(label(metric) + arrow(metric))
     if len(panels) < len(every):
-        figure.supxlabel(f"the first {len(panels)} of {len(every)} settings", fontsize=8.5)
+        figure.supxlabel(f"first {len(panels)} of {len(every)} settings", fontsize=8.5)
     return figure
 
 
@@ -84,14 +84,14 @@ def _change(axes: Axes, y: float, name: str, bounds: Any) -> None:
 def metric_over_epochs(results: pd.DataFrame, history: pd.DataFrame, metric: str) -> Figure:
     """A metric over the epochs, all activations together: mean over seeds, its 95% t interval as a band.
 
-    One panel a width (and other setting). history: one row a trial and epoch; epoch 0 is before any training.
+    One panel per width (and other setting). history: one row per trial and epoch; epoch 0 is before training.
     """
     rows = done(results)
     found = history.loc[history[metric].notna(), ["trial_id", "epoch", metric]]
     settings = ["trial_id", "seed", *cell_columns(results)]
     found = found.merge(rows[settings], on="trial_id")
     if found.empty:
-        return empty_figure(f"the history holds no {label(metric)}")
+        return empty_figure(f"the history has no {label(metric)}")
     panels = panels_of(found, "activation")
     figure, grid = grid_of(len(panels), 2.6)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
@@ -99,7 +99,7 @@ def metric_over_epochs(results: pd.DataFrame, history: pd.DataFrame, metric: str
             part = panel[panel["activation"] == name]
             seeds = _thinned(part.groupby(["epoch", "seed"])[metric].mean().unstack("seed")).T
             line = seed_mean(seeds, metric)
-            # A marker at each evaluation, where they are few enough to be told apart; a single one has no line.
+            # A marker at each evaluation, if there are few enough to see each; a single one has no line.
             mark = marker(name) if len(line) <= MAX_MARKS else None
             axes.plot(line.index, line["mean"], color=color(name), marker=mark, ms=3.5, mec=PAPER, mew=0.4, label=name)
             axes.fill_between(line.index, line["low"], line["high"], color=color(name), alpha=0.2, linewidth=0)
@@ -115,16 +115,16 @@ def metric_over_epochs(results: pd.DataFrame, history: pd.DataFrame, metric: str
 
 @styled
 def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: str) -> Figure:
-    """Loss, entropy and tc over the epochs for one activation: seeds as thin lines, their median bold.
+    """Loss, entropy and tc over the epochs for one activation: seeds as thin lines, their median in bold.
 
-    One row of panels a width (and other setting). The activation is matched whole: "relu" never takes "leaky_relu".
+    One row of panels per width (and other setting). The activation must match exactly: "relu" never matches "leaky_relu".
     """
     rows = results[results["activation"] == activation]
     terms = [term for term in LOSS_TERMS[:3] if term in history]
     panels = panels_of(rows, "activation")
     panels = [(title, panel) for title, panel in panels if history["trial_id"].isin(panel["trial_id"]).any()]
     if not panels or not terms:
-        return empty_figure(f"the history holds no training of {activation}")
+        return empty_figure(f"the history has no training of {activation}")
     figure = new_figure(9.5, 1.75 * len(panels) + 0.5)
     grid = figure.subplots(len(panels), len(terms), sharex=True, squeeze=False)
     for (title, panel), row in zip(panels, grid, strict=True):
@@ -171,6 +171,6 @@ def _curves(axes: Axes, curves: pd.DataFrame, activation: str) -> None:
 
 
 def _thinned(curves: pd.DataFrame) -> pd.DataFrame:
-    """At most some 200 of the epochs (rows): more only make the file large; the last epoch always stays."""
+    """At most about 200 of the epochs (rows); more would only make the file larger. The last epoch always stays."""
     keep = np.unique(np.r_[0 : len(curves) : max(1, len(curves) // 200), len(curves) - 1])
     return curves.iloc[keep]

@@ -1,4 +1,4 @@
-"""Figures of learned weights: image tiles for square inputs, lines over the clusters for inputs of two numbers.
+"""Figures of learned weights: image tiles for square inputs, lines over the clusters for two-dimensional inputs.
 
 Each function takes tables or weights and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
@@ -33,14 +33,14 @@ def drawable(weight: np.ndarray) -> str | None:
 
 @styled
 def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
-    """The first units' weights as square tiles (784 -> 28 x 28, 64 -> 8 x 8), one row of tiles an activation.
+    """The first units' weights as square tiles (784 -> 28 x 28, 64 -> 8 x 8), one row of tiles per activation.
 
-    weights: activation -> (weight (k, d), bias (k,)). Red is positive, blue negative, pale zero; the scale is the
-    largest absolute weight shown in that row, so tiles compare within a row.
+    weights: activation -> (weight (k, d), bias (k,)). Red is positive, blue is negative, pale is zero. The scale is the
+    largest absolute weight shown in that row: compare tiles only within a row.
     """
     names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "tiles"]
     if not names:
-        return empty_figure("no weights whose input is a square image")
+        return empty_figure("no weights with square images as input")
     shown = min(units, max(len(weights[name][0]) for name in names))
     columns = min(shown, 16)
     figure = new_figure(9.5, 0.66 * len(names) + 0.35)
@@ -48,7 +48,7 @@ def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
     for axes, name in zip(grid, names, strict=True):
         weight = weights[name][0][:columns].astype(float)
         side = math.isqrt(weight.shape[1])
-        # One image an activation, tiles with a gap of one pixel: sixteen axes a row would cost seconds to lay out.
+        # One image per activation, with one-pixel gaps between tiles: sixteen axes per row would take seconds to lay out.
         row = np.full((side, columns * (side + 1) - 1), np.nan)
         for i, tile in enumerate(weight):
             row[:, i * (side + 1) : i * (side + 1) + side] = tile.reshape(side, side)
@@ -67,7 +67,7 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
     """
     names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "lines"]
     if not names:
-        return empty_figure("no weights whose input has two numbers")
+        return empty_figure("no weights with two-dimensional input")
     from matplotlib.patches import Circle
 
     columns = min(3, len(names))
@@ -88,7 +88,7 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
             foot, along = -float(b) / length * normal, np.array([-normal[1], normal[0]])
             ends = np.stack([foot - 10 * along, foot + 10 * along])
             axes.plot(*ends.T, color=color(name), linewidth=1.1, alpha=0.85)
-            # Near the rim, where lines are apart; nearly all of them pass close to the middle.
+            # Near the edge, where the lines are apart; nearly all of them pass close to the center.
             tail = foot + math.sqrt(max(0.0, 2.75**2 - float(foot @ foot))) * along
             axes.annotate(
                 "",

@@ -1,6 +1,6 @@
-"""What a number of seeds can and cannot show, before anything is trained: the smallest p, and the effect that is found.
+"""What a number of seeds can and cannot show, before anything is trained: the smallest p and the detectable effect.
 
-All of it is for the test that is used, the step-down max-T over sign-flips. Imports the test and wording.
+Everything here is for the study's own test, the step-down max-T over sign-flips. Imports the test and wording.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from analysis.wording import counted, format_p
 
 ALPHA = 0.05
 STUDIES = 500
-"""Simulated studies behind a power, whose standard error is then at most 2 per cent."""
+"""Simulated studies per power estimate; its standard error is then at most 2 percent."""
 
 MAX_BLOCK = 100
-"""Comparisons that are simulated at once; the largest |t| of a larger family is put together from several such blocks."""
+"""Comparisons simulated at once; the largest |t| of a larger family is combined from several such blocks."""
 
 MAX_PATTERNS = 999
-"""Sign patterns in a simulated test. The report's own tests draw more, which adds hardly any power."""
+"""Sign patterns in a simulated test. The report's own tests draw more, which adds almost no power."""
 
 
 def smallest_p(n_seeds: int) -> float:
     """The smallest two-sided p of a sign-flip test on n seeds: 2 / 2^n (1 for n < 2).
 
-    All n differences have one sign; of the 2^n equally likely sign patterns two are as extreme. Where patterns are drawn,
-    it is no less than one over their number. The correction over a family (max-T) has the same floor.
+    If all n differences have one sign, two of the 2^n equally likely sign patterns are as extreme. If patterns are drawn,
+    p is at least one over their number. The correction over a family (max-T) has the same floor.
     """
     if n_seeds < 1:
         return 1.0
@@ -42,10 +42,10 @@ def seeds_needed(alpha: float = ALPHA) -> int:
 
 
 def power(effect: float, n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> float:
-    """In what share of studies the corrected test finds one difference of this paired Cohen's d, 0 to 1.
+    """The share of studies, 0 to 1, in which the corrected test finds one difference of this paired Cohen's d.
 
-    By simulation: n seeds, normal differences, the other n_comparisons - 1 without any effect and independent, which is the
-    hard case: comparisons that depend on one another cost less. The same arguments give the same number.
+    By simulation: n seeds, normal differences, the other n_comparisons - 1 independent and without any effect. This is the
+    hard case: dependent comparisons cost less. The same arguments give the same number.
     """
     if n_seeds < seeds_needed(alpha) or n_comparisons < 1:
         return 0.0
@@ -55,7 +55,7 @@ def power(effect: float, n_seeds: int, n_comparisons: int, alpha: float = ALPHA)
 
 @lru_cache(maxsize=256)
 def detectable_effect(n_seeds: int, n_comparisons: int, alpha: float = ALPHA, share: float = 0.8) -> float:
-    """The paired Cohen's d that the corrected test finds in this share of studies; see `power`. Infinite below 6 seeds."""
+    """The paired Cohen's d that the corrected test detects in this share of studies; see `power`. Infinite below 6 seeds."""
     if n_seeds < seeds_needed(alpha) or n_comparisons < 1:
         return math.inf
     patterns, own, others = _null_studies(n_seeds, n_comparisons)
@@ -96,7 +96,7 @@ def _null_studies(n_seeds: int, n_comparisons: int) -> tuple[np.ndarray, np.ndar
 
 
 def _found(effect: float, patterns: np.ndarray, own: np.ndarray, others: np.ndarray, alpha: float) -> float:
-    """The share of studies whose own comparison, moved by `effect`, has a corrected p <= alpha."""
+    """The share of studies whose own comparison, shifted by `effect`, has a corrected p <= alpha."""
     differences = own + effect
     seeds = np.full(len(own), own.shape[1])
     mine = t_statistics(patterns @ differences.T, differences, seeds).T  # (studies, f)
@@ -108,7 +108,7 @@ def _found(effect: float, patterns: np.ndarray, own: np.ndarray, others: np.ndar
 class Power:
     """What a family of paired comparisons can show. `sentence` says it in words.
 
-    reachable: whether any p can be as small as alpha. effect: the paired Cohen's d that is found in 4 studies of 5.
+    reachable: whether any p can be as small as alpha. effect: the paired Cohen's d detected in 4 of 5 studies.
     """
 
     n_seeds: int
@@ -122,7 +122,7 @@ class Power:
 
 
 def power_of(n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> Power:
-    """The power statement of a family of comparisons, each over n seeds, corrected together. Needs no data."""
+    """The power statement for a family of comparisons, each over n seeds, corrected together. Needs no data."""
     p, needed = smallest_p(n_seeds), seeds_needed(alpha)
     reachable = n_comparisons > 0 and p <= alpha
     effect = detectable_effect(n_seeds, n_comparisons, alpha) if reachable else math.inf
@@ -130,15 +130,15 @@ def power_of(n_seeds: int, n_comparisons: int, alpha: float = ALPHA) -> Power:
     if n_comparisons == 0:
         sentence = "There is nothing to compare."
     elif n_seeds < 2:
-        sentence = f"One seed allows no test; {needed} seeds are the fewest that can reach {alpha:g}."
+        sentence = f"One seed allows no test; reaching p = {alpha:g} takes at least {needed} seeds."
     elif reachable:
         sentence = (
-            f"{seeds} and {family} find a difference of {effect:.2g} standard deviations (paired Cohen's d) in 4 studies "
-            f"of 5, with the correction for them all. The smallest p there can be is {format_p(p)}."
+            f"With {seeds} and {family}, the corrected test detects a difference of {effect:.2g} standard deviations (paired "
+            f"Cohen's d) in 4 of 5 studies. The smallest possible p is {format_p(p)}."
         )
     else:
         sentence = (
-            f"With {seeds} no p can be under {format_p(p)}, so nothing can reach {alpha:g}, however large the difference. "
-            f"{counted(needed, 'seed')} are the fewest that can."
+            f"With {seeds}, p cannot be below {format_p(p)}, so no difference can reach {alpha:g}, however large. "
+            f"At least {counted(needed, 'seed')} are needed."
         )
     return Power(n_seeds, n_comparisons, alpha, p, reachable, needed, effect, sentence)

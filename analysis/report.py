@@ -1,6 +1,6 @@
 """The parts of the page (sections, pictures, tables with their cells) and their rendering as one HTML file.
 
-Knows nothing of any statistic; imports words and names. What stands in each section is in `sections`.
+Knows no statistics; imports words and names. `sections` decides what each section contains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from analysis.svg import Part, inline, stacked
 from analysis.wording import format_p, number, rounded, show
 
 SectionId = Literal["redundancy", "activation", "lambda", "settings", "lost"]
-"""The sections that figures and tables can stand in."""
+"""The sections that can contain figures and tables."""
 
 HEADINGS = {
     "hidden_dim": "K",
@@ -31,19 +31,19 @@ HEADINGS = {
     "ci_low": "95% from",
     "ci_high": "95% to",
     "cohens_d": "Cohen's d",
-    "superiority": "a better in",
-    "sim_low": "all 95% from",
-    "sim_high": "all 95% to",
+    "superiority": "a is better in",
+    "sim_low": "simult. 95% from",
+    "sim_high": "simult. 95% to",
     "p_max_t": "p (max-T)",
     "p_holm": "p (Holm)",
     "difference": "a - b",
 }
-"""Headings that several tables share; any other column is headed by its name, or as its table says."""
+"""Headings that several tables share. Other columns use their name, or the heading that their table sets."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and what it sorts by (None sorts last). detail: a second line, smaller."""
+    """A table cell: its text and its sort value (None sorts last). detail: a second, smaller line."""
 
     text: str
     value: float | str | None = None
@@ -53,7 +53,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A sortable table. folded: shown only when opened. metrics: of each row, where rows are about one metric each."""
+    """A sortable table. folded: shown only when opened. metrics: of each row, if each row is about one metric."""
 
     id: str
     caption: str
@@ -65,10 +65,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: its file name, where it stands, its title, how to read it, and its `<svg>` element.
+    """A figure of the report: its file name, section, title, caption (how to read it), and its `<svg>` element.
 
-    stacked: the same in `<svg>` elements one below another, for a narrow screen; none where it has one panel. metric: what it
-    is about, where every metric has such a figure.
+    stacked: the same as `<svg>` elements one below another, for narrow screens; empty for a single panel. metric: the
+    figure's metric, if every metric has such a figure.
     """
 
     name: str
@@ -98,17 +98,17 @@ class Section:
 
     @property
     def picked(self) -> list[Picture]:
-        """The pictures of which the page shows those of one metric."""
+        """The pictures that belong to a metric; the page shows one metric's pictures at a time."""
         return [one for one in self.pictures if one.metric]
 
     @property
     def metrics(self) -> list[tuple[str, str]]:
-        """The metrics to pick from, each with its words."""
+        """The metrics to pick from, each with its label."""
         return [(name, label(name)) for name in dict.fromkeys(one.metric for one in self.picked if one.metric)]
 
 
 def section_of_setting(column: str) -> SectionId:
-    """Which section speaks of a setting."""
+    """The section about a setting."""
     return "lambda" if column.startswith("lambda") else "settings"
 
 
@@ -121,7 +121,7 @@ def table(
     folded: bool = False,
     headings: Mapping[str, str] | None = None,
 ) -> Table:
-    """A DataFrame as a table of the report; columns that hold nothing, or nothing left out, take no room."""
+    """A DataFrame as a table of the report. Empty columns are omitted, as is `left_out` if nothing was left out."""
     wanted = frame.columns if columns is None else columns
     shown = [column for column in wanted if column in frame and frame[column].notna().any()]
     if "left_out" in shown and not frame["left_out"].any():
@@ -136,9 +136,9 @@ def table(
 def overview(
     name: str, caption: str, summary: pd.DataFrame, keys: list[str], metrics: list[str], *, per_size: bool = False
 ) -> Table:
-    """The summary with a row a group and a column a metric: the mean, below it its interval; sorted by the mean.
+    """The summary with one row per group and one column per metric: the mean, and its interval below; sorts by the mean.
 
-    per_size: of values divided by what they grow with.
+    per_size: whether the values are per size (`reshape.per_size`).
     """
     rows = []
     for key, group in summary.groupby(keys, sort=False, dropna=False):
@@ -169,12 +169,12 @@ def picture(
     folded: bool = False,
     metric: str | None = None,
 ) -> Picture:
-    """A picture from matplotlib's SVG. alt: what it shows, in words. parts: what a narrow screen shows, one by one."""
+    """A picture from matplotlib's SVG. alt: what it shows, in words. parts: what a narrow screen shows one at a time."""
     return Picture(name, section, title, caption, inline(svg, name, alt), folded, stacked(parts, name), metric)
 
 
 def render(context: Mapping[str, Any]) -> str:
-    """The page. Everything from the study is escaped; only our own SVG, style and script are put in as they are."""
+    """The page. Everything from the study is escaped; only our own SVG, style and script are inserted unescaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -194,12 +194,12 @@ def render(context: Mapping[str, Any]) -> str:
 
 
 def _digest(text: str) -> str:
-    """How a page's security policy names a script or a style that it may use: nothing else in the page is run."""
+    """The hash by which the page's security policy allows a script or a style: nothing else in the page may run."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as rows of dotted name and text; lists are joined, empty values left out."""
+    """A nested mapping as rows of dotted name and text. Lists are joined; empty values are omitted."""
     rows: list[tuple[str, str]] = []
     for key, value in mapping.items():
         name = f"{prefix}{key}"

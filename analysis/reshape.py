@@ -1,4 +1,4 @@
-"""From the results table to what statistics and figures take: rows finished, counted, averaged, summed up, named.
+"""From the results table to the inputs of statistics and figures: filters, counts, averages and summarizes rows.
 
 No tests and no files; imports intervals and names.
 """
@@ -18,13 +18,13 @@ from analysis.wording import show
 
 
 def varying(results: pd.DataFrame, but: Iterable[str] = ()) -> list[str]:
-    """The config columns that take more than one value in this table, those in `but` left out."""
+    """The config columns with more than one value in this table, except those in `but`."""
     skip = set(but)
     return [c for c in CONFIG_COLUMNS if c in results and c not in skip and results[c].nunique(dropna=False) > 1]
 
 
 def done(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of finished trials, with every infinite value turned into a missing one."""
+    """The rows of finished trials, with infinite values replaced by missing ones."""
     rows = results[results["status"] == DONE] if "status" in results else results
     metrics = [name for name in METRICS if name in rows]
     rows = rows.copy()
@@ -39,7 +39,7 @@ def recorded_metrics(results: pd.DataFrame) -> list[str]:
 
 
 def gaps(results: pd.DataFrame) -> list[str]:
-    """Sentences on the values that finished trials lack: metrics without any, metrics with some, infinite values."""
+    """Sentences about values that finished trials lack: metrics with none, metrics with gaps, infinite values."""
     rows = results[results["status"] == DONE]
     if rows.empty:
         return []
@@ -53,17 +53,17 @@ def gaps(results: pd.DataFrame) -> list[str]:
         lacking, endless = int(rows[name].isna().sum()), int(np.isinf(rows[name].astype(float)).sum())
         if lacking:
             found.append(
-                f"{name} has no value in {lacking} of {len(rows)} finished trials, which its statistics leave out."
+                f"{name} has no value in {lacking} of {len(rows)} finished trials; its statistics exclude them."
             )
         if endless:
             found.append(
-                f"{name} is infinite in {endless} of {len(rows)} finished trials, which its statistics leave out."
+                f"{name} is infinite in {endless} of {len(rows)} finished trials; its statistics exclude them."
             )
     return found
 
 
 def order(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows sorted by these columns, activations in the study's order rather than the alphabet's."""
+    """Rows sorted by these columns, with activations in the study's order, not alphabetically."""
 
     if not columns:
         return rows
@@ -78,7 +78,7 @@ def order(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the InfoMax objective, where the table also holds baselines; else the whole table."""
+    """The trials of the InfoMax objective if the table also has baselines; otherwise the whole table."""
     if "objective" not in results or results["objective"].nunique() < 2:
         return results
     rows = results[results["objective"] == "infomax"]
@@ -86,7 +86,7 @@ def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
-    """Trials planned and what became of them, by activation, width and whatever else varies.
+    """Planned trials and how many have each status, by activation, width and any other setting that varies.
 
     Columns: the `by` columns, planned, done, diverged, failed, missing.
     """
@@ -99,15 +99,15 @@ def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFra
 
 
 def cell_columns(results: pd.DataFrame) -> list[str]:
-    """The columns that name a cell: activation, hidden_dim, and every other setting that varies."""
+    """The columns that identify a cell: activation, hidden_dim, and every other setting that varies."""
     return ["activation", "hidden_dim", *varying(results, but=("activation", "hidden_dim"))]
 
 
 def per_size(results: pd.DataFrame) -> pd.DataFrame:
     """The table with each metric divided by what it grows with: K, or K (K - 1); see `Metric.grows`.
 
-    Effective rank / K, weight redundancy / (K (K - 1)), and so on: only such values can be averaged over widths without the
-    widest deciding. Metrics that do not grow with the width stay as they are.
+    Effective rank / K, weight redundancy / (K (K - 1)), and so on: otherwise the widest network would dominate a mean over
+    widths. Metrics that do not grow with the width are unchanged.
     """
     there = [name for name in METRICS if name in results and METRICS[name].grows]
     return results.assign(**{name: results[name] / divisor(name, results["hidden_dim"]) for name in there})
@@ -116,15 +116,15 @@ def per_size(results: pd.DataFrame) -> pd.DataFrame:
 def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """Mean, sd, n and t interval of every metric, by activation and by activation x width.
 
-    One row a group and metric. Columns: group ("activation", "activation x width", and, where there are several widths,
-    "activation, per size", whose metrics are those of `per_size`), activation, hidden_dim (empty where widths are pooled),
+    One row per group and metric. Columns: group ("activation", "activation x width", and, if there are several widths,
+    "activation, per size", whose metrics are those of `per_size`), activation, hidden_dim (empty if widths are pooled),
     any other setting that varies, metric, planned (trials), n (trials used), left_out (finished trials with a value that are
-    not used), mean and sd over those n (n - 1 in the denominator), n_seeds, ci_low, ci_high. Of a ratio
-    (`metrics.is_log`) the mean is geometric and the sd that of the natural logarithms. No interval leaves the values that
-    the metric can have: cutting it there loses nothing.
+    not used), mean and sd over those n (n - 1 in the denominator), n_seeds, ci_low, ci_high. For a ratio
+    (`metrics.is_log`), the mean is geometric and the sd is of the natural logarithms. Intervals are cut off at the limits
+    of the metric's range, which loses nothing.
 
-    The interval is for the mean over seeds. Where widths are pooled, only seeds that have every width are used (a seed
-    without its wide network would pull the mean), and the interval is taken over the seeds' means across widths: the
+    The interval is for the mean over seeds. If widths are pooled, only seeds that have every width are used (a seed
+    without its wide network would bias the mean), and the interval is taken over the seeds' means across widths: the
     trials of one seed share their batches, so they are one block, and the differences between widths are part of the
     design, not of the error. It is missing for n_seeds < 2.
     """
@@ -143,7 +143,7 @@ def summary(results: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
 
 
 def _scaled(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """The rows with their metrics as they are averaged: ratios by their logarithms."""
+    """The rows with their metrics on the averaging scale: logarithms for ratios."""
     return rows.assign(**{name: to_scale(name, rows[name]) for name in metrics})
 
 
@@ -170,9 +170,9 @@ def _summed_up(
     confidence: float,
     widest: int | None = None,
 ) -> pd.DataFrame:
-    """One grouping of the summary. used: the trials that count, one row each; blocks: one row a seed, for the interval.
+    """One grouping of the summary. used: the trials used, one row each; blocks: one row per seed, for the interval.
 
-    Both hold metrics as they are averaged. widest: the units of the widest layer in a group, where it is not in the keys.
+    Both have metrics on the averaging scale. widest: the units of the widest layer in a group, if it is not in the keys.
     """
 
     def grouped(rows: pd.DataFrame) -> Any:
@@ -190,7 +190,7 @@ def _summed_up(
         "ci_low": pd.DataFrame(low, index=there.index, columns=there.columns),
         "ci_high": pd.DataFrame(high, index=there.index, columns=there.columns),
     }
-    # Groups of which no trial finished stay in the table, with n = 0.
+    # Groups without a finished trial stay in the table, with n = 0.
     table = pd.DataFrame({name: _flat(frame.reindex(planned.index)) for name, frame in numbers.items()})
     table = table.fillna({"n": 0, "left_out": 0, "n_seeds": 0}).astype({"n": int, "left_out": int, "n_seeds": int})
     table = table.reset_index().assign(planned=planned.to_numpy().repeat(len(metrics)))
@@ -209,10 +209,10 @@ def _summed_up(
 
 
 def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, activation and other setting: each metric's mean over the widths (of a ratio: the geometric mean).
+    """One row per seed, activation and other setting: each metric's mean over the widths (geometric for a ratio).
 
-    Missing where any planned width of that seed lacks the value, so that no seed is judged by its easy widths alone.
-    Give it `per_size` values where there are several widths, or the widest decides.
+    Missing if any planned width of that seed lacks the value; otherwise a seed would be judged by its easy widths alone.
+    With several widths, give it `per_size` values; otherwise the widest network dominates.
     """
     metrics = [name for name in METRICS if name in results]
     keys = ["activation", *varying(results, but=("activation", "hidden_dim"))]
@@ -226,12 +226,12 @@ def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
-    """What a line of a metric against a setting goes through: one row an activation and level of x, from whole seeds only.
+    """The points of a metric's line against a setting: one row per activation and level of x, from complete seeds only.
 
-    A seed counts where it has a value for every planned combination of the other settings (widths among them) at that
-    level, so that no point is drawn from what a lost trial has left. Columns: activation, x, planned (seeds), n (whole
-    seeds), mean, ci_low, ci_high (95% t interval over seeds, within the values that the metric can have), complete (n
-    is all that were planned). mean is missing where no seed is whole.
+    A seed is complete if it has a value for every planned combination of the other settings (including widths) at that
+    level; a point from the remaining trials of a seed would mislead. Columns: activation, x, planned (seeds), n (complete
+    seeds), mean, ci_low, ci_high (95% t interval over seeds, within the metric's range), complete (whether n equals
+    planned). mean is missing if no seed is complete.
     """
     keys = ["activation", x]
     planned = results.groupby([*keys, "seed"], dropna=False).size().rename("planned")
@@ -256,7 +256,7 @@ def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
 
 
 def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The mean over seeds (and over whatever else varies) as a matrix: activations down, widths across."""
+    """The mean over seeds (and over anything else that varies) as a matrix: activations down, widths across."""
     rows = done(results)
     table = rows.pivot_table(index="activation", columns="hidden_dim", values=metric, aggfunc="mean", dropna=False)
     known = [name for name in ACTIVATIONS if name in table.index]
@@ -264,9 +264,9 @@ def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def with_untrained(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
-    """Each finished trial twice: as it ended (stage "trained") and as it was at epoch 0 (stage "untrained").
+    """Each finished trial twice: at the end (stage "trained") and at epoch 0 (stage "untrained").
 
-    Empty where the history holds no epoch 0. Trials of no epochs are left out: they are their own epoch 0.
+    Empty if the history has no epoch 0. Trials with zero epochs are excluded: they are their own epoch 0.
     """
     rows = done(results)
     if "epochs" in rows:
@@ -282,12 +282,12 @@ def with_untrained(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.Da
 
 
 def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "setting") -> pd.DataFrame:
-    """The table with one more column that names, in words, each row's value of these columns."""
+    """The table with one more column that names each row's values of these columns."""
     differing = [column for column in columns if column in results and results[column].nunique(dropna=False) > 1]
     if not differing:
         return results.assign(**{name: "all"})
     first, *rest = differing
-    # "random" alone says it all; "infomax (lambda_tc=10)" is needed only where infomax was run with several lambdas.
+    # "random" alone is enough; "infomax (lambda_tc=10)" is needed only if infomax was run with several lambdas.
     alone = results[differing].drop_duplicates()[first].value_counts(dropna=False) == 1
     labels = []
     for row in results[differing].to_dict("records"):
@@ -299,12 +299,12 @@ def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "set
 
 
 def as_tuple(key: object) -> tuple:
-    """The key of a group, which pandas gives as a tuple or, for one column by its name, as a single value."""
+    """The key of a group, which pandas gives as a tuple or, for a single column, as a single value."""
     return key if isinstance(key, tuple) else (key,)
 
 
 def _flat(frame: pd.DataFrame) -> pd.Series:
-    """One number a group and metric, metrics in the report's order within each group."""
+    """One number per group and metric, metrics in the report's order within each group."""
     groups = [as_tuple(key) for key in frame.index]
     places = [(*group, metric) for group in groups for metric in frame.columns]
     index = pd.MultiIndex.from_tuples(places, names=[*frame.index.names, "metric"])

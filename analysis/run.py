@@ -1,4 +1,4 @@
-"""One call from a sweep's folder to its statistics, figures and report. Imports all of this package."""
+"""One call from a sweep's folder to its statistics, figures and report. Imports the whole package."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from infomax_tune.store.sweep_folder import SweepFolder
 
 @dataclass(frozen=True)
 class Analysis(os.PathLike[str]):
-    """What an analysis wrote. It is itself the path of the report: `open(analyze("out"))` opens the page.
+    """What an analysis wrote. It can be used as the path of the report: `open(analyze("out"))` opens the page.
 
-    planned, done: trials, so that a caller can say how complete the study is. finding: the first sentence of the report's
-    answers; "" where there is none.
+    planned, done: numbers of trials, which show how complete the study is. finding: the report's first answer; "" if there
+    is none.
     """
 
     folder: Path
@@ -50,14 +50,13 @@ def analyze(
     """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures, and report.html.
 
     out: the folder a sweep wrote; only its results.csv is needed. output_dir: where to write, by default
-    `<out>/analysis`. seed: of the bootstrap, the only random draw; the same tables and seed give the same bytes.
-    command: what the report gives as the command that repeats the study, by default the one that
-    environment.json names. host: whether the report names the machine, as environment.json does.
-    formats: of the figures' files, any of png, pdf and svg. dpi: of their pixels, 30 to 1,200. latex: whether the tables for
-    a paper are written as tables.tex too, beside tables.md.
+    `<out>/analysis`. seed: for the bootstrap; the same tables and seed give the same bytes. command: the command that the
+    report shows for repeating the study, by default the one in environment.json. host: whether the report names the
+    machine, as environment.json does. formats: of the figures, any of png, pdf and svg. dpi: of the figures, 30 to 1,200.
+    latex: whether to write the tables for a paper as tables.tex too, in addition to tables.md.
 
-    Raises AnalysisError where the folder holds no results, the table is torn or lacks a column, the output folder cannot
-    be written, or a format is unknown. Needs neither Ray nor torch.
+    Raises AnalysisError if the folder has no results, the table is torn or lacks a column, the output folder cannot be
+    written, or a format is unknown. Needs neither Ray nor torch.
     """
     files = FigureFiles(tuple(formats), dpi)
     study = load_study(out)
@@ -76,14 +75,14 @@ def analyze_study(
     files: FigureFiles | None = None,
     latex: bool = False,
 ) -> Analysis:
-    """As `analyze`, from a study already in memory."""
+    """Like `analyze`, for a study already in memory."""
     files = files or FigureFiles()
     evidence = gather(study, seed=seed)
     tables = list(study_tables(evidence))
     for table in tables:
         if table.rows is not None and len(table.rows.columns):
             target.write(table.csv, table.rows)
-    # Here, not at the top: a caller who only wants tables should not wait for matplotlib.
+    # Imported here, not at the top: a caller who only wants tables should not wait for matplotlib.
     from analysis import paper, report, style
     from analysis.album import album
     from analysis.parts import parts_of
@@ -92,7 +91,7 @@ def analyze_study(
     pictures = []
     for drawing in album(evidence):
         figure = drawing.draw()
-        # The layout is found once, not again for each format: it is half the time of a figure.
+        # Lay out once, not again for each format: layout takes half the time of a figure.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         pieces = parts_of(figure) if drawing.stacks else []

@@ -1,4 +1,4 @@
-"""What the analysis takes from the study's names: columns, statuses and the order of activations. Imports names only."""
+"""The study's names that the analysis uses: columns, statuses and the order of activations. Imports only names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DONE = TrialStatus.DONE.value
 """Only rows of this status enter statistics."""
 
 STATUSES = tuple(status.value for status in IN_TABLES)
-"""What can have become of a planned trial."""
+"""The possible statuses of a planned trial."""
 
 UNFINISHED = tuple(status for status in STATUSES if status != DONE)
-"""What became of a trial without a result: it is counted and listed."""
+"""The statuses of trials without a result, which are counted and listed."""
 
 _FIRST = ("dataset", "batch_size", "hidden_dim", "activation", "head", "objective")
 
@@ -23,7 +23,7 @@ CONFIG_COLUMNS = (*_FIRST, *(name for name in columns.SETTINGS if name not in (*
 """Settings of a trial other than its seed, in the report's order: trials equal in all of them are one cell."""
 
 REQUIRED_COLUMNS = ("trial_id", "status", "activation", "hidden_dim", "seed")
-"""Without these there is nothing to compare; any other column may be absent and makes a smaller report."""
+"""Without these there is nothing to compare; if any other column is missing, the report is smaller."""
 
 _DEFAULTS = TrialConfig().flat()
 
@@ -40,6 +40,6 @@ BASELINE_COLUMNS = ("objective", "lambda_tc", "lambda_wr", "epochs")
 
 
 def activation_order(names: Iterable[str]) -> list[str]:
-    """The given activations in the study's order; names it does not know follow, sorted."""
+    """The given activations in the study's order; unknown names follow, sorted."""
     present = {str(name) for name in names}
     return [name for name in ACTIVATIONS if name in present] + sorted(present - set(ACTIVATIONS))

@@ -1,6 +1,6 @@
-"""What stands where on the page: its head, what was run, and a section for each of the study's questions.
+"""The layout of the page: its head, what was run, and a section for each of the study's questions.
 
-Each section takes the sentences of `claims`, and the pictures and tables that name it. Imports no statistic's module.
+Each section takes sentences from `claims` and the pictures and tables that name it. Imports no module of statistics.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from analysis.wording import show, words
 
 MAX_OVERVIEW = 60
 MAX_ROWS = 600
-"""Longer tables are cut in the page, and say so; the csv files hold every row."""
+"""Longer tables are cut on the page, and say so; the csv files have every row."""
 
 
 def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable], *, command: str) -> dict[str, Any]:
-    """All that the page's template asks for. command: what repeats the study."""
+    """Everything that the page's template needs. command: the one that repeats the study."""
     study = e.study
     found = sections(e, pictures, tables)
     return {
@@ -46,7 +46,7 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
             *study.notes,
             *gaps(study.results),
             f"Bootstrap intervals: {e.n_resamples:,} resamples, seed {e.seed}. Sign patterns: all of them up to "
-            f"{MAX_EXACT_SEEDS} seeds, {DRAWS:,} draws above, always the same. No other number here is drawn at random.",
+            f"{MAX_EXACT_SEEDS} seeds; above that, {DRAWS:,} draws with a fixed seed. No other number here is drawn at random.",
         ],
         "sections": found,
         "glossary": glossary(e.metrics, [term for of_study in tables for term in of_study.terms]),
@@ -60,15 +60,15 @@ def _linked(e: Evidence, pictures: Sequence[Picture], found: Sequence[Section]) 
 
 
 def sections(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable]) -> list[Section]:
-    """The questions that this study can speak to, in order, each with its pictures and tables."""
+    """The questions that this study can address, in order, each with its pictures and tables."""
     lambdas = [factor for factor in e.settings if section_of_setting(factor) == "lambda"]
     rest = [factor for factor in e.settings if factor not in lambdas]
     found = [_redundancy(e), _activation(e)]
     if lambdas:
-        section = Section("lambda", "Lambda", "How does lambda matter?")
+        section = Section("lambda", "Lambda", "What is the effect of lambda?")
         found.append(_about_settings(section, e, lambdas))
     if rest:
-        title = f"How {'does' if len(rest) == 1 else 'do'} {words(rest)} matter?"
+        title = f"What {'is the effect' if len(rest) == 1 else 'are the effects'} of {words(rest)}?"
         found.append(_about_settings(Section("settings", "Other settings", title), e, rest))
     if (e.results["status"] != DONE).any():
         found.append(_lost())
@@ -81,15 +81,15 @@ def sections(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTab
 
 
 def _redundancy(e: Evidence) -> Section:
-    section = Section("redundancy", "Redundancy", "Does InfoMax give non-redundant features?")
+    section = Section("redundancy", "Redundancy", "Does InfoMax produce non-redundant features?")
     section.findings = _told(claims.change_sentence(e, metric) for metric in claims.IN_SHORT)
     if len(e.change):
         section.lead.append(
-            "Each trained network is compared with itself before training (epoch 0: the same random weights), seed by seed."
+            "Each trained network is compared, seed by seed, with itself before training (epoch 0: the same random weights)."
         )
         _say_power(section, e.change, "trained against untrained")
     else:
-        section.lead.append("The history holds no epoch 0, so trained networks cannot be compared with untrained ones.")
+        section.lead.append("The history has no epoch 0, so trained networks cannot be compared with untrained ones.")
     if len(e.baselines):
         section.findings += claims.baseline_sentences(e)
         _say_power(section, e.baselines, "InfoMax against the baselines")
@@ -99,21 +99,21 @@ def _redundancy(e: Evidence) -> Section:
 
 
 def _activation(e: Evidence) -> Section:
-    section = Section("activation", "Activation", "How does the activation matter?")
+    section = Section("activation", "Activation", "What is the effect of the activation?")
     names = e.infomax["activation"].unique().tolist()
     widths = sorted(e.infomax["hidden_dim"].unique())
     if len(names) < 2:
-        section.lead.append(f"This study has one activation, {names[0]}, so there is no other to compare it with.")
+        section.lead.append(f"This study has one activation, {names[0]}, so there is nothing to compare it with.")
     elif len(widths) < 2:
         section.findings = claims.leader_sentences(e) + claims.equivalent_sentences(e)
         _say_power(section, e.pooled, "pairs of activations")
     else:
         section.lead.append(
-            f"Leaders are named at each width, K = {words([str(width) for width in widths])}. A mean over widths is one of "
-            "values divided by what they grow with, or the widest network would decide."
+            f"Leaders are named at each width, K = {words([str(width) for width in widths])}. Before averaging over widths, "
+            "metrics that grow with the width are divided by K or K (K - 1); otherwise the widest network would dominate."
             if not e.others
-            else f"Leaders are named on the mean over the widths K = {words([str(width) for width in widths])}, of values "
-            "divided by what they grow with."
+            else f"Leaders are named on the mean over the widths K = {words([str(width) for width in widths])}. Before "
+            "averaging, metrics that grow with the width are divided by K or K (K - 1)."
         )
         section.findings = claims.leader_sentences(e) + claims.equivalent_sentences(e)
         _say_power(section, e.pooled, "pairs of activations, mean over widths")
@@ -128,13 +128,15 @@ def _activation(e: Evidence) -> Section:
     if metrics and len(pooled[keys].drop_duplicates()) <= MAX_OVERVIEW:
         caption = "Each metric by activation: mean over seeds, with its 95% interval"
         if e.sized:
-            caption = "Each metric by activation: mean over widths and seeds of what one unit or pair has, with its 95% interval"
+            caption = (
+                "Each metric by activation: mean over widths and seeds, per unit or per pair, with its 95% interval"
+            )
         section.tables.append(overview("overview", caption, pooled, keys, metrics, per_size=e.sized))
     return section
 
 
 def _about_settings(section: Section, e: Evidence, factors: Sequence[str]) -> Section:
-    section.lead.append("Levels are compared on the mean over the widths, seed by seed, all other settings equal.")
+    section.lead.append("Levels are compared seed by seed on the mean over widths, with all other settings equal.")
     for factor in factors:
         section.findings += _told(claims.setting_sentence(e, factor, metric) for metric in e.metrics)
         _say_power(section, e.settings[factor], f"levels of {factor}")
@@ -144,8 +146,8 @@ def _about_settings(section: Section, e: Evidence, factors: Sequence[str]) -> Se
 def _lost() -> Section:
     section = Section("lost", "Unfinished trials", "Trials that did not finish")
     section.lead.append(
-        "These are planned trials without a result. They are in no statistic above; seeds they leave incomplete are "
-        "counted under \u201cleft out\u201d."
+        "These planned trials have no result. No statistic above includes them; the seeds they leave incomplete are counted "
+        "under \u201cleft out\u201d."
     )
     return section
 
@@ -156,17 +158,17 @@ def _told(sentences: Any) -> list[str]:
 
 
 def _say_power(section: Section, pairs: pd.DataFrame, what: str) -> None:
-    """What the largest family of these comparisons can show, as a note; as a caution where that is nothing."""
+    """What the largest family of these comparisons can show, as a note; as a caution if it can show nothing."""
     note = claims.power_note(pairs, what)
     if note is not None:
         (section.cautions if note.caution else section.notes).append(note.text)
 
 
 def _shown(one: StudyTable) -> Table:
-    """A table of the study, folded, and cut where it is long."""
+    """A table of the study, folded, and cut if it is long."""
     rows, caption = one.on_page, one.caption
     if len(rows) > MAX_ROWS:
-        caption = f"{caption} (the first {MAX_ROWS} of {len(rows):,} rows; all are in {one.csv})"
+        caption = f"{caption} (first {MAX_ROWS} of {len(rows):,} rows; all are in {one.csv})"
     return table(one.id, caption, rows.head(MAX_ROWS), one.columns, folded=True, headings=one.headings)
 
 
@@ -175,7 +177,7 @@ def _run_tables(e: Evidence) -> list[Table]:
     lost = [status for status in UNFINISHED if e.counts[status].any()]
     columns = [*cell_columns(e.results), "planned", DONE, *lost]
     made = [
-        table("settings", "Settings: what was varied, what was held", _settings(e.results)),
+        table("settings", "Settings, varied and fixed", _settings(e.results)),
         table("counts", "Trials by activation and width", e.counts, columns, folded=True),
     ]
     if e.study.environment:
@@ -194,5 +196,5 @@ def _settings(results: pd.DataFrame) -> pd.DataFrame:
         text = ", ".join(show(value) for value in values)
         if len(values) > 12:
             text = f"{len(values)} values, {show(values[0])} to {show(values[-1])}"
-        rows.append((column, "varied" if column in changed or len(values) > 1 else "held", text))
+        rows.append((column, "varied" if column in changed or len(values) > 1 else "fixed", text))
     return pd.DataFrame(rows, columns=["setting", "role", "values"])

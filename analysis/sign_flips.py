@@ -1,4 +1,4 @@
-"""The study's one test: sign-flips of paired differences, corrected over a family by a studentized step-down max-T.
+"""The study's main test: sign-flips of paired differences, corrected over a family by a studentized step-down max-T.
 
 Arrays in, arrays out. Imports nothing of ours.
 """
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_EXACT_SEEDS = 14
-"""Up to here every sign pattern is counted (2^14 = 16,384); above, patterns are drawn."""
+"""Up to this many seeds, every sign pattern is counted (2^14 = 16,384); above that, patterns are drawn."""
 
 DRAWS = 9_999
-"""Random sign patterns where they cannot all be counted. The pattern that was observed counts as one more."""
+"""Random sign patterns if they cannot all be counted. The observed pattern counts as one more."""
 
 SEED = 20_240_229
-"""Of those draws: the same table always gives the same p."""
+"""Seed of those draws: the same table always gives the same p."""
 
 MIN_SEEDS = 6
 """The fewest seeds that can reach 5%: 2 / 2^6 = 0.031."""
 
 _CHUNK = 4_000_000
-"""Numbers held at once."""
+"""Numbers in memory at once."""
 
 
 @dataclass(frozen=True)
 class Flipped:
     """A family of comparisons, one entry each.
 
-    p: two-sided, of "the differences are symmetric about 0". p_max_t: corrected for the whole family. low, high:
+    p: two-sided, for "the differences are symmetric about 0". p_max_t: corrected for the whole family. low, high:
     simultaneous interval of the mean difference. exact: whether every sign pattern was counted.
     """
 
@@ -43,8 +43,8 @@ class Flipped:
 def sign_patterns(n: int, *, draws: int = DRAWS, seed: int = SEED) -> np.ndarray:
     """Sign patterns (f, n) of +1 and -1, the observed one (all +1) first.
 
-    Up to MAX_EXACT_SEEDS, one of each pair of mirror images, which are equally extreme: 2^(n - 1) patterns. Above, random
-    ones.
+    Up to MAX_EXACT_SEEDS, one of each pair of mirror images, which are equally extreme: 2^(n - 1) patterns. Above that,
+    random ones.
     """
     if n <= MAX_EXACT_SEEDS:
         codes = np.arange(2 ** max(0, n - 1))
@@ -56,24 +56,24 @@ def sign_patterns(n: int, *, draws: int = DRAWS, seed: int = SEED) -> np.ndarray
 def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int = DRAWS) -> Flipped:
     """The tests and intervals of a family of paired comparisons.
 
-    differences: (m, n), a row a comparison and a column a seed; NaN where a comparison lacks the seed. A seed is one
-    block: its sign is turned in all comparisons at once, so that their dependence is kept.
+    differences: (m, n), one row per comparison and one column per seed; NaN if a comparison lacks the seed. A seed is one
+    block: its sign is flipped in all comparisons at once, which keeps their dependence.
 
-    Test: the statistic is |t|, the mean difference over its standard error. p is the share of sign patterns whose |t| is at
-    least the observed one. p_max_t: the comparisons in the order of their |t|, each against the largest |t| among itself
-    and those after it (step-down). Both have their smallest value at 2 / 2^n, whatever the number of comparisons.
-    Comparisons of fewer than MIN_SEEDS seeds, which no p under 5% can come of, are a family of their own.
-    Interval: mean +- c times the standard error, c the quantile of the family's largest |t| over the patterns, of the
-    differences about their means, and at least the quantile that a test in one step would use. Where the step-down test
-    rejects 0, the interval's end beyond 0 is drawn to 0. So an interval has 0 inside it just where the test does not reject.
-    None below MIN_SEEDS. NaN for fewer than 2 seeds; p is 1 where all differences are 0.
+    Test: the statistic is |t|, the mean difference divided by its standard error. p is the share of sign patterns whose |t|
+    is at least the observed one. p_max_t: the comparisons in the order of their |t|, each against the largest |t| among
+    itself and those after it (step-down). The smallest value of both is 2 / 2^n, whatever the number of comparisons.
+    Comparisons of fewer than MIN_SEEDS seeds cannot have a p below 5%, so they form a separate family.
+    Interval: mean +- c times the standard error. c is the quantile, over the patterns, of the family's largest |t| of the
+    differences about their means, but at least the quantile that a single-step test would use. If the step-down test
+    rejects 0, the interval's end beyond 0 is moved to 0. An interval therefore has 0 inside it if and only if the test does
+    not reject. No interval below MIN_SEEDS. NaN for fewer than 2 seeds; p is 1 if all differences are 0.
     Source: Westfall & Young (1993), algorithm 4.1; Romano & Wolf (2005); Strassburger & Bretz (2008) on such intervals.
     """
     differences = np.atleast_2d(np.asarray(differences, dtype=float))
     enough = np.isfinite(differences).sum(axis=1) >= MIN_SEEDS
     if enough.all() or not enough.any():
         return _flip(differences, confidence, draws)
-    # What cannot be told apart whatever happens must not cost the others: |t| of three seeds has no bounds.
+    # Comparisons that can never be significant must not cost the others: |t| of three seeds is unbounded.
     parts = {flag: _flip(differences[enough == flag], confidence, draws) for flag in (True, False)}
 
     def joined(name: str) -> np.ndarray:
@@ -86,7 +86,7 @@ def flip_family(differences: np.ndarray, *, confidence: float = 0.95, draws: int
 
 
 def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:
-    """As `flip_family`, all comparisons in one family."""
+    """Like `flip_family`, with all comparisons in one family."""
     there = np.isfinite(differences)
     n = there.sum(axis=1)
     tested = np.flatnonzero(n >= 2)
@@ -111,7 +111,7 @@ def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:
         some = patterns[first : first + step]
         t = t_statistics(some @ scaled.T, scaled, n)
         alone += (t >= reached).sum(axis=0)
-        # Column i then holds the largest |t| of the i-th comparison and of all that are less extreme than it.
+        # Column i is then the largest |t| of the i-th comparison and all less extreme ones.
         after = np.maximum.accumulate(t[:, order[::-1]], axis=1)[:, ::-1]
         beyond += (after >= reached[order]).sum(axis=0)
         largest_about_0.append(after[:, 0])
@@ -119,10 +119,10 @@ def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:
     p[tested] = alone / len(patterns)
     p_max_t[tested[order]] = np.maximum.accumulate(beyond / len(patterns))
     critical = max(_quantile(largest_about_0, confidence), _quantile(largest_about_mean, confidence))
-    critical *= 1 + 1e-9  # an interval that ends at 0 has it inside, whatever the last bits say
+    critical *= 1 + 1e-9  # an interval that ends at 0 has it inside, whatever the last bits are
     mean = d.sum(axis=1) / n
     se = np.sqrt(np.where(there, (d - mean[:, None]) ** 2, 0.0).sum(axis=1) / (n - 1) / n)
-    # Without any spread there is nothing to be unsure of, and an endless quantile times 0 is no number.
+    # Without spread there is no uncertainty, and an infinite quantile times 0 is not a number.
     half = np.where(se > 0, critical * np.where(se > 0, se, 1.0), 0.0)
     enough = (n >= MIN_SEEDS) & np.isfinite(half)
     bottom, top = mean - half, mean + half
@@ -134,15 +134,15 @@ def _flip(differences: np.ndarray, confidence: float, draws: int) -> Flipped:
 
 
 def t_statistics(sums: np.ndarray, differences: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """|t| of each sum (f, m) of differences whose signs were turned: their squares stay as they are. 0 where all are 0."""
+    """|t| of each sum (f, m) of sign-flipped differences; flips do not change their squares. 0 if all are 0."""
     squares = (differences**2).sum(axis=1)
-    share = sums**2 / np.where(squares > 0, n * squares, 1.0)  # of the squares, what the mean explains: 0 to 1
+    share = sums**2 / np.where(squares > 0, n * squares, 1.0)  # share of the squares that the mean explains: 0 to 1
     with np.errstate(divide="ignore"):
         return np.sqrt((n - 1) * share / np.where(1 - share > 1e-12, 1 - share, 0.0))
 
 
 def _reached(observed: np.ndarray) -> np.ndarray:
-    """What counts as "at least the observed": sums in another order differ in their last bits."""
+    """The threshold for "at least the observed": sums in another order differ in their last bits."""
     return np.where(np.isfinite(observed), observed * (1 - 1e-9) - 1e-9, observed)
 
 

@@ -23,23 +23,23 @@ from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS, flip_family
 
 
 def levels_of(rows: pd.DataFrame, factor: str) -> list:
-    """The values of a factor in the order of the report."""
+    """The values of a factor in the report's order."""
     values = rows[factor].dropna().unique().tolist()
     return activation_order(values) if factor == "activation" else sorted(values)
 
 
 def seed_blocks(rows: pd.DataFrame, metric: str, factor: str, within: Sequence[str]) -> pd.DataFrame:
-    """The metric as a matrix of blocks: one row a stratum and seed, one column a level of the factor; gaps are NaN."""
+    """The metric as a matrix of blocks: one row per stratum and seed, one column per level of the factor; gaps are NaN."""
     table = rows.pivot(index=[*within, "seed"], columns=factor, values=metric)
     table = table.reindex(columns=levels_of(rows, factor)).astype(float)
     return table.where(np.isfinite(table)).sort_index()
 
 
 def complete_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
-    """The seeds (rows) that have every level (column), so that all levels are averaged over the same seeds.
+    """The seeds (rows) that have every level (column): all levels are then averaged over the same seeds.
 
-    A level with values for fewer than half of the seeds that the best-served level has is left out: it would take the
-    others' seeds with it, and what is left of it may be its easy seeds.
+    A level with fewer than half as many seeds as the most complete level is dropped: it would remove too many of the other
+    levels' seeds, and its remaining seeds may be its easy ones.
     """
     there = blocks.notna().sum()
     most = int(there.max()) if len(there) else 0
@@ -59,24 +59,24 @@ def compare(
     alpha: float = ALPHA,
     draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Every pair of levels of a factor, paired by seed, all other settings equal.
+    """Every pair of levels of a factor, paired by seed, with all other settings equal.
 
-    rows: one row a trial (finished ones). within: the columns that make a stratum; by default every other setting that
-    varies. against: only pairs with this level, which is then always `a`. complete: whether a stratum's pairs all use
-    the seeds that have every level (see `complete_blocks`), so that their differences agree with one ranking. family: the
-    corrections cover all pairs of all strata of this metric ("all"), or each stratum's alone. draws: of sign patterns,
-    where there are too many seeds to count them all.
+    rows: one row per trial (finished ones). within: the columns that define a stratum; by default every other setting that
+    varies. against: only pairs with this level, which is then always `a`. complete: whether all pairs of a stratum use the
+    seeds that have every level (see `complete_blocks`), which makes their differences agree with one ranking. family:
+    whether the corrections cover all pairs of all strata of this metric ("all"), or each stratum alone ("stratum"). draws:
+    number of sign patterns if there are too many seeds to count them all.
 
-    One row a stratum and pair. Columns: the stratum, metric, factor, a, b; n (seeds used), left_out (seeds with a value
-    of a or b that are not); mean_a, mean_b, difference (mean of a - b), ci_low, ci_high (95% t interval of it, of this pair
-    alone), sim_low, sim_high (95% simultaneous interval of all the family's differences), median_difference; cohens_d
-    (mean / sd of the differences); superiority (share of seeds where a is better, or larger where the metric has no better
-    direction; ties count half); percent, percent_low, percent_high (the difference and its simultaneous interval in per
-    cent of b's mean, where values cannot be negative); p, p_max_t, p_holm, method (see `sign_flips`); family_size;
-    smallest_p (the least p and p_max_t that so many seeds allow), significant (p_max_t <= alpha).
-    A ratio (`metrics.is_log`) is compared by its logarithm: its means are geometric, its differences and intervals those of
-    natural logarithms.
-    A pair with fewer than 2 seeds has no p and no interval, and is not counted in its family.
+    One row per stratum and pair. Columns: the stratum, metric, factor, a, b; n (seeds used), left_out (seeds with a value
+    of a or b that are not used); mean_a, mean_b, difference (mean of a - b), ci_low, ci_high (its 95% t interval, for this
+    pair alone), sim_low, sim_high (95% simultaneous interval over the family's differences), median_difference; cohens_d
+    (mean / sd of the differences); superiority (share of seeds in which a is better, or larger if the metric has no better
+    direction; ties count half); percent, percent_low, percent_high (the difference and its simultaneous interval in
+    percent of b's mean, if values cannot be negative); p, p_max_t, p_holm, method (see `sign_flips`); family_size;
+    smallest_p (the smallest p and p_max_t that this many seeds allow), significant (p_max_t <= alpha).
+    A ratio (`metrics.is_log`) is compared by its logarithm: its means are geometric, and its differences and intervals are
+    of natural logarithms.
+    A pair with fewer than 2 seeds has no p and no interval, and does not count in its family.
     """
     if within is None:
         within = varying(rows, but=(factor,))
@@ -124,7 +124,7 @@ def compare(
     table = table.drop(columns="sd")
     for name, of in (("percent", "difference"), ("percent_low", "sim_low"), ("percent_high", "sim_high")):
         table[name] = percent(metric, table[of], table["mean_b"])
-    # A mean of logarithms is no mean of ratios to a reader.
+    # Readers expect means of ratios, not of logarithms.
     table["mean_a"], table["mean_b"] = from_scale(metric, table["mean_a"]), from_scale(metric, table["mean_b"])
     for name in ("p", "p_max_t", "p_holm", "method", "family_size"):
         table[name] = tests[name].to_numpy()
@@ -134,9 +134,9 @@ def compare(
 
 
 def percent(metric: str, difference: Any, mean: Any) -> Any:
-    """A difference in per cent of the mean it is taken from; NaN where values may be negative, or the mean is 0.
+    """A difference in percent of the mean; NaN if values may be negative, or the mean is 0.
 
-    difference: of logarithms where the metric is compared by them.
+    difference: of logarithms if the metric is compared by its logarithm.
     """
     if is_log(metric):
         return 100 * np.expm1(difference)
@@ -159,11 +159,11 @@ def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[
 def friedman(
     rows: pd.DataFrame, metric: str, factor: str = "activation", within: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Friedman's rank test: does any level of the factor differ, seeds being blocks?
+    """Friedman's rank test, with seeds as blocks: does any level of the factor differ?
 
-    One row a stratum. Columns: the stratum, metric, n_seeds (complete blocks), left_out (incomplete ones), levels,
+    One row per stratum. Columns: the stratum, metric, n_seeds (complete blocks), left_out (incomplete ones), levels,
     statistic, p, kendalls_w (agreement of the seeds on the ranking, 0 to 1). p is missing for fewer than 3 levels or 2
-    seeds, or where all values are equal. Source: Friedman (1937); scipy.stats.friedmanchisquare (chi-squared limit).
+    seeds, or if all values are equal. Source: Friedman (1937); scipy.stats.friedmanchisquare (chi-squared limit).
     """
     from scipy import stats
 
@@ -176,7 +176,7 @@ def friedman(
         full = complete_blocks(block)
         n, k = full.shape
         statistic = p = np.nan
-        # A block of equal values has no ranking; if none has one, the statistic is 0 / 0.
+        # A block of equal values has no ranking; if no block has one, the statistic is 0 / 0.
         if k >= 3 and n >= 2 and (np.ptp(full.to_numpy(), axis=1) > 0).any():
             statistic, p = stats.friedmanchisquare(*full.to_numpy().T)
         names = dict(zip(within, as_tuple(key), strict=True))
@@ -198,9 +198,9 @@ def friedman(
 def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -> tuple[pd.Series, pd.DataFrame]:
     """Average rank of each level over the seeds (1 = best), and the corrected p between levels, for the diagram.
 
-    rows: one row a seed and level (see reshape.mean_over_width). Only complete seeds count (`complete_blocks`). p: p_max_t
-    of `compare`, 1 on the diagonal. A metric without a better direction ranks the largest first. Both are empty where there
-    are fewer than 3 levels or 2 complete seeds.
+    rows: one row per seed and level (see reshape.mean_over_width). Only complete seeds count (`complete_blocks`). p: p_max_t
+    of `compare`, 1 on the diagonal. A metric without a better direction ranks the largest first. Both are empty with fewer
+    than 3 levels or 2 complete seeds.
     """
     full = complete_blocks(seed_blocks(rows, metric, factor, []))
     if full.shape[1] < 3 or len(full) < 2:
@@ -210,7 +210,7 @@ def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -
 
 
 def p_matrix(pairs: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
-    """p_max_t of the pairs of one stratum as a symmetric matrix of levels, 1 on the diagonal and where there is no test."""
+    """p_max_t of one stratum's pairs as a symmetric matrix of levels; 1 on the diagonal and for pairs without a test."""
     place = {level: i for i, level in enumerate(levels)}
     values = np.ones((len(levels), len(levels)))
     for a, b, p in zip(pairs["a"], pairs["b"], pairs["p_max_t"], strict=True) if len(pairs) else []:
@@ -220,10 +220,10 @@ def p_matrix(pairs: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
 
 
 def critical_distance(levels: int, n_seeds: int, alpha: float = ALPHA) -> float:
-    """Nemenyi's critical difference of average ranks, the length of that name in a critical-difference diagram.
+    """Nemenyi's critical difference of average ranks, the length CD in a critical-difference diagram.
 
-    q / sqrt(2) * sqrt(k (k + 1) / (6 n)), q the studentized range of k levels. NaN below 2 levels or seeds. A scale to read
-    the ranks by; which pairs are told apart is `compare`'s to say. Source: Demsar (2006).
+    q / sqrt(2) * sqrt(k (k + 1) / (6 n)), with q the studentized range of k levels. NaN below 2 levels or seeds. Only a scale
+    for the ranks; `compare` decides which pairs differ significantly. Source: Demsar (2006).
     """
     from scipy import stats
 
@@ -234,10 +234,10 @@ def critical_distance(levels: int, n_seeds: int, alpha: float = ALPHA) -> float:
 
 
 def rank_correlations(rows: pd.DataFrame, metrics: Sequence[str], within: Sequence[str]) -> pd.DataFrame:
-    """How metrics go together from trial to trial within groups: the correlation of their ranks, as a symmetric matrix.
+    """How metrics vary together from trial to trial within groups: the correlation of their ranks, as a symmetric matrix.
 
-    within: the columns that make a group (activation, width and whatever else varies). Ranks are taken within each group, so
-    that what differs between groups, and would make or turn a correlation of the whole, has no part in it. NaN where a
+    within: the columns that define a group (activation, width and anything else that varies). Ranks are taken within each
+    group: differences between groups, which could create or reverse an overall correlation, do not contribute. NaN if a
     metric does not vary within any group.
     """
     ranks = rows.groupby(list(within), dropna=False)[list(metrics)].rank(pct=True)
@@ -249,7 +249,7 @@ DESCRIBED = ("mean_a", "mean_b", "difference", "median_difference", "cohens_d", 
 
 
 def _difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x - y, and 0 where they are equal but for the rounding of an average: it would be a sign in every seed."""
+    """x - y, or 0 if they differ only by the rounding of an average, which would count as a sign in every seed."""
     d = x - y
     return np.where(np.abs(d) <= 1e-12 * np.maximum(np.abs(x), np.abs(y)), 0.0, d)
 
@@ -259,7 +259,7 @@ def _describe(x: np.ndarray, y: np.ndarray, d: np.ndarray, direction: int) -> tu
     if len(d) == 0:
         return (np.nan,) * (len(DESCRIBED) + 1)
     sd = d.std(ddof=1) if len(d) > 1 else np.nan
-    # Without spread the ratio is not a size of anything.
+    # Without spread the ratio is meaningless.
     effect = d.mean() / sd if sd > 0 else np.nan
     superiority = np.mean((d * direction > 0) + 0.5 * (d == 0))
     return x.mean(), y.mean(), d.mean(), float(np.median(d)), effect, float(superiority), sd
@@ -291,8 +291,8 @@ def _holm(p: pd.Series, groups: pd.Series) -> tuple[pd.Series, pd.Series]:
     from statsmodels.stats.multitest import multipletests
 
     adjusted, size = pd.Series(np.nan, index=p.index), pd.Series(0, index=p.index)
-    # multipletests ends with gc.collect(), which walks over every object of every imported library: a third of an
-    # analysis. Frozen objects are not walked over.
+    # multipletests ends with gc.collect(), which visits every object of every imported library: a third of the time of an
+    # analysis. It skips frozen objects.
     freeze = gc.get_freeze_count() == 0
     if freeze:
         gc.freeze()

@@ -1,6 +1,6 @@
-"""How every figure looks, and how it becomes bytes. One color and marker an activation; no global matplotlib state.
+"""The style of every figure, and its conversion to bytes. One color and marker per activation; no global matplotlib state.
 
-Imports how SVG becomes part of a page, and the usual size of a pixel.
+Imports the SVG module and the default resolution.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Found by a search: at least 3:1 against white, 2.9:1 against the report's dark page, and as far apart as can be for
-# normal, deuteranope, protanope and tritanope eyes at once (the tests measure it). The marker says the same again.
+# Found by a search: at least 3:1 contrast against white, 2.9:1 against the report's dark page, and as different as possible
+# for normal, deuteranope, protanope and tritanope vision at once (the tests measure it). Markers repeat the distinction.
 COLORS = {
     "identity": "#606173",
     "relu": "#b82a24",
@@ -34,7 +34,7 @@ COLORS = {
 }
 MARKERS = {"identity": "o", "relu": "s", "leaky_relu": "D", "softmax": "^", "tanh": "v", "softplus": "P"}
 
-# Roles: the report replaces these by colors of the page's theme, so no data may use them.
+# Roles: the report replaces these with colors of the page's theme, so no data may use them.
 INK, MUTED, GRID, PAPER, ACCENT = "#1a1d21", "#59606b", "#dde0e5", "#fffffe", "#31708f"
 
 STYLE: dict[str, Any] = {
@@ -75,7 +75,7 @@ STYLE: dict[str, Any] = {
 
 
 def color(name: object) -> str:
-    """An activation's color; the accent for anything else, so that no other factor borrows an activation's color."""
+    """An activation's color; the accent for anything else: no other factor may use an activation's color."""
     return COLORS.get(str(name), ACCENT)
 
 
@@ -85,14 +85,14 @@ def marker(name: object) -> str:
 
 
 def styled(plot: Callable[P, T]) -> Callable[P, T]:
-    """Run a plot function under the study's style, leaving the caller's matplotlib settings as they were."""
+    """Run a plot function with the study's style, without changing the caller's matplotlib settings."""
 
     @functools.wraps(plot)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         import matplotlib as mpl
 
         with mpl.rc_context():
-            # From the defaults, not from the user's matplotlibrc: the same table gives the same picture everywhere.
+            # Start from the defaults, not the user's matplotlibrc: the same table gives the same picture everywhere.
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # its stub wants the keys as literals
             return plot(*args, **kwargs)
@@ -101,7 +101,7 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure (inches) with a layout that leaves room for every label; not registered with pyplot."""
+    """An empty figure (size in inches) with a layout that leaves room for every label; not registered with pyplot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -119,7 +119,7 @@ def empty_figure(why: str) -> Figure:
 
 
 def wide_range(values: Any, factor: float = 20) -> bool:
-    """Whether positive values span more than a factor, so that a logarithmic axis shows more than a linear one."""
+    """Whether positive values span more than a factor; a logarithmic axis then shows more than a linear one."""
     import numpy as np
 
     finite = np.asarray(values, float)
@@ -135,7 +135,7 @@ def round_ticks(axis: Axis, most: int, integer: bool = False) -> None:
 
 
 def log_ticks(axis: Axis, values: Any) -> None:
-    """Ticks of a logarithmic axis: 1, 2 and 5 within a decade or so, 1 and 3 within few, powers of ten beyond."""
+    """Ticks of a logarithmic axis: 1, 2 and 5 for about one decade, 1 and 3 for a few, powers of ten for more."""
     import numpy as np
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -157,7 +157,7 @@ def legend_of(figure: Figure, axes: Axes, columns: int = 6) -> None:
 
 
 def hover(points: Artist, words: Sequence[str]) -> None:
-    """Words for each point or line of a collection, which a page shows when the mouse is over it (see `svg.with_titles`)."""
+    """Hover text for each point or line of a collection (see `svg.with_titles`)."""
     points.set_urls(list(words))  # type: ignore[attr-defined]  # of every collection
 
 
@@ -167,7 +167,7 @@ def to_png(figure: Figure, dpi: int = DPI) -> bytes:
 
 
 def to_pdf(figure: Figure, dpi: int = DPI) -> bytes:
-    """The figure as PDF, its letters as letters, without a date or version in it. dpi: of what is drawn as pixels."""
+    """The figure as PDF, with text as text, without a date or version in it. dpi: for parts drawn as pixels."""
     return _save(figure, "pdf", dpi=dpi, metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
 
@@ -177,7 +177,7 @@ def to_bytes(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG on a transparent ground, without a date or version in it; points say their words."""
+    """The figure as SVG on a transparent background, without a date or version in it; points have hover text."""
     options = {"Date": None, "Creator": None, "Format": None, "Type": None}
     return with_titles(_save(figure, "svg", metadata=options).decode())
 

@@ -1,4 +1,4 @@
-"""Makes matplotlib's SVG part of a page: the page's colors, ids of its own, alt text, words to hover over.
+"""Makes matplotlib's SVG part of a page: the page's colors, unique ids, alt text, hover text.
 
 Imports nothing of ours.
 """
@@ -19,7 +19,7 @@ class Part:
     """A piece of a figure that a narrow screen shows alone.
 
     uses: ids in the figure's SVG, each with its shift (dx, dy). box: left, top, width, height. All in points from the
-    upper left corner. small: shown in its own size beside others, as an entry of a legend is, not as wide as the page.
+    upper left corner. small: shown at its own size next to others, like a legend entry, not as wide as the page.
     """
 
     uses: tuple[tuple[str, float, float], ...]
@@ -28,7 +28,7 @@ class Part:
 
 
 def with_titles(svg: str) -> str:
-    """The words that a plot gave its points (matplotlib's `urls`) as what shows when the mouse is over a point."""
+    """Turns the texts that a plot gave its points (matplotlib's `urls`) into hover text."""
     svg = re.sub(r'<a xlink:href="([^"]*)"[^>]*>', r"<g><title>\1</title>", svg)
     return svg.replace("</a>", "</g>")
 
@@ -36,9 +36,9 @@ def with_titles(svg: str) -> str:
 def inline(svg: str, name: str, alt: str) -> str:
     """An `<svg>` element for an HTML page.
 
-    Ids get the figure's name in front, for all figures share one page; role colors become the page's; styles become
-    attributes, for the page's policy forbids styles in place; coordinates are cut to hundredths of a point, which no
-    screen shows and which halves the file.
+    Ids get the figure's name as a prefix, because all figures share one page. Role colors become the page's. Styles become
+    attributes, because the page's policy forbids inline styles. Coordinates are rounded to hundredths of a point, finer than
+    any screen, which halves the file.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(
@@ -52,17 +52,17 @@ def inline(svg: str, name: str, alt: str) -> str:
     for role, css in THEME.items():
         body = body.replace(role, css)
     body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"-?\d+\.\d{3,}", _round, path[0]), body)
-    # Without its own size the picture takes the column's; the view box keeps its shape.
+    # Without its own size the picture takes the column's width; the view box keeps its aspect ratio.
     head, rest = body.split(">", 1)
     head = re.sub(r' (width|height|version|xmlns)="[^"]*"', "", head)
-    # What matplotlib says in the style sheet that was taken out.
+    # These were in matplotlib's style sheet, which was removed.
     lines = 'stroke-linejoin="round" stroke-linecap="butt"'
     head = head.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" {lines}', 1)
     return re.sub(r"\n\s*", "\n", f"{head}>{rest}").strip()
 
 
 def stacked(parts: Sequence[Part], name: str) -> str:
-    """The parts of a figure that `inline` has put on the page, one below another: for screens that are narrow.
+    """The parts of a figure that `inline` has put on the page, one below another, for narrow screens.
 
     Nothing is drawn twice: each part refers to the figure, which must be on the page and not `display: none`.
     """

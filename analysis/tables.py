@@ -1,7 +1,7 @@
-"""Which tables a study gets: of each its csv file, and where and how it stands on the page.
+"""The tables of a study: the csv file of each, and where and how the page shows it.
 
-A new statistic is one entry here, beside its function. Imports statistics and words; `run` writes the files, `sections`
-lays out the page.
+A new statistic is one entry here, in addition to its function. Imports statistics and words; `run` writes the files,
+`sections` lays out the page.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PAIR_COLUMNS = (
 class StudyTable:
     """One table of a study.
 
-    csv: the file with every row. rows: what is written there; None where another table, or the sweep, writes it. A table
+    csv: the file with every row. rows: what is written there; None if another table or the sweep writes it. A table
     without columns makes no file.
-    section, id, caption: its place on the page; no section: it is a file only. shown: its rows on the page, where they
-    are not those of the file; a table without rows is left out. columns: those of the page, in order; None: all.
-    headings: of columns whose name does not say enough. terms: words it brings to "How to read this", each explained.
+    section, id, caption: its place on the page; without a section it is a file only. shown: its rows on the page, if they
+    differ from those of the file; a table without rows is omitted. columns: those on the page, in order; None: all.
+    headings: for columns whose name does not say enough. terms: terms it adds to "How to read this", with explanations.
     """
 
     csv: str
@@ -58,7 +58,7 @@ class StudyTable:
 
 
 def study_tables(e: Evidence) -> Iterator[StudyTable]:
-    """Every table of a study, in the order of the page; those it has nothing for are empty."""
+    """Every table of a study, in page order; tables without data are empty."""
     yield StudyTable("counts.csv", e.counts)
     yield StudyTable("comparisons.csv", _scope_first(e.pairs))
     yield _change(e)
@@ -167,7 +167,7 @@ def _equivalence(e: Evidence) -> StudyTable:
         table,
         section="activation",
         id="equivalence",
-        caption=f"Pairs of activations by how near they are; the same within {margin} first",
+        caption="Pairs of activations, from most to least similar",
         shown=table.sort_values("within", kind="stable"),
         columns=[
             *e.others,
@@ -184,16 +184,16 @@ def _equivalence(e: Evidence) -> StudyTable:
         ],
         headings={
             "percent": "a - b in %",
-            "percent_low": "all 95% from",
-            "percent_high": "all 95% to",
+            "percent_low": "simult. 95% from",
+            "percent_high": "simult. 95% to",
             "within": "within %",
             "same": f"same within {margin}",
         },
         terms=(
             (
                 f"the same within {margin}",
-                "The whole simultaneous interval of the difference lies within that share of the pair's mean. \u201cNot told "
-                "apart\u201d says less: the seeds may be too few to see a difference.",
+                f"The whole simultaneous interval of the difference lies within {margin} of b's mean. \u201cNot significantly "
+                "different\u201d says less: there may be too few seeds to show a difference.",
             ),
         ),
     )
@@ -210,12 +210,12 @@ def _friedman(e: Evidence) -> StudyTable:
         terms=(
             (
                 "Friedman, Kendall's W",
-                "Do the activations differ at all? Ranks within each seed are compared; W is the seeds' agreement on the "
-                "ranking, 0 to 1.",
+                "Do the activations differ at all? The test compares ranks within each seed; W is how well the seeds agree on "
+                "the ranking, 0 to 1.",
             ),
             (
                 "critical-difference diagram",
-                "Average ranks over seeds; a bar joins activations that the corrected test (5%) does not tell apart.",
+                "Average ranks over seeds; a bar joins activations that do not differ significantly by the corrected test (5%).",
             ),
         ),
     )
@@ -227,7 +227,7 @@ def _convergence(e: Evidence) -> StudyTable:
         convergence_speed(e.results) if "convergence_epoch" in e.results else pd.DataFrame(),
         section="activation",
         id="convergence-table",
-        caption="Speed of convergence (epochs), where training has converged",
+        caption="Convergence speed (epochs), for cells that have converged",
     )
 
 
@@ -237,12 +237,12 @@ def _moving(e: Evidence) -> StudyTable:
         e.moving,
         section="activation",
         id="moving",
-        caption="What still moved in the last tenth of the epochs",
+        caption="Changes in the last tenth of the epochs",
         terms=(
             (
                 "still moving",
-                "Over the last tenth of the epochs the mean over seeds moved by more than the seeds' standard deviation. A "
-                "cell has converged where neither the loss nor any redundancy metric does.",
+                "Over the last tenth of the epochs, the mean over seeds moved by more than the standard deviation over seeds. "
+                "A cell has converged if neither the loss nor any redundancy metric is still moving.",
             ),
         ),
     )
@@ -258,8 +258,8 @@ def _interactions(e: Evidence) -> StudyTable:
         terms=(
             (
                 "interaction",
-                "p of \u201cno difference between two activations depends on the width\u201d, by the same test over all pairs of "
-                "activations and widths, on values divided by what they grow with.",
+                "p for \u201cno difference between two activations depends on the width\u201d, by the same test over all pairs of "
+                "activations and widths. Metrics that grow with the width are first divided by K or K (K - 1).",
             ),
         ),
     )
@@ -287,15 +287,15 @@ def _equal_spread(e: Evidence) -> StudyTable:
         terms=(
             (
                 "Brown-Forsythe",
-                "Do the activations differ in how much the final loss scatters over seeds? A guide only: it takes seeds as "
-                "independent between activations.",
+                "Do the activations differ in how much the final loss varies over seeds? A guide only: it assumes that seeds "
+                "are independent between activations.",
             ),
         ),
     )
 
 
 def _pair_columns(e: Evidence, *keys: str) -> list[str]:
-    """The columns of a table of comparisons: the other settings, these keys, and the numbers of each pair."""
+    """The columns of a comparison table: the other settings, these keys, and the numbers of each pair."""
     return [*e.others, *keys, "metric", *PAIR_COLUMNS]
 
 

@@ -23,18 +23,18 @@ def interaction(
 ) -> pd.DataFrame:
     """Does the difference between two levels of a factor depend on the width (or another setting `by`)?
 
-    rows: one row a finished trial, metrics as they were recorded: they are compared per size (`reshape.per_size`).
-    One row a stratum of `within`. Columns: the stratum, metric, n_seeds (those that have every level at every width),
-    contrasts (pairs of levels times pairs of widths), largest_t, p: of "no difference between two levels depends on the
-    width", the max-T of sign_flips over all contrasts, so it is the p of the most telling one, corrected. NaN where there are
-    fewer than 2 levels, widths or seeds.
+    rows: one row per finished trial, with metrics as recorded: they are compared per size (`reshape.per_size`).
+    One row per stratum of `within`. Columns: the stratum, metric, n_seeds (those that have every level at every width),
+    contrasts (pairs of levels times pairs of widths), largest_t, p: for "no difference between two levels depends on the
+    width", by the max-T of sign_flips over all contrasts; it is the corrected p of the contrast with the strongest evidence.
+    NaN with fewer than 2 levels, widths or seeds.
     """
     within = [column for column in within if column in rows]
     sized = per_size(rows) if by == "hidden_dim" else rows
     blocks = to_scale(metric, seed_blocks(sized, metric, factor, [*within, by]))
     records = []
     for key, stratum in blocks.groupby(level=within, dropna=False) if within else [((), blocks)]:
-        # One row a seed, one column a width and level.
+        # One row per seed, one column per width and level.
         wide = stratum.reset_index(within, drop=True).unstack(by)
         wide = complete_blocks(wide.dropna(axis="columns", how="all"))
         contrasts = _contrasts(wide)
@@ -53,7 +53,7 @@ def interaction(
 
 
 def _contrasts(wide: pd.DataFrame) -> np.ndarray:
-    """(a - b at one width) - (a - b at another), a row a contrast and a column a seed."""
+    """(a - b at one width) - (a - b at another), one row per contrast and one column per seed."""
     rows = []
     levels = list(dict.fromkeys(level for level, _ in wide.columns))
     widths = sorted({width for _, width in wide.columns})
@@ -63,16 +63,16 @@ def _contrasts(wide: pd.DataFrame) -> np.ndarray:
             if all(column in wide.columns for column in needed):
                 v = [wide[column].to_numpy() for column in needed]
                 contrast = (v[0] - v[1]) - (v[2] - v[3])
-                # Equal but for the rounding of a division is equal.
+                # Values that differ only by the rounding of a division are equal.
                 size = np.max(np.abs(v), axis=0)
                 rows.append(np.where(np.abs(contrast) <= 1e-12 * size, 0.0, contrast))
     return np.array(rows).reshape(len(rows), len(wide))
 
 
 def reversals(pairs: pd.DataFrame, by: str = "hidden_dim", alpha: float = ALPHA) -> pd.DataFrame:
-    """The pairs whose order surely changes with the width: told apart at two widths, with the better one exchanged.
+    """The pairs whose order changes significantly with the width: significant at two widths, with a different one better.
 
-    pairs: from stats.compare, within each width. One row a metric and pair (and any other stratum): a, b, a_better
+    pairs: from stats.compare, within each width. One row per metric and pair (and any other stratum): a, b, a_better
     and b_better (the widths at which each is better, as tuples).
     """
     if not len(pairs) or by not in pairs:

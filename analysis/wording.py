@@ -9,14 +9,14 @@ import numpy as np
 
 
 def number(value: float) -> str:
-    """Three significant digits, thousands without an exponent; n/a where there is no value."""
+    """Three significant digits, thousands without an exponent; n/a if there is no value."""
     if value is None or not np.isfinite(value):
         return "n/a"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def show(value: object) -> str:
-    """A config value as one would write it in a search space: 0.1, 10, relu."""
+    """A config value as written in a search space: 0.1, 10, relu."""
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}"
     return str(value)
@@ -39,23 +39,23 @@ def counted(n: int, word: str) -> str:
 
 
 def share(part: int, total: int, unit: str) -> str:
-    """its only cell; both cells; all 18 cells; 5 of 18 cells. unit: in the plural."""
+    """the only cell; both cells; all 18 cells; 5 of 18 cells. unit: in the plural."""
     if total == 1:
-        return f"its only {unit.removesuffix('s')}"
+        return f"the only {unit.removesuffix('s')}"
     if part < total:
         return f"{part} of {total} {unit}"
     return f"both {unit}" if total == 2 else f"all {total} {unit}"
 
 
 def interval(low: float, high: float) -> str:
-    """An interval in words, or that there is none."""
+    """An interval in words, or the reason there is none."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return "no interval: too few seeds"
     return f"95% interval {rounded(low, high - low)} to {rounded(high, high - low)}"
 
 
 def rounded(value: float, width: float) -> str:
-    """A number to the second digit of its interval's width: what lies behind it is noise. Three digits without a width."""
+    """A number to the second digit of its interval's width; further digits are noise. Three digits without a width."""
     if not np.isfinite(value):
         return "n/a"
     if not np.isfinite(width) or width <= 0:
@@ -71,7 +71,7 @@ def measured(value: float, low: float, high: float) -> str:
 
 
 def per_cent(value: float, low: float = math.nan, high: float = math.nan) -> str:
-    """12% (10% to 14%), without the brackets where there is no interval."""
+    """12% (10% to 14%), without the parentheses if there is no interval."""
     width = high - low
     text = f"{rounded(value, width)}%"
     return f"{text} ({rounded(low, width)}% to {rounded(high, width)}%)" if np.isfinite(width) else text
@@ -89,7 +89,7 @@ def format_p(p: float) -> str:
 
 
 def p_words(p: float) -> str:
-    """corrected p = 0.012, or that there is no test."""
+    """corrected p = 0.012, or "no test"."""
     if not np.isfinite(p):
         return "no test"
     text = format_p(p)

@@ -28,13 +28,13 @@
   const root = document.documentElement;
   const toggle = document.getElementById("theme");
   const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const name = () => { toggle.textContent = dark() ? "Light page" : "Dark page"; };
+  const name = () => { toggle.textContent = dark() ? "Light mode" : "Dark mode"; };
   toggle.hidden = false;
   toggle.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; name(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
   name();
 
-  // One metric at a time: its figures from the start, the tables' rows once a reader has picked.
+  // One metric at a time: figures from the start, table rows only after the reader picks a metric.
   const picks = [...document.querySelectorAll("[data-pick]")];
   const show = (metric, what) => { for (const one of document.querySelectorAll(`${what}[data-metric]`)) one.hidden = metric !== "" && one.dataset.metric !== metric; };
   for (const pick of picks) {
@@ -58,7 +58,7 @@
   addEventListener("hashchange", follow);
   follow();
 
-  // Paper cannot be unfolded, and nothing can be picked on it.
+  // A printed page cannot be unfolded, and it has no metric picker.
   let folded = [], unseen = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];

@@ -146,14 +146,14 @@ def test_a_metric_is_picked_for_figures_and_then_for_tables(page):
     assert shown("figure") == {"effective_rank"}
     rows = shown("tr")
     assert everything <= rows
-    page.get_by_label("Show figures and table rows of").select_option("output_correlation")
+    page.get_by_label("Show figures and table rows for").select_option("output_correlation")
     assert shown("figure") == shown("tr") == {"output_correlation"}
     assert page.locator("#status").text_content() == "Showing output correlation in figures and tables."
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert shown("figure") == everything
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert shown("figure") == {"output_correlation"}
-    page.get_by_label("Show figures and table rows of").select_option("every metric")
+    page.get_by_label("Show figures and table rows for").select_option("every metric")
     assert shown("figure") == everything
     assert shown("tr") == rows
     assert page.complaints == []
@@ -163,7 +163,7 @@ def test_a_link_to_a_figure_of_another_metric_picks_that_metric(page):
     """Or it would lead to nothing."""
     page.evaluate("location.hash = '#epochs_output_correlation'")
     page.locator("#epochs_output_correlation").wait_for(state="visible")
-    assert page.get_by_label("Show figures and table rows of").input_value() == "output_correlation"
+    assert page.get_by_label("Show figures and table rows for").input_value() == "output_correlation"
 
 
 def test_panels_stand_one_below_another_on_a_phone(page):

@@ -1,4 +1,4 @@
-"""What the report says is so: each kind of sentence on a table where it is true, and on one where it would be false."""
+"""The report's statements are true: each kind of sentence on a table where it is true, and on one where it would be false."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ SETTINGS = {"status": "done", "hidden_dim": 16, "epochs": 100}
 
 
 def study(rows, history=None):
-    """A study from rows that name what is not usual."""
+    """A study from rows that give only what differs from SETTINGS."""
     table = pd.DataFrame([{**SETTINGS, **row} for row in rows])
     table["trial_id"] = [f"t{i}" for i in range(len(table))]
     return analysis.Study("made up", table, history)
@@ -52,8 +52,8 @@ def values_of(named, metric="effective_rank", **settings_):
 
 
 def test_lost_trials_do_not_make_a_leader():
-    """tanh diverged on its three hard seeds; on the seeds that both have, relu is better on each. tanh's survivors have
-    the higher mean, and "tanh leads, ahead of relu by -0.266" was said."""
+    """tanh diverged on its three hard seeds; on each seed that both have, relu is better. tanh's remaining seeds have
+    the higher mean, and the report said "tanh leads, ahead of relu by -0.266"."""
     relu = [15.27, 15.29, 15.26, 15.3, 15.25, 15.28, 15.31, 9, 8, 9.5]
     tanh = [value - 0.25 - 0.01 * i for i, value in enumerate(relu[:7])] + [None] * 3
     assert np.mean(tanh[:7]) > np.mean(relu)
@@ -74,12 +74,12 @@ def test_an_activation_that_lost_most_of_its_seeds_is_not_ranked_and_takes_no_se
         evidence_of(values_of({"relu": relu, "softplus": softplus, "tanh": [20, 21] + [None] * 8})), "effective_rank"
     )
     assert "relu leads" in text
-    assert "Not ranked, for more than half of the seeds are lost: tanh" in text
+    assert "Not ranked because more than half of the seeds are lost: tanh" in text
 
 
 def test_above_twelve_seeds_the_direction_and_the_test_are_of_the_same_mean():
-    """relu is better in 27 of 30 seeds and tanh on average: no lead is sure, and none was before Wilcoxon's p stood
-    beside the mean's sign."""
+    """relu is better in 27 of 30 seeds, but tanh is better on average: no lead is significant. Wilcoxon's p and the sign of
+    the mean once came from different statistics."""
     rng = np.random.default_rng(1)
     difference = np.r_[-0.1 - 0.01 * rng.random(27), [2.0, 2.1, 1.9]]
     base = rng.normal(10, 0.5, 30)
@@ -109,7 +109,7 @@ def test_infomax_is_no_baseline_and_a_tie_is_no_defeat():
 
 
 def test_a_point_of_a_line_comes_from_whole_seeds():
-    """At lambda 10 every wide trial is lost: what is left would be a cliff from 39 to 15. One seed lost is told."""
+    """At lambda 10 every wide trial is lost: the remaining trials would make a cliff from 39 to 15. One lost seed is shown."""
     rows = []
     for lam, k in itertools.product((1.0, 10.0), (16, 64)):
         rows += values_of({"relu": [0.9 * k] * 3}, lambda_tc=lam, hidden_dim=k)
@@ -140,7 +140,7 @@ def test_a_point_of_a_line_comes_from_whole_seeds():
     ],
 )
 def test_no_interval_leaves_what_a_metric_can_be(metric, values, low, high):
-    """ "83 billion (-14 billion to 180 billion)" and "-0.1 to 0.9 dead units" were said."""
+    """The report said "83 billion (-14 billion to 180 billion)" and "-0.1 to 0.9 dead units"."""
     table = study(values_of({"relu": values}, metric)).results
     row = summary(table).query("metric == @metric and group == 'activation x width'").iloc[0]
     cell = cell_statistics(table, [metric], seed=0, by=["activation", "hidden_dim"], n_resamples=99).iloc[0]
@@ -170,7 +170,7 @@ def test_ratios_are_compared_by_their_logarithm():
 
 
 def test_a_diagrams_bars_are_those_of_the_corrected_pairs():
-    """Six activations ranked alike by every seed: each pair is told apart, and Nemenyi's distance would join neighbors."""
+    """Every seed ranks six activations alike: each pair differs significantly, and Nemenyi's distance would join neighbors."""
     rng = np.random.default_rng(0)
     rows = study(
         values_of({name: (i + 0.1 * rng.random(10)).tolist() for i, name in enumerate(synthetic.ACTIVATIONS)})
@@ -186,7 +186,7 @@ def test_a_diagrams_bars_are_those_of_the_corrected_pairs():
 
 
 def test_settings_that_cannot_be_ranked_are_counted_and_ties_are_nobodys():
-    """Three lambdas were run: in one relu leads, in one both are equal, in one nothing finished of tanh."""
+    """Three lambdas: in one relu leads, in one both are equal, in one no trial of tanh finished."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01, 8)
     rows = values_of({"relu": (6 + noise).tolist(), "tanh": [5.0] * 8}, lambda_tc=0.1)
@@ -194,8 +194,8 @@ def test_settings_that_cannot_be_ranked_are_counted_and_ties_are_nobodys():
     rows += values_of({"relu": [5.0] * 8, "tanh": [None] * 8}, lambda_tc=10.0)
     text = claims.leader_sentence(evidence_of(rows), "effective_rank")
     assert (
-        "of 3 settings of lambda_tc, relu leads in 1, no activation leads significantly in 1 and in 1 activations cannot be"
-        in text
+        "of 3 settings of lambda_tc, relu leads in 1, no activation leads significantly in 1 and activations cannot be "
+        "ranked in 1." in text
     )
 
 
@@ -209,7 +209,7 @@ def test_the_interquartile_mean_of_ten_is_that_of_the_middle_five():
 def test_one_seed_does_not_lead():
     """A number is shown, no lead."""
     text = claims.leader_sentence(evidence_of(values_of({"relu": [2.0], "tanh": [1.0]})), "effective_rank")
-    assert "one seed shows no lead" in text
+    assert "one seed cannot show a lead" in text
     assert "leads" not in text
 
 
@@ -230,7 +230,7 @@ def crossing():
 
 
 def test_an_order_that_changes_with_the_width_is_said_first_and_each_width_has_its_leader():
-    """On the raw mean over widths tanh "led, told apart from every other"."""
+    """On the raw mean over widths, tanh led significantly."""
     e = evidence_of(crossing())
     raw = e.infomax.groupby("activation")["effective_rank"].mean()
     assert raw.idxmax() == "tanh"
@@ -240,7 +240,7 @@ def test_an_order_that_changes_with_the_width_is_said_first_and_each_width_has_i
     assert "K = 64: tanh leads" in text
     assert len(reversals(e.by_width)) == 3
     (finding,) = [found.text for found in findings.findings(e) if found.text.startswith("Effective rank")]
-    assert finding == "Effective rank: the leader depends on the width: identity at K = 16 and tanh at K = 64."
+    assert finding == "Effective rank: the leader depends on the width (identity at K = 16 and tanh at K = 64)."
 
 
 def test_an_order_that_stays_is_not_said_to_change():
@@ -255,7 +255,7 @@ def test_an_order_that_stays_is_not_said_to_change():
     e = evidence_of(rows)
     text = claims.leader_sentence(e, "effective_rank")
     assert "tanh leads at every width" in text
-    assert "On the mean over widths of effective rank / K it is" in text
+    assert "Averaged over widths, tanh's effective rank / K is" in text
     assert "changes" not in text
     assert interaction(done(e.infomax), "effective_rank")["p"].iloc[0] > 0.05
 
@@ -283,7 +283,7 @@ def moving_study(last_tenth):
 
 
 def test_a_loss_that_still_falls_has_not_converged():
-    """90% of a fall that has not ended measures the number of epochs."""
+    """While the loss is still falling, 90% of its decrease measures only the number of epochs."""
     ended, falling = moving_study(0.02), moving_study(1.0)
     found = still_moving(falling.results, falling.history).iloc[0]
     assert (found["metric"], found["n"], bool(found["moving"])) == ("loss", 10, True)
@@ -293,8 +293,8 @@ def test_a_loss_that_still_falls_has_not_converged():
     e = gather(falling, seed=0)
     assert "convergence_epoch" not in e.metrics
     assert convergence_speed(e.results)["n"].tolist() == [0]
-    assert "loss in 1 still moves" in claims.moving_sentence(e)
-    assert "has settled in its only cell" in claims.moving_sentence(gather(ended, seed=0))
+    assert "loss in 1 cell still moved" in claims.moving_sentence(e)
+    assert "has converged in the only cell" in claims.moving_sentence(gather(ended, seed=0))
 
 
 def test_a_settled_loss_beside_a_metric_that_moves_has_not_converged():
@@ -335,7 +335,7 @@ def test_correlations_of_metrics_are_those_within_groups():
 
 
 def test_findings_come_in_the_order_of_their_size_in_per_cent():
-    """All are significant; the one of 50% stands before the one of 2%. Numbers end where their interval begins."""
+    """All are significant; the 50% lead comes before the 2% lead. Numbers have only the digits their interval justifies."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(2, 10))
     rows = values_of({"relu": (10 + 0.01 * noise[0]).tolist(), "tanh": (10.2 + 0.01 * noise[1]).tolist()})
@@ -367,7 +367,7 @@ def test_equality_is_said_with_its_margin_and_only_where_the_whole_interval_is_i
 
 
 def change_of(metric, gains):
-    """Trained against untrained in as many cells as there are gains, of ten seeds each."""
+    """Trained against untrained, one cell per gain, ten seeds each."""
     rng = np.random.default_rng(0)
     rows = [
         {
@@ -389,19 +389,19 @@ def change_of(metric, gains):
     [
         (
             *("outputs", "output_correlation", [-5] * 18),
-            "Outputs become less redundant with training in all 18 cells: the median change of output correlation is -50%.",
+            "Outputs become less redundant with training in all 18 cells, with a median change in output correlation of -50%.",
         ),
         (
             *("weights", "weight_redundancy", [5] * 18),
-            "Weights become more redundant with training in all 18 cells: the median change of weight redundancy is +50%.",
+            "Weights become more redundant with training in all 18 cells, with a median change in weight redundancy of +50%.",
         ),
         (
             *("weights", "weight_redundancy", [5, -5, -5]),
-            "Weights become less redundant with training in 2 of 3 cells and more in 1.",
+            "Weights become less redundant with training in 2 of 3 cells and more redundant in 1.",
         ),
         (
             *("weights", "weight_redundancy", [0, 0]),
-            "Whether weights become less redundant with training cannot be told from these seeds in any of 2 cells.",
+            "These seeds cannot show whether weights become less redundant with training in any of the 2 cells.",
         ),
     ],
 )  # fmt: skip
@@ -487,7 +487,7 @@ def oracle_tests(blocks):
 
 
 def oracle_lead(key, views, p, better):
-    """The sure leader of a stratum and the next, or None."""
+    """The significant leader of a stratum and the next best, or None."""
     ranked, whole = views[key]
     if len(ranked) < 2 or len(whole) < 2:
         return None
@@ -530,7 +530,7 @@ def tables(draw):
 )  # shrinking takes minutes
 @given(tables())
 def test_every_lead_sign_and_told_apart_is_so(drawn):
-    """On any table, against the oracle: nothing is claimed that is not so, and what is so is claimed."""
+    """On any table, compared with the oracle: every claim is true, and every true claim is made."""
     axis, made = drawn
     e = gather(made, seed=0)
     table = done(made.results)
@@ -571,7 +571,7 @@ def test_every_lead_sign_and_told_apart_is_so(drawn):
         for amount, side, behind in re.findall(r"(-?[\d.]+)%[^%]*(?:% to [-\d.]+%\))? (above|below) (\w+)", text):
             assert float(amount) >= 0
             assert side == ("above" if better > 0 else "below")
-            assert behind in {second for _, second in sure.values()} or "On the mean" in text
+            assert behind in {second for _, second in sure.values()} or "Averaged over widths" in text
         if re.search(r"\): \w+ leads at every width", text):
             assert len({first for first, _ in sure.values()}) == 1
             assert len(sure) == len(blocks)

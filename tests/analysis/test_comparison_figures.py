@@ -1,4 +1,4 @@
-"""Figures of comparisons and of change: that they draw the statistics' numbers, and mark what is not whole."""
+"""Figures of comparisons and of change: they draw the statistics' numbers and mark what is incomplete."""
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def test_a_forest_plot_draws_the_difference_to_the_reference_and_its_simultaneou
 
 
 def test_a_filled_point_is_told_apart_and_an_open_one_is_not():
-    """tanh is far from relu by construction; leaky_relu is relu once more, with noise of its own."""
+    """tanh is far from relu by construction; leaky_relu is a copy of relu with its own noise."""
     table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=8, effect=3)
     noise = np.random.default_rng(3).normal(size=8)
     again = table[table["activation"] == "relu"].assign(activation="leaky_relu")
@@ -90,7 +90,7 @@ def test_a_metric_over_the_epochs_is_the_mean_over_seeds_with_its_interval(three
 
 
 def open_markers(axes):
-    """The places of points that lack seeds, and of crosses at the foot."""
+    """The positions of points that lack seeds, and of crosses at the bottom."""
     lines = [line for line in axes.lines if line.get_linestyle() == "None"]
     lacking = [x for line in lines if line.get_marker() != "x" for x in line.get_xdata()]
     return lacking, [x for line in lines if line.get_marker() == "x" for x in line.get_xdata()]
@@ -110,14 +110,14 @@ def test_a_point_that_lost_a_width_is_not_drawn_from_those_it_has_left():
 
 
 def test_redundancy_against_the_width_is_drawn_on_a_logarithmic_axis():
-    """Lines that lie factors apart; the effective rank stays on a linear one."""
+    """Their lines differ by large factors; the effective rank stays on a linear axis."""
     table = synthetic.make_results(seeds=3)
     axes = plots.metric_against(table, ["effective_rank", "weight_redundancy", "output_correlation"]).axes
     assert [one.get_yscale() for one in axes] == ["linear", "log", "log"]
 
 
 def test_bars_of_the_diagram_join_what_the_corrected_pairs_do_not_tell_apart():
-    """Nemenyi's test joined 7 of 15 pairs that the text told apart."""
+    """Nemenyi's test joined 7 of 15 pairs that differed significantly in the text."""
     table = synthetic.make_results(seeds=10, effect=1.0)
     averaged = reshape.mean_over_width(reshape.per_size(table))
     ranks, p = stats.average_ranks(averaged, "output_correlation")
@@ -156,7 +156,7 @@ def test_the_spread_of_the_loss_is_drawn_about_each_cells_median(three):
 
 
 def test_heatmap_colors_compare_activations_within_a_width(three):
-    """The best of each column is brightest, also where lower is better; the widest does not take all the color."""
+    """The best of each column is brightest, even if lower is better; the widest does not use the whole color scale."""
     for metric, best in (("effective_rank", "idxmax"), ("output_correlation", "idxmin")):
         (axes,) = plots_overview.heatmaps(three, [metric]).axes
         colors = axes.collections[0].get_array().reshape(3, 2)
@@ -167,7 +167,7 @@ def test_heatmap_colors_compare_activations_within_a_width(three):
 
 
 def test_trade_offs_are_drawn_in_ranks_within_the_width(three):
-    """Raw values lie in one heap a width, which hides the activations."""
+    """Raw values form one cluster per width, which hides the activations."""
     figure = plots_overview.trade_off_matrix(three, ["effective_rank", "output_correlation"])
     points = {p.get_label(): np.asarray(p.get_offsets()) for p in figure.axes[2].collections}
     ranks = three.groupby("hidden_dim")["effective_rank"].rank(pct=True)
@@ -186,7 +186,7 @@ def test_before_and_after_have_intervals(three):
 
 
 def test_redundancy_against_dead_units_wastes_no_room_where_none_is_dead():
-    """The axis ends where the values do; what lies factors apart is on a logarithmic axis."""
+    """The axis ends where the values do; values that differ by large factors are on a logarithmic axis."""
     table = synthetic.make_results({"activation": ["identity", "tanh"], "hidden_dim": [16]}, seeds=4)
     table["weight_redundancy"] *= np.where(table["activation"] == "tanh", 50, 1)
     (axes,) = plots.redundancy_vs_dead(table).axes
@@ -205,7 +205,7 @@ def test_the_label_of_redundancy_fits_beside_a_single_panel():
 
 
 def test_curves_of_one_epoch_are_points():
-    """A line through one point is nothing; the axis shows the epoch, not thousandths of it."""
+    """A line through one point is invisible; the axis shows the epoch, not thousandths of it."""
     table = synthetic.make_results({"activation": ["relu"], "hidden_dim": [16]}, seeds=3, epochs=1)
     history = synthetic.make_history(table)
     axes = plots_training.training_curves(table, history, "relu").axes[0]

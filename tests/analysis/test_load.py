@@ -41,15 +41,15 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_folder_without_results(tmp_path):
     """A folder that no sweep wrote."""
-    with pytest.raises(AnalysisError, match=r"holds no results\.csv.*run `infomax-tune sweep` first"):
+    with pytest.raises(AnalysisError, match=r"has no results\.csv.*run `infomax-tune sweep` first"):
         load_study(tmp_path)
 
 
 def test_a_parent_or_child_of_the_right_folder_is_pointed_out(folder):
     """The near misses of path completion."""
-    with pytest.raises(AnalysisError, match=r"but .*out does"):
+    with pytest.raises(AnalysisError, match=r"but .*out has one"):
         load_study(folder.parent)
-    with pytest.raises(AnalysisError, match=r"its parent .*out does"):
+    with pytest.raises(AnalysisError, match=r"its parent .*out has one"):
         load_study(folder / "trials")
 
 
@@ -98,7 +98,9 @@ def test_a_word_where_a_number_belongs_names_its_line(folder):
 def test_an_unknown_status_lists_the_known_ones(folder):
     """The list is complete."""
     edit(folder, lambda text: text.replace(",done,", ",ready,", 1))
-    with pytest.raises(AnalysisError, match="status 'ready' is unknown; one of done, diverged, failed, missing"):
+    with pytest.raises(
+        AnalysisError, match="status 'ready' is unknown; expected one of done, diverged, failed, missing"
+    ):
         load_study(folder)
 
 

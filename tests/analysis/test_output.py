@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what a killed analysis left is known to the sweep."""
+"""Files are written completely or not at all, and the sweep knows what a killed analysis left behind."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     """Said before any work is done."""
     folder = synthetic.write_study(tmp_path / "out", synthetic.make_results({}, seeds=2))
     (tmp_path / "taken").write_text("")
-    with pytest.raises(AnalysisError, match="cannot be made a folder"):
+    with pytest.raises(AnalysisError, match="cannot make this folder"):
         analysis.analyze(folder, tmp_path / "taken")
 
 

@@ -97,8 +97,8 @@ def test_figures_are_written_in_the_formats_that_are_asked_for(tiny, tmp_path):
 def test_what_cannot_be_written_is_said_before_any_work(tiny, tmp_path):
     """An unknown format, none, and pixels without end."""
     for options, told in (
-        ({"formats": ["png", "jpg"]}, "format 'jpg' is unknown; one or more of png, pdf, svg"),
-        ({"formats": []}, "one or more of png, pdf, svg"),
+        ({"formats": ["png", "jpg"]}, "format 'jpg' is unknown; choose one or more of png, pdf, svg"),
+        ({"formats": []}, "no format is given; choose one or more of png, pdf, svg"),
         ({"dpi": 5000}, "dpi 5000 is out of range; give 30 to 1,200"),
     ):
         with pytest.raises(analysis.AnalysisError, match=told):

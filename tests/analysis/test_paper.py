@@ -17,7 +17,7 @@ from analysis.evidence import gather
 
 @given(st.data())
 def test_levels_share_a_letter_exactly_where_they_are_not_told_apart(data):
-    """For any set of pairs that are told apart, also one that no ranking could give."""
+    """For any set of significant pairs, even one that no ranking could give."""
     levels = [f"level {i}" for i in range(data.draw(st.integers(1, 6)))]
     pairs = list(itertools.combinations(levels, 2))
     apart = set(data.draw(st.lists(st.sampled_from(pairs), unique=True))) if pairs else set()
@@ -28,7 +28,7 @@ def test_levels_share_a_letter_exactly_where_they_are_not_told_apart(data):
 
 
 def test_letters_solved_by_hand():
-    """Three in a row, of which only the ends are told apart: the middle one shares both letters."""
+    """Three in a row, of which only the ends differ significantly: the middle one shares both letters."""
     assert paper.letters(["x", "y", "z"], [("x", "z")]) == {"x": "a", "y": "ab", "z": "b"}
 
 
@@ -90,7 +90,7 @@ def test_one_seed_has_neither_intervals_nor_letters():
 
 
 def test_pairs_are_the_same_only_where_the_whole_interval_is_within_the_margin():
-    """Half a per cent apart, once surely and once not; a pair without an interval is nothing to speak of."""
+    """Half a percent apart, once with a narrow interval and once not; pairs without an interval are excluded."""
     pairs = pd.DataFrame(
         {
             "hidden_dim": 16,

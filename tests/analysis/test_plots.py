@@ -205,7 +205,7 @@ def test_curves_of_relu_never_take_leaky_relu():
 
 
 def test_many_seeds_become_a_band():
-    """A hundred lines are one blot."""
+    """A hundred lines would blur together."""
     results = synthetic.make_results({"activation": ["relu"]}, seeds=100, epochs=5)
     axes = plots_training.training_curves(results, synthetic.make_history(results), "relu").axes[0]
     assert not any(isinstance(item, LineCollection) for item in axes.collections)

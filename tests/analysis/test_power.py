@@ -11,7 +11,7 @@ from analysis.sign_flips import flip_family
 
 @pytest.mark.parametrize(("n", "p"), [(0, 1), (1, 1), (2, 0.5), (5, 2 / 32), (10, 2 / 1024), (30, 1 / 10_000)])
 def test_smallest_p_counts_the_two_most_extreme_sign_patterns(n, p):
-    """Of 2^n sign patterns two are all of one sign; where they are drawn, the one that was seen is the least there is."""
+    """Two of 2^n sign patterns are all of one sign; if patterns are drawn, the observed one alone gives the smallest p."""
     assert smallest_p(n) == p
 
 
@@ -25,13 +25,13 @@ def test_six_seeds_are_the_fewest_that_can_reach_five_percent_in_a_family_of_any
     assert math.isinf(detectable_effect(5, 1))
     assert power(100, 5, 1) == 0
     assert power(100, 6, 585) == 1
-    assert "6 seeds are the fewest that can" in power_of(5, 45).sentence
+    assert "At least 6 seeds are needed" in power_of(5, 45).sentence
 
 
 @pytest.mark.parametrize(("seeds", "comparisons"), [(10, 15), (10, 1), (18, 6)])
 def test_the_effect_that_is_promised_is_found_in_four_studies_of_five(seeds, comparisons):
-    """In 300 studies made apart, by the test that the report uses. A t test's answer was given for Holm's
-    correction of sign-flips, which found it in 55% of studies (10 seeds, 15 pairs)."""
+    """In 300 separate studies, by the test that the report uses. The promise once came from a t test but was applied to
+    Holm's correction of sign-flips, which found the effect in 55% of studies (10 seeds, 15 pairs)."""
     effect = detectable_effect(seeds, comparisons)
     rng = np.random.default_rng(1)
     found = 0
@@ -39,7 +39,7 @@ def test_the_effect_that_is_promised_is_found_in_four_studies_of_five(seeds, com
         differences = rng.normal(size=(comparisons, seeds))
         differences[0] += effect
         found += bool(flip_family(differences, draws=999).p_max_t[0] <= 0.05)
-    # Three standard errors of these studies, and the two per cent of the promise's own.
+    # Three standard errors of these studies, plus the two percent error of the promise itself.
     assert found / 300 == pytest.approx(0.8, abs=3 * (0.8 * 0.2 / 300 + 0.02**2) ** 0.5)
 
 

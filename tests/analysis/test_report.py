@@ -1,4 +1,4 @@
-"""The analysis from folder to page: what it writes, what it says, and that it says the same again."""
+"""The analysis from folder to page: what it writes, what it says, and that it repeats exactly."""
 
 import base64
 import hashlib
@@ -70,7 +70,7 @@ def figures_of(evidence):
 
 
 def test_the_files_of_the_original_study_are_written(analyzed):
-    """summary.csv, the plots by name, one training curve an activation, and the page."""
+    """summary.csv, the plots by name, one training-curve figure per activation, and the page."""
     names = {path.name for path in analyzed.files}
     promised = {"summary.csv", "effective_rank.png", "redundancy_vs_dead.png", "report.html"}
     promised |= {f"training_curves_{name}.png" for name in synthetic.ACTIVATIONS}
@@ -81,7 +81,7 @@ def test_the_files_of_the_original_study_are_written(analyzed):
 
 
 def test_the_result_is_the_path_of_the_report(analyzed):
-    """It can be opened as it is, and says how whole the study is."""
+    """It can be opened directly, and says how complete the study is."""
     with open(analyzed) as page:  # noqa: PTH123  # the point of the test
         assert page.readline().strip() == "<!doctype html>"
     assert (analyzed.planned, analyzed.done) == (120, 116)
@@ -89,7 +89,7 @@ def test_the_result_is_the_path_of_the_report(analyzed):
 
 @pytest.fixture(scope="module")
 def elsewhere(study_folder, tmp_path_factory):
-    """The study analyzed once more, by another process, which looks at what it has imported."""
+    """The study analyzed again by another process, which checks what it has imported."""
     out = tmp_path_factory.mktemp("elsewhere")
     code = f"""
 import sys, analysis
@@ -135,7 +135,7 @@ def test_every_figure_has_words_and_a_heading(analyzed):
 
 
 def test_lost_trials_are_said_first_and_listed(analyzed):
-    """Four of 120, by what became of them, and by name."""
+    """Four of 120, by status and by name."""
     text = " ".join(" ".join(Page(analyzed.report.read_text()).text).split())
     assert "4 of 120 planned trials have no result (2 diverged, 1 failed and 1 missing)" in text
     assert "Trials that did not finish" in text
@@ -151,7 +151,7 @@ def test_names_from_the_study_cannot_become_markup(small_analyzed):
 
 
 def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
-    """softplus is best by construction; its mean and interval, and what it is ahead by, are those of the statistics."""
+    """softplus is best by construction; its mean, interval and lead are those of the statistics."""
     evidence = gather(analysis.Study("made up", results[results["hidden_dim"] == 16]), seed=0)
     (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Output correlation"))
     means = level_means(evidence.averaged, "output_correlation", units=16).set_index("activation").loc["softplus"]
@@ -160,15 +160,15 @@ def test_findings_name_the_leader_with_the_numbers_of_the_tables(results):
     assert f"softplus leads with {means['mean']:.2f}" in sentence
     assert f"95% interval {means['ci_low']:.2f} to {means['ci_high']:.2f}" in sentence
     assert f"{100 * pair['difference'] / tanh:.0f}% (" in sentence
-    assert "below tanh (corrected p = 0.002); told apart from every other" in sentence
+    assert "below tanh (corrected p = 0.002); it differs significantly from every other activation" in sentence
 
 
 def test_without_an_effect_nobody_leads():
-    """One is best on average always; the sentence says that it means nothing."""
+    """Some activation is always best on average; the sentence says that its lead is not significant."""
     table = synthetic.make_results(effect=0, draw=5)
     evidence = gather(analysis.Study("made up", table[table["hidden_dim"] == 16]), seed=0)
     (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Effective rank"))
-    assert "no lead is sure: it is not told apart from" in sentence
+    assert "its lead is not significant: it does not differ significantly from" in sentence
     assert "leads" not in sentence
 
 
@@ -180,7 +180,7 @@ def test_a_tie_and_equality_are_said():
     tied = claims.leader("dead_units", means, pd.DataFrame())
     assert "relu and tanh share the best value, 0" in tied.text
     equal = claims.leader("dead_units", means.assign(mean=1.0), pd.DataFrame())
-    assert equal.text == "the same for all, 1"
+    assert equal.text == "the same for all (1)"
     assert claims.leader("activation_mean", means, pd.DataFrame()) is None
 
 
@@ -189,13 +189,17 @@ def test_too_few_seeds_are_blamed_and_nobody_leads(results):
     few = results[(results["seed"] <= 5) & (results["hidden_dim"] == 16)]
     evidence = gather(analysis.Study("made up", few), seed=0)
     (sentence,) = (text for text in leader_sentences(evidence) if text.startswith("Output correlation"))
-    assert "5 seeds cannot tell anything apart, 6 are the fewest that can" in sentence
+    assert "5 seeds cannot show a significant difference; at least 6 are needed" in sentence
     assert "leads" not in sentence
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [(1.0, "better after training for both cells"), (-1.0, "worse for both cells"), (0.0, "unchanged for both cells")],
+    [
+        (1.0, "after training: better in both cells"),
+        (-1.0, "after training: worse in both cells"),
+        (0.0, "after training: unchanged in both cells"),
+    ],
 )
 def test_what_training_did_is_said_in_its_direction(change, told):
     """Effective rank up is better, down is worse."""
@@ -228,7 +232,7 @@ def test_lambda_has_a_section_only_where_it_varies():
 
 
 def test_baselines_are_compared_with_infomax_and_kept_out_of_the_activations():
-    """Their lambdas and epochs differ by their nature and make no section."""
+    """Their lambdas and epochs differ by definition and make no section."""
     axes = {"activation": ["relu", "tanh"]}
     tables = [synthetic.make_results(axes, seeds=6, epochs=5)]
     tables += [synthetic.make_results(axes, seeds=6, objective="random", epochs=0, effect=0, draw=1)]
@@ -259,20 +263,20 @@ def test_one_seed_gives_a_report_with_intervals_not_available():
     page, _ = page_of(synthetic.make_results({"activation": ["relu", "tanh", "softmax"]}, seeds=1, epochs=5))
     text = " ".join(page.text)
     assert "This study has one seed" in text
-    assert "one seed shows no lead" in text
+    assert "one seed cannot show a lead" in text
     assert not re.search(r"\bleads\b", text.split("Methods")[0])
     assert "n/a" in text
 
 
 def test_results_alone_give_a_report(tmp_path):
-    """No history, space, environment or weights: fewer figures, and said so."""
+    """No history, space, environment or weights: fewer figures, and the page says so."""
     folder = tmp_path / "out"
     folder.mkdir()
     synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3).to_csv(folder / "results.csv", index=False)
     result = analysis.analyze(folder)
     page = Page(result.report.read_text())
     text = " ".join(page.text)
-    assert "There is no history.parquet" in text
+    assert "history.parquet is missing" in text
     assert "cannot be compared with untrained ones" in text
     assert not any("training_curves" in path.name for path in result.files)
 
@@ -296,7 +300,7 @@ def test_columns_of_nothing_and_columns_that_are_gone_make_a_smaller_report(tmp_
 
 
 def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_path):
-    """A metric and a setting that a later version added: what needs them is left out, and said so; the rest is as ever."""
+    """A metric and a setting that a later version added: the report omits what needs them and says so; the rest is the same."""
     table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}, seeds=3, epochs=5)
     newer = ["gaussian_total_correlation", "optimizer"]
     history = synthetic.make_history(table).drop(columns=newer[:1])
@@ -304,7 +308,7 @@ def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_
     page, evidence = page_of(analysis.load_study(folder))
     text = " ".join(page.text)
     for name in newer:
-        assert f"The results table has no column {name}; what needs it is left out." in text
+        assert f"The results table has no column {name}; anything that needs it is omitted." in text
     assert "gaussian_total_correlation" not in evidence.metrics
     _, whole = page_of(table)
     pd.testing.assert_frame_equal(
@@ -315,7 +319,7 @@ def test_tables_written_before_a_column_existed_give_the_rest_of_the_report(tmp_
 
 
 def test_a_history_written_before_a_metric_existed_compares_the_others_with_epoch_0():
-    """The results have the metric, what was recorded of epoch 0 has not."""
+    """The results have the metric, but the history of epoch 0 does not."""
     table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3, epochs=5)
     history = synthetic.make_history(table).drop(columns=["dead_units", "tc"])
     _, evidence = page_of(analysis.Study("old", analysis.check_results(table), history))
@@ -327,7 +331,7 @@ def test_a_history_written_before_a_metric_existed_compares_the_others_with_epoc
 
 
 def test_every_table_stands_on_the_page_and_every_statistic_is_in_a_file(analyzed, study_folder):
-    """A table whose section is not there would be lost in silence."""
+    """A table whose section does not exist would be lost silently."""
     tables = list(study_tables(gather(analysis.load_study(study_folder), seed=0)))
     page = Page(analyzed.report.read_text())
     shown = {one.id for one in tables if one.section and len(one.on_page)}
@@ -374,19 +378,19 @@ def test_importing_costs_nothing_and_analysing_needs_neither_ray_nor_torch(elsew
 
 
 def test_a_name_that_is_more_than_a_name_is_refused(tmp_path):
-    """An activation became a part of the page and the name of a file: with this one, the page ran its script."""
+    """An activation's name became part of the page and of a file name: with this one, the page ran its script."""
     for number, name in enumerate(('relu"><script>alert(1)</script>', "../../relu", 'x" onload="alert(1)', "re lu")):
         table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=2, epochs=2)
         table["activation"] = table["activation"].replace("tanh", name)
         folder = synthetic.write_study(tmp_path / str(number), table)
         with pytest.raises(
-            analysis.AnalysisError, match=r"line \d+: activation is .*; a name holds only letters, digits"
+            analysis.AnalysisError, match=r"line \d+: activation is .*; a name may contain only letters, digits"
         ):
             analysis.analyze(folder)
 
 
 def test_the_page_runs_its_own_script_and_no_other(analyzed):
-    """By its hash in the page's policy; nothing is allowed because it stands in the page."""
+    """By its hash in the page's policy; nothing is allowed merely because it is in the page."""
     text = analyzed.report.read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
     allowed = dict(part.strip().split(" ", 1) for part in policy.split(";"))

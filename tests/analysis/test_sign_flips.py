@@ -79,7 +79,7 @@ def test_an_interval_has_0_inside_just_where_the_test_does_not_reject():
 
 
 def test_gaps_scale_and_too_few_seeds():
-    """A comparison without two seeds is none; scale and sign pass through; five seeds have no interval."""
+    """A comparison with fewer than two seeds has no test; scale and sign pass through; five seeds have no interval."""
     differences = np.array([[1.0, 2, 3, 4, 5, 7], [np.nan, 2, np.nan, np.nan, np.nan, np.nan]])
     found = flip_family(differences)
     assert found.p[0] == 2 / 64

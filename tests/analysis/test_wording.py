@@ -17,7 +17,7 @@ def test_p_is_never_printed_as_zero(p, text):
 
 @pytest.mark.parametrize(
     ("part", "total", "text"),
-    [(1, 1, "its only cell"), (2, 2, "both cells"), (1, 2, "1 of 2 cells"), (18, 18, "all 18 cells")],
+    [(1, 1, "the only cell"), (2, 2, "both cells"), (1, 2, "1 of 2 cells"), (18, 18, "all 18 cells")],
 )
 def test_a_share_is_said_as_one_would_say_it(part, total, text):
     """Not "1 of 1 cells"."""
