@@ -142,11 +142,12 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
         raise ResourceError(f"{where}: {str(error).strip().splitlines()[0]}.") from None
     try:
         _to_file(log)
-        session = getattr(context, "address_info", {}).get("session_dir", "the Ray session's folder")
+        info = getattr(context, "address_info", {})
+        session = info.get("session_dir", "the Ray session's folder")
         logging.getLogger("ray").info("the workers' output is under %s/logs", session)
         with contextlib.ExitStack() as stack:
-            if options.address:
-                stack.enter_context(joining.watching(ray.get_runtime_context().gcs_address, warn))
+            if options.address and "gcs_address" in info:
+                stack.enter_context(joining.watching(info["gcs_address"], warn))
             yield _slots(options)
     finally:
         _end(started)

@@ -43,7 +43,7 @@ def test_each_figure_has_the_caption_of_what_it_shows(drawings):
     table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=3)  # 100 epochs, which have settled
     settled = gather(analysis.Study("made up", table, synthetic.make_history(table)), seed=0)
     (convergence,) = (one for one in album(settled) if one.name == "convergence")
-    assert "fall in training loss" in convergence.caption
+    assert "decrease in training loss" in convergence.caption
     assert "grow" not in convergence.caption
     assert not any("grow with the number" in one.caption for one in drawings.values())
     assert "median" in drawings["loss_spread"].caption

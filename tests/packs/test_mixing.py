@@ -47,9 +47,7 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
 
 def test_two_arithmetics_are_mixed_only_if_asked_for(digits: Dataset) -> None:
     kept = [record("digits", digits.digest, ARITHMETIC + 1)]
-    message = (
-        rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*computes with {ARITHMETIC}:.*--mix-arithmetic"
-    )
+    message = rf"1 trial was trained here with arithmetic {ARITHMETIC + 1} .*uses {ARITHMETIC}:.*--mix-arithmetic"
     with pytest.raises(EnvironmentDriftError, match=message):
         refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
     refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)

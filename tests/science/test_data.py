@@ -529,7 +529,7 @@ def broken_torchvision(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 def test_a_broken_torchvision_is_told_with_the_pair_and_the_fix(broken_torchvision: str, tmp_path: Path) -> None:
     from importlib.metadata import version
 
-    pair = re.escape(f"torchvision {version('torchvision')} beside torch {version('torch')}")
+    pair = re.escape(f"torchvision {version('torchvision')} with torch {version('torch')}")
     message = (
         rf"^mnist needs torchvision, which does not work here: {pair} \({re.escape(broken_torchvision)}\)\. "
         r".*pip install --force-reinstall torch torchvision.*--set dataset=digits"
