@@ -67,7 +67,7 @@ def parts_of(figure: Figure) -> list[Part]:
         for text in legend.get_texts():
             box = text.get_window_extent(renderer)
             # not asked of the marker, which does not know its own place
-            marker = (float(legend.handlelength) + float(legend.handletextpad)) * text.get_fontsize() / points
+            marker = (legend.handlelength + legend.handletextpad) * float(text.get_fontsize()) / points
             entry = Bbox.from_extents(box.x0 - marker, box.y0, box.x1, box.y1)
             found.append(Part(((f"legend{i}", 0.0, 0.0),), cut([entry]), small=True))
     return found
