@@ -92,8 +92,8 @@ def test_a_sweep_ends_with_the_table_the_finding_and_where_to_go(swept: tuple[Pa
             assert float(mean) == pytest.approx(numbers[metric, "mean"], rel=0.051)
             assert float(sd) == pytest.approx(numbers[metric, "std"], rel=0.051)
         logs = np.log(table.set_index(["activation", "hidden_dim"]).loc[[cell], "variance_ratio"])
-        assert float(found[-1][0]) == pytest.approx(np.exp(logs.mean()), rel=0.006)  # as the report averages a ratio
-        assert float(found[-1][1]) == pytest.approx(np.exp(logs.std()), rel=0.006)
+        assert float(found[-1][0]) == pytest.approx(np.exp(logs.mean()), rel=0.051)  # as the report averages a ratio
+        assert float(found[-1][1]) == pytest.approx(np.exp(logs.std()), rel=0.051)
     assert f"report: {(out / 'analysis/report.html').as_uri()}" in end
     assert f"curves: infomax-tune tensorboard '{out}'" in end
     page = (out / "analysis/report.html").read_text()

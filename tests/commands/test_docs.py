@@ -48,7 +48,7 @@ def test_the_readme_s_python_runs_and_every_file_is_explained() -> None:
     explained = (ROOT / "docs/output-folder.md").read_text(encoding="utf-8").partition("## Columns")[0]
     (trial, *_) = Path("results/pair/trials").iterdir()
     for path in (*Path("results/pair").iterdir(), *trial.iterdir()):
-        assert re.search(rf"(^|\s){re.escape(path.name)}[\s,/]", explained, flags=re.MULTILINE), path
+        assert re.search(rf"(^|\s){re.escape(path.name)}[\s,;/]", explained, flags=re.MULTILINE), path
 
 
 def test_every_bundled_space_is_named() -> None:

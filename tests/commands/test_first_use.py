@@ -106,7 +106,7 @@ def test_an_output_folder_is_no_space_but_can_be_resumed(small: SweepFolder) -> 
         sweep(small.root)
     Path("nothing").mkdir()
     done = call("sweep", "nothing", ok=False)
-    assert "nothing: is a folder. Give the name of a bundled space (activation_study, quickstart" in done.stderr
+    assert "nothing: this is a folder. Give the name of a bundled space (activation_study, quickstart" in done.stderr
 
 
 def test_status_shows_a_run(alone: Path) -> None:
