@@ -131,9 +131,12 @@ class LiveTable(Display):
 
     def show(self, state: SweepState) -> None:
         with contextlib.suppress(OSError):
+            is_new_phase = self._state is None or self._state[0].phase != state.phase
             self._state = state, time.monotonic()
             with kept_from_threads():
                 self._live.start()
+            if is_new_phase:
+                self._live.refresh()  # a phase may be over before the table is drawn again
 
     @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[Callable[[str], None]]:
