@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray.exceptions import AuthenticationError
@@ -19,6 +20,7 @@ from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import cluster as module
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.study.options import Options
+from tests.command import wait_until
 
 LOG = Path(os.devnull)
 VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "RAY_TMPDIR", "TMPDIR")
@@ -157,6 +159,7 @@ def test_a_start_that_fails_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -
 
     def fail(**given: object) -> None:
         processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "raylet"]))
+        wait_until(lambda: bool(psutil.Process(processes[0].pid).cmdline()))  # Popen can return before it is known
         raise RuntimeError("no")
 
     monkeypatch.setattr(ray, "init", fail)
