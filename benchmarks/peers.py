@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from infomax_tune.science.data import Dataset, load, shuffle
+from infomax_tune.science.data import Dataset, default_data_dir, load, shuffle
 from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.science.training import train
@@ -115,20 +115,35 @@ def jax_loop(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
 
 
 def plain(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
-    """A loop as in a tutorial: DataLoader, nn.Linear, autograd, torch.optim.Adam; one seed, as it trains no more at once."""
-    assert seeds == 1
-    from torch.utils.data import DataLoader, TensorDataset
+    """A loop with the data in one tensor: DataLoader, nn.Linear, autograd, torch.optim.Adam; one seed at a time."""
+    from torch.utils.data import TensorDataset
 
     rows = TensorDataset(torch.from_numpy(dataset.train[: steps * BATCH]))
+    return _autograd_loop(rows, dataset.train.shape[1], units, steps)
+
+
+def tutorial(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
+    """The loop of a first tutorial: the same, on torchvision's MNIST with ToTensor, which converts image by image."""
+    from torch.utils.data import Subset
+    from torchvision.datasets import MNIST
+    from torchvision.transforms import ToTensor
+
+    images = MNIST(str(default_data_dir()), train=True, transform=ToTensor())
+    return _autograd_loop(Subset(images, range(steps * BATCH)), dataset.train.shape[1], units, steps)
+
+
+def _autograd_loop(rows: Any, inputs: int, units: int, steps: int) -> Steps:
+    from torch.utils.data import DataLoader
+
     loader = DataLoader(rows, batch_size=BATCH, shuffle=True)
-    layer = torch.nn.Linear(dataset.train.shape[1], units)
+    layer = torch.nn.Linear(inputs, units)
     optimizer = torch.optim.Adam(layer.parameters(), lr=LR)
 
     def run() -> float:
         begun = time.process_time()
-        for (x,) in loader:
+        for x, *_ in loader:
             optimizer.zero_grad()
-            a = torch.relu(layer(x))
+            a = torch.relu(layer(x.flatten(1)))
             infomax(a, layer.weight, lambda_tc=1.0, lambda_wr=0.0, eps=EPS).loss.backward()
             optimizer.step()
         return (time.process_time() - begun) / steps

@@ -3,7 +3,7 @@
     python -m benchmarks.study [--repeats N] [--epochs N] [--full] [--steps-only]
 
 First, on one core, microseconds of the CPU a step and trial: the two dense products alone, torch's stacked step, our loops, a JAX
-peer at its best number of seeds, a plain loop. The repeats of all are interleaved, so that what else the machine does
+peer at its best number of seeds, two plain loops. The repeats of all are interleaved, so that what else the machine does
 falls on each. Then the 180 trials through Ray, under joblib and under Optuna, at --epochs (1), or at 100 with --full.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install 'infomax-tune[bench]'`; a peer that is not installed is left out.
 """
@@ -30,7 +30,8 @@ PEERS: dict[str, tuple[Callable[..., peers.Steps], tuple[int, ...], int]] = {
     "torch, seeds stacked": (peers.stacked_torch, (2, 5, 10), 20),
     "infomax-tune": (peers.ours, (10,), 469),
     "JAX": (peers.jax_loop, (1, 2, 5, 10), 94),
-    "plain loop": (peers.plain, (1,), 10),
+    "plain loop, data in a tensor": (peers.plain, (1,), 10),
+    "plain loop of a tutorial": (peers.tutorial, (1,), 10),
 }
 """Each peer, the numbers of seeds at once that it is tried with, and the steps of a repeat."""
 BASE = "two dense products"

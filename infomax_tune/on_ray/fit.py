@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,7 +143,8 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         ),
     )
     try:
-        tuner.fit()
+        with _without_usage_tags():
+            tuner.fit()
     except RuntimeError as error:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
         if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
@@ -157,6 +159,20 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     for config in itertools.chain(*failed):
         folder.trial(config.trial_id).note_death("its worker died")
     return _Unfinished(failed=failed)
+
+
+@contextlib.contextmanager
+def _without_usage_tags() -> Iterator[None]:
+    """While entered, Tune does not count callbacks for Ray's usage statistics, which are off: it would import MLflow and
+    Weights & Biases for that, if they are installed, which takes seconds."""
+    from ray.air._internal import usage
+
+    counted = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = counted
 
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +26,10 @@ from infomax_tune.store.sweep_folder import SWEEP_FILE, SweepFolder
 from infomax_tune.study.pack import Pack
 
 
+_REPORT_S = 1.0
+"""The fewest seconds between two reports: a worker waits for the driver at each, and many workers would wait long."""
+
+
 def train_on_ray(
     config: dict[str, Any],
     *,
@@ -35,7 +40,7 @@ def train_on_ray(
     threads: int,
     driver: int,
 ) -> None:
-    """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports every epoch.
+    """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
 
     datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the number of the
     driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
@@ -49,13 +54,16 @@ def train_on_ray(
     execution = replace(execution, environment=fingerprint(described))
     latest = PackProgress(statuses=(None,) * len(pack), host=socket.gethostname())
     warnings: list[str] = []
+    reported = float("-inf")
 
     def report(progress: PackProgress) -> None:
-        nonlocal latest
+        nonlocal latest, reported
         latest = progress = replace(progress, host=latest.host)
-        if progress.epoch > 0 or progress.finished:  # the untrained epoch is not worth the driver's time
+        is_due = progress.epoch > 0 and time.monotonic() - reported >= _REPORT_S
+        if is_due or progress.finished:
             tune.report(replace(progress, warnings=tuple(warnings)).to_dict())
             warnings.clear()
+            reported = time.monotonic()
 
     if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
         raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")

@@ -114,13 +114,16 @@ def _generated(name: str, maker: str, *arrays: Any) -> Dataset:
     return dataset
 
 
+_Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""Images, (n, height, width), and their labels."""
+
+
 def _images(name: str, data_dir: Path) -> Dataset:
-    datasets = _torchvision_datasets(name)
-    dataset_class = getattr(datasets, _TORCHVISION_CLASS[name])
-    parts = []
-    for train in (True, False):
-        part = _open(dataset_class, name, data_dir, train=train)
-        parts.append((part.data.numpy(), part.targets.numpy()))
+    raw = data_dir / _TORCHVISION_CLASS[name] / "raw"
+    try:
+        parts = [_read_part(raw, part) for part in ("train", "t10k")]
+    except (OSError, ValueError):  # torchvision downloads what is missing, and says what is wrong
+        parts = _through_torchvision(name, data_dir)
     (train_images, train_labels), (test_images, test_labels) = parts
     digest = _digest(train_images, test_images, train_labels, test_labels)  # of bytes: a quarter of the floats to read
     dataset = Dataset(name, _pixels(train_images), _pixels(test_images), train_labels, test_labels, digest)
@@ -136,6 +139,31 @@ def _images(name: str, data_dir: Path) -> Dataset:
             f"{PINNED[name]}). To download them again, remove {data_dir / _TORCHVISION_CLASS[name]}. {_ways_out(name)}"
         )
     return dataset
+
+
+def _read_part(raw: Path, part: str) -> _Part:
+    """The images and labels in files as torchvision leaves them. torchvision would import torch, which takes seconds.
+
+    Raises OSError or ValueError if they are missing or not whole.
+    """
+    images, labels = _read_idx(raw / f"{part}-images-idx3-ubyte", 3), _read_idx(raw / f"{part}-labels-idx1-ubyte", 1)
+    return images, labels.astype(np.int64)
+
+
+def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """An array of bytes in the format of http://yann.lecun.com/exdb/mnist: type, number of dimensions, sizes, data."""
+    content = path.read_bytes()
+    magic, *shape = np.frombuffer(content, ">u4", count=1 + dimensions)
+    if magic != 0x0800 + dimensions:
+        raise ValueError(f"{path}: not {dimensions} dimensions of bytes")
+    return np.frombuffer(content, np.uint8, offset=4 * (1 + dimensions)).reshape(shape)
+
+
+def _through_torchvision(name: str, data_dir: Path) -> list[_Part]:
+    """Both parts of an image set, downloaded if they are missing. Raises DataError."""
+    dataset_class = getattr(_torchvision_datasets(name), _TORCHVISION_CLASS[name])
+    parts = [_open(dataset_class, name, data_dir, train=train) for train in (True, False)]
+    return [(part.data.numpy(), part.targets.numpy()) for part in parts]
 
 
 def _open(dataset_class: Any, name: str, data_dir: Path, *, train: bool) -> Any:
