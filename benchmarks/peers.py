@@ -116,6 +116,7 @@ def jax_loop(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
 
 def plain(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
     """A loop with the data in one tensor: DataLoader, nn.Linear, autograd, torch.optim.Adam; one seed at a time."""
+    assert seeds == 1
     from torch.utils.data import TensorDataset
 
     rows = TensorDataset(torch.from_numpy(dataset.train[: steps * BATCH]))
@@ -124,6 +125,7 @@ def plain(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
 
 def tutorial(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
     """The loop of a first tutorial: the same, on torchvision's MNIST with ToTensor, which converts image by image."""
+    assert seeds == 1
     from torch.utils.data import Subset
     from torchvision.datasets import MNIST
     from torchvision.transforms import ToTensor

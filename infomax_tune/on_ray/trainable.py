@@ -25,7 +25,6 @@ from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import SWEEP_FILE, SweepFolder
 from infomax_tune.study.pack import Pack
 
-
 _REPORT_S = 1.0
 """The fewest seconds between two reports: a worker waits for the driver at each, and many workers would wait long."""
 
