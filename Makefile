@@ -3,7 +3,8 @@
 # make check   lint, types and import contracts
 # make image   the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # Setting up needs Python >= 3.10 (PYTHON=python3.12 make ... to choose one) and a package index; it is done again
-# only when pyproject.toml or constraints.txt changed.
+# only when pyproject.toml or constraints.txt changed. Python compiles a module when it is first imported (--no-compile): to
+# compile all 24,000 would take a minute or two, and a sweep imports a tenth of them.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -44,17 +45,17 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV): some minutes, PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need: some minutes, PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@# The packages of Ray's dashboard, which the tests of docker/ need: apart from the others, which they borrow, because
 	@# with them there every Ray that a test starts would start the dashboard's servers too.
 	$(BIN)/python -m venv --without-pip $(CLUSTER)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(CLUSTER)/lib/python3*/site-packages)/borrowed.pth
-	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --constraint constraints.txt 'ray[default]'
+	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --no-compile --constraint constraints.txt 'ray[default]'
 	@touch $@ $(VENV)/.installed
 
 clean: # the environment; results stay

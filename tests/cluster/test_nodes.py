@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.folders import make_sweep
 SETTINGS = ["activation=[relu, tanh, identity]", "epochs=60", "seed=[1, 2]"]
 WORDS = [*("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))), "--no-report"]
 ANOTHER_CPU = "Another CPU"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +197,20 @@ def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tm
     assert machines.token not in done.stdout + done.stderr
     assert tables(out) == tables(undisturbed)
     _holds_no_token(out, machines.token)
+
+
+def test_a_job_brings_its_own_code(machines: Machines, tmp_path: Path) -> None:
+    """As `py_modules` of Ray's runtime environment. The code that is sent says that its arithmetic is another."""
+    head, out = machines.machines[0], tmp_path / "sweep"
+    modules = [shutil.copytree(ROOT / name, tmp_path / name) for name in ("infomax_tune", "search_spaces", "analysis")]
+    changed = tmp_path / "infomax_tune" / "science" / "arithmetic.py"
+    text, replaced = re.subn(r"^ARITHMETIC = \d+", "ARITHMETIC = 99", changed.read_text(encoding="utf-8"), flags=re.M)
+    assert replaced == 1
+    changed.write_text(text, encoding="utf-8")
+    sent = json.dumps({"py_modules": [str(module) for module in modules]})
+    job = [RAY, "job", "submit", "--address", "http://127.0.0.1:8265", "--runtime-env-json", sent, "--"]
+    tiny = ["--set", "epochs=2", "--set", "activation=tanh", "--set", "seed=[1, 2]", "--no-report"]
+    done = head.run(*job, *COMMAND, "sweep", "quickstart", *tiny, "--address", "auto", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("trials/*/record.json")]
+    assert [record["arithmetic"] for record in records] == [99, 99]
