@@ -6,6 +6,7 @@ Only the store's readers open files; this module decides what is an error and wh
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -73,7 +74,7 @@ def load_study(out: str | os.PathLike[str]) -> Study:
         environment=_read_or_note(LATEST, folder.environments.latest_as_written, notes),
         space=_read_or_note(SWEEP_FILE, folder.space_as_written, notes),
         notes=tuple(notes),
-        load_weights=lambda trial_id: _read_weights(folder, trial_id),
+        load_weights=functools.partial(_read_weights, folder.address),  # pickled for the processes that draw
     )
 
 
@@ -212,9 +213,9 @@ def _read_or_note(name: str, read: Callable[[], dict[str, Any] | None], notes: l
     return content
 
 
-def _read_weights(folder: SweepFolder, trial_id: str) -> Weights | None:
+def _read_weights(out: str, trial_id: str) -> Weights | None:
     try:
-        tensors = folder.trial(trial_id).read_weights()
+        tensors = SweepFolder(location(out)).trial(trial_id).read_weights()
         return tensors["weight"], tensors["bias"]
     except (StoreError, KeyError):
         return None

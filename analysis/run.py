@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.evidence import gather
+from joblib import Parallel, cpu_count, delayed
+
+from analysis.evidence import Evidence, gather
 from analysis.load import Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
+
+if TYPE_CHECKING:
+    from analysis.report import Picture
+
+    _Drawn = tuple[Picture, dict[str, bytes | str]]
+    """A figure of the page, and the contents of its files by name."""
 
 
 @dataclass(frozen=True)
@@ -83,34 +93,14 @@ def analyze_study(
         if table.rows is not None and len(table.rows.columns):
             target.write(table.csv, table.rows)
     # Imported here, not at the top: a caller who only wants tables should not wait for matplotlib.
-    from analysis import paper, report, style
-    from analysis.album import album
-    from analysis.parts import parts_of
+    from analysis import paper, report
     from analysis.sections import page
 
     pictures = []
-    for drawing in album(evidence):
-        figure = drawing.draw()
-        # Lay out once, not again for each format: layout takes half the time of a figure.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        pieces = parts_of(figure) if drawing.stacks else []
-        svg = style.to_svg(figure)
-        for kind in files.formats:
-            target.write(f"{drawing.name}.{kind}", svg if kind == "svg" else style.to_bytes(figure, kind, files.dpi))
-        pictures.append(
-            report.picture(
-                drawing.name,
-                drawing.section,
-                drawing.title,
-                drawing.caption,
-                svg=svg,
-                alt=drawing.alt.strip(),
-                parts=pieces,
-                folded=drawing.folded,
-                metric=drawing.metric,
-            )
-        )
+    for picture, contents in _pictures(evidence, files):
+        for name, content in contents.items():
+            target.write(name, content)
+        pictures.append(picture)
     for_paper = paper.paper_tables(evidence)
     if for_paper:
         target.write("tables.md", paper.as_markdown(for_paper))
@@ -122,3 +112,49 @@ def analyze_study(
     finding = str(next(iter(content["headlines"]), ""))
     done = int((study.results["status"] == DONE).sum())
     return Analysis(target.folder, written, tuple(target.files), len(study.results), done, finding)
+
+
+def _pictures(evidence: Evidence, files: FigureFiles) -> list[_Drawn]:
+    """All figures in page order, drawn by as many processes as there are cores. Each imports matplotlib for itself."""
+    jobs = min(_MOST_JOBS, cpu_count())
+    shares = Parallel(n_jobs=jobs)(delayed(_draw)(evidence, files, first, jobs) for first in range(jobs))
+    return [drawn for _, drawn in sorted(itertools.chain(*shares), key=lambda numbered: numbered[0])]
+
+
+_MOST_JOBS = 4
+"""With more, their start would take longer than the figures they draw."""
+
+
+def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> list[tuple[int, _Drawn]]:
+    """Every so many-th figure of the album from the first one on, with its place."""
+    from analysis import report, style
+    from analysis.album import album
+    from analysis.parts import parts_of
+
+    drawn = []
+    for place, drawing in enumerate(album(evidence)):
+        if place % every != first:
+            continue
+        figure = drawing.draw()
+        # Lay out once, not again for each format: layout takes half the time of a figure.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        pieces = parts_of(figure) if drawing.stacks else []
+        svg = style.to_svg(figure)
+        contents = {
+            f"{drawing.name}.{kind}": svg if kind == "svg" else style.to_bytes(figure, kind, files.dpi)
+            for kind in files.formats
+        }
+        picture = report.picture(
+            drawing.name,
+            drawing.section,
+            drawing.title,
+            drawing.caption,
+            svg=svg,
+            alt=drawing.alt.strip(),
+            parts=pieces,
+            folded=drawing.folded,
+            metric=drawing.metric,
+        )
+        drawn.append((place, (picture, contents)))
+    return drawn

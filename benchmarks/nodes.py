@@ -4,9 +4,9 @@
 
 Real: Ray's nodes, its scheduler, Tune, and this project's driver with packs that report once a second. Simulated: the nodes are
 Ray nodes on this one machine, and a trial sleeps instead of training. So this measures the driver, not the arithmetic or
-a network. The time in which workers start is left out, since each machine of a real cluster starts its own: a slot counts
-from the start of its first trial to the end of its last. Its share of that time with a trial under way is its efficiency; the
-target is 90% at 64 slots. Needs about 150 MB of memory for each slot.
+a network. The time in which workers start is left out, since each machine of a real cluster starts its own. From then on, the
+share of the slots with a trial under way is the efficiency; the target is 90% at 64 slots. Needs about 150 MB of memory for
+each slot.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from infomax_tune.study.options import Options
 from infomax_tune.study.read_space import space_from_python
 
 EPOCHS, EPOCH_S = 10, 1.0
-TRIALS_A_SLOT = 6
+TRIALS_A_SLOT = 12
 SLEPT = "slept"
 """The file in the sweep's folder that every sleeping trial adds a line to."""
 
@@ -121,14 +121,16 @@ def nodes(count: int, slots: int) -> Iterator[str]:
 
 
 def efficiency(out: Path) -> tuple[int, float]:
-    """How many slots have slept, and the share of their time in which they did."""
+    """How many slots have slept, and their share of trials under way from the time that all have begun until one has no more."""
     trials = defaultdict(list)
     for line in (out / SLEPT).read_text(encoding="utf-8").splitlines():
         process, begun, ended = line.split()
         trials[process].append((float(begun), float(ended)))
-    busy = sum(len(each) for each in trials.values()) * EPOCHS * EPOCH_S
-    spans = sum(max(end for _, end in each) - min(begin for begin, _ in each) for each in trials.values())
-    return len(trials), busy / spans
+    begun = max(min(begin for begin, _ in each) for each in trials.values())
+    ended = min(max(end for _, end in each) for each in trials.values())
+    assert begun < ended, "the first slot had ended before the last began"
+    busy = sum(max(0.0, min(end, ended) - max(begin, begun)) for each in trials.values() for begin, end in each)
+    return len(trials), busy / len(trials) / (ended - begun)
 
 
 def measure(count: int, slots: int) -> float:

@@ -204,7 +204,9 @@ def test_a_job_brings_its_own_code(machines: Machines, tmp_path: Path) -> None:
     head, out = machines.machines[0], tmp_path / "sweep"
     modules = [shutil.copytree(ROOT / name, tmp_path / name) for name in ("infomax_tune", "search_spaces", "analysis")]
     changed = tmp_path / "infomax_tune" / "science" / "arithmetic.py"
-    text, replaced = re.subn(r"^ARITHMETIC = \d+", "ARITHMETIC = 99", changed.read_text(encoding="utf-8"), flags=re.M)
+    text, replaced = re.subn(
+        r"^ARITHMETIC = \d+", "ARITHMETIC = 99", changed.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert replaced == 1
     changed.write_text(text, encoding="utf-8")
     sent = json.dumps({"py_modules": [str(module) for module in modules]})

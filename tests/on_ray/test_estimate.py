@@ -40,7 +40,7 @@ def test_a_pack_that_was_not_measured_costs_what_its_nearest_does(make_config: M
     )
     costs = {_kind(relu): Cost(1, 0, 1.0, 0.1, 0, 1)}
     assert _cost(tanh, costs).epoch_s == 1.0
-    assert _cost(wide, costs).epoch_s == pytest.approx((96 + 72) / (16 + 72))
+    assert _cost(wide, costs).epoch_s == pytest.approx((96 + 10) / (16 + 10))
 
 
 def test_every_width_gets_its_pilots(make_config: MakeConfig) -> None:

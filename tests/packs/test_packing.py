@@ -25,11 +25,13 @@ def study() -> list[TrialConfig]:
 @pytest.mark.parametrize(
     ("slots", "size", "packs"),
     [
-        (1, 10, 18),
-        (2, 10, 18),
+        (1, 10, 17 + 4),
+        (2, 10, 16 + 8),
+        (3, 10, 15 + 12),
+        (4, 10, 18),
         (18, 10, 18),
-        (19, 9, 36),
-        (36, 9, 36),
+        (19, 5, 36),
+        (36, 5, 36),
         (54, 4, 54),
         (90, 2, 90),
         (91, 1, 180),
@@ -37,7 +39,7 @@ def study() -> list[TrialConfig]:
     ],
 )
 def test_auto_takes_as_many_seeds_a_pack_as_still_give_every_slot_one(slots: int, size: int, packs: int) -> None:
-    """18 cells of 10: a laptop packs ten, a big cluster trains each trial alone."""
+    """18 cells of 10: a laptop packs ten, and the last pack of each of its slots in threes; a big cluster trains each alone."""
     planned = pack_trials(study(), slots)
     assert len(planned) == packs
     assert max(map(len, planned)) == size
@@ -68,7 +70,7 @@ def test_cells_whose_names_are_the_same_by_chance_are_two(make_config: MakeConfi
 def test_the_costliest_packs_come_first() -> None:
     """Widest first, and the rests of cells last among their like."""
     planned = pack_trials(study(), 1, 3)
-    # six cells of each width, each in packs of 3, 3, 3 and 1; a step of 64 units costs half as much again as one of 16
+    # six cells of each width, each in packs of 3, 3, 3 and 1; three trials of 16 units cost about as much as one of 64
     shapes = [(pack.config.model.hidden_dim, len(pack)) for pack in planned]
     assert shapes == [(64, 3)] * 18 + [(32, 3)] * 18 + [(16, 3)] * 18 + [(64, 1)] * 6 + [(32, 1)] * 6 + [(16, 1)] * 6
 
