@@ -1,4 +1,4 @@
-"""infomax-tune: how does the activation function of a layer change what it learns?
+"""infomax-tune: how does a layer's activation function change what the layer learns?
 
 from infomax_tune import load_results, run, sweep
 

@@ -112,7 +112,9 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
             _show(operations.answer(folder.root), text_columns=1)
-            typer.echo("(mean ± standard deviation over the seeds; of a ratio, geometric: mean ×÷ deviation)")
+            typer.echo(
+                "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
+            )
     if finding:
         typer.echo(finding)
     typer.echo(f"results: {folder.results_csv}")

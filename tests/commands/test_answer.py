@@ -97,7 +97,7 @@ def test_a_sweep_ends_with_the_table_the_finding_and_where_to_go(swept: tuple[Pa
     assert f"report: {(out / 'analysis/report.html').as_uri()}" in end
     assert f"curves: infomax-tune tensorboard '{out}'" in end
     page = (out / "analysis/report.html").read_text()
-    finding = end.partition("mean ×÷ deviation)\n")[2].partition("results: ")[0].strip()
+    finding = end.partition("geometric standard deviation)\n")[2].partition("results: ")[0].strip()
     assert " ".join(finding.split())[:40] in " ".join(page.split())
 
 
