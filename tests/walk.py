@@ -196,11 +196,10 @@ def author(folder: Path) -> None:
     )
     shell.type("infomax-tune sweep activation_study", short, wait=False)
     shell.until("epochs/s")
-    shell.until("/180 trials")
+    time.sleep(2)
     shown = shell.press_ctrl_c()
     resume = re.findall(r"infomax-tune resume \S+", shown)[-1]
     look_for(shell.type_other(resume), "180 trials: 180 done", r"report: file://")
-    first = tables(folder / "results/activation_study")
     look_for(shell.type("infomax-tune analyze results/activation_study --format pdf,svg --latex"), "report.html")
     made = folder / "results/activation_study/analysis"
     assert {path.suffix for path in made.rglob("*")} >= {".pdf", ".svg", ".tex"}
@@ -210,9 +209,7 @@ def author(folder: Path) -> None:
     look_for(shell.type("infomax-tune selfcheck"), "digest")
     again = "infomax-tune sweep results/activation_study/sweep.yaml --out results/again --no-report"
     look_for(shell.type_other(again), "180 trials: 180 done")
-    assert tables(folder / "results/again").keys() == first.keys()
-    same = {name: data for name, data in tables(folder / "results/again").items() if name.endswith("safetensors")}
-    assert same == {name: data for name, data in first.items() if name.endswith("safetensors")}
+    assert tables(folder / "results/again") == tables(folder / "results/activation_study")
     shell.close()
 
 
