@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from infomax_tune.errors import StoreError
+from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.packs.execution import environment_here
 from infomax_tune.process.environment import differences
 from infomax_tune.store.files import TEMPORARY, exists, remove, write_atomically
@@ -117,14 +117,15 @@ def drift(used: Iterable[Environment], machines: Sequence[Environment], silent: 
 
 def _answer(device: str, threads: int, probe: str) -> tuple[Environment, str]:
     """This machine's environment, and why it cannot use the folder that the probe is in; "" if it can."""
-    machine, path, reason = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", location(probe), ""
-    if seen(path):
-        own = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
-        try:
+    machine, reason = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})", ""
+    try:
+        path = location(probe)
+        if seen(path):
+            own = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
             write_atomically(own, b"", durably=False)
             remove(own)
-        except (OSError, StoreError) as error:
-            reason = f"{machine} cannot write there ({error})"
-    else:
-        reason = f"{machine} cannot see it"
+        else:
+            reason = f"{machine} cannot see it"
+    except (OSError, StoreError, ConfigError) as error:
+        reason = f"{machine} cannot use it ({error})"
     return environment_here(device=device, threads=threads), reason

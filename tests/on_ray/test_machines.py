@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.on_ray import machines
 from infomax_tune.on_ray.machines import Answers, ask, drift
 from infomax_tune.packs.execution import environment_here
@@ -57,3 +58,25 @@ def test_a_folder_that_is_not_there_is_waited_for_a_moment(tmp_path: Path, monke
     monkeypatch.setattr(machines, "_LATE_S", 60)
     threading.Timer(0.2, (tmp_path / "late").touch).start()
     assert machines.seen(tmp_path / "late")
+
+
+def test_a_machine_without_the_store_s_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers, and is not one of the silent."""
+
+    def without_s3fs(text: str) -> Path:
+        raise ConfigError(f"{text}: needs a package that is not installed")
+
+    monkeypatch.setattr(machines, "location", without_s3fs)
+    environment, problem = machines._answer("cpu", 1, "s3://bucket/study/.probe")
+    assert environment == HERE
+    assert problem.endswith(" cannot use it (s3://bucket/study/.probe: needs a package that is not installed)")
+
+
+def test_a_machine_without_the_store_s_credentials_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_credentials(path: Path) -> bool:
+        raise StoreError(f"{path}: cannot be read (Unable to locate credentials)")
+
+    monkeypatch.setattr(machines, "seen", without_credentials)
+    assert machines._answer("cpu", 1, "/shared/study/.probe")[1].endswith(
+        " cannot use it (/shared/study/.probe: cannot be read (Unable to locate credentials))"
+    )
