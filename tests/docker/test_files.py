@@ -104,6 +104,13 @@ def test_compose_follows_the_specification() -> None:
     assert complaints({"services": {"head": {"ports": 8265}}}, of) != []
 
 
+def test_one_service_builds_the_image_of_all() -> None:
+    """Compose builds for all services at once, and two builds of one name fail."""
+    services = compose({})["services"]
+    assert {service["image"] for service in services.values()} == {"infomax-tune"}
+    assert [name for name, service in services.items() if "build" in service] == ["head"]
+
+
 def test_ports_are_open_to_this_machine_alone() -> None:
     services = compose({})["services"]
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
