@@ -85,6 +85,18 @@ def test_the_image_is_pinned_and_runs_the_command_without_root() -> None:
     assert image_environment()["RAY_AUTH_MODE"] == "token"
 
 
+def test_a_login_shell_in_the_image_finds_its_commands(tmp_path: Path) -> None:
+    """`ray up` runs its commands in one. Debian's /etc/profile sets PATH anew, then reads the files in profile.d."""
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    (words,) = re.findall(r"echo .* >/etc/profile\.d/infomax-tune\.sh$", text, flags=re.MULTILINE)
+    written = tmp_path / "infomax-tune.sh"
+    shell = (
+        f"{words.replace('/etc/profile.d/infomax-tune.sh', str(written))}; PATH=/usr/bin:/bin; . {written}; echo $PATH"
+    )
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stdout == image_environment()["PATH"].replace("$PATH", "/usr/bin:/bin") + "\n"
+
+
 def test_the_build_is_given_what_the_dockerfile_copies_and_no_more() -> None:
     """.dockerignore lets through just that: no results, no token, no environment of this machine."""
     given = {
