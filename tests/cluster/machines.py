@@ -278,6 +278,7 @@ class Machines:
             "RAY_AUTH_TOKEN": self.token,
             "RAY_TMPDIR": str(self._rays),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_enable_metrics_collection": "0",
             TRACE: str(self._folder / f"{name}-{self._id}.trace"),
             **({"PYTHONPATH": str(DASHBOARD)} if self.dashboard else {}),
             **_NOTICED_LATE,

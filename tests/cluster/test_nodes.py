@@ -161,6 +161,10 @@ def test_the_ports_of_people_are_closed_or_ask_for_the_token(machines: Machines)
     head, other = machines.machines[0], machines.machines[1]
     if machines.problem is None:
         assert _asks(other, f"http://{head.address}:8265/api/version") == "refused"
+        agent = f"http://{other.address}:52365/api"
+        assert _asks(head, f"{agent}/local_raylet_healthz") == "200"
+        assert _asks(head, f"{agent}/job_agent/jobs/none/logs") == "401"
+        assert _asks(head, f"{agent}/job_agent/jobs/none/logs", token=machines.token) == "404"
     assert _asks(head, "http://127.0.0.1:8265/api/version") == "401"
     assert _asks(head, "http://127.0.0.1:8265/api/jobs/") == "401"
     assert _asks(head, "http://127.0.0.1:8265/api/version", token=machines.token) == "200"
@@ -184,13 +188,38 @@ def _asks(machine: Machine, address: str, token: str = "") -> str:
     return done.stdout.strip() or done.stderr
 
 
+def test_a_machine_does_not_show_its_metrics(machines: Machines) -> None:
+    """RAY_enable_metrics_collection=0 closes that port, which asks for no token. The head's two others stay open."""
+    if machines.problem:
+        pytest.skip(f"all machines have the same ports here: {machines.problem}")
+    open_ports = [
+        machine.run(sys.executable, "-c", SHOW_METRICS, machine.address).stdout.split() for machine in machines.machines
+    ]
+    assert open_ports == [["44217", "44227"], [], []]
+
+
+SHOW_METRICS = """
+import sys, urllib.request
+import psutil
+for port in sorted({each.laddr.port for each in psutil.net_connections("tcp") if each.status == "LISTEN"}):
+    try:
+        text = urllib.request.urlopen(f"http://{sys.argv[1]}:{port}/metrics", timeout=5).read()
+    except Exception:
+        continue
+    if b"# HELP" in text:
+        print(port)
+"""
+
+
 def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tmp_path: Path) -> None:
-    """Its log has the plain lines; it finds the cluster and the token by itself, and shows the token to nobody."""
+    """With its search space. Its log has the plain lines; it finds the cluster and the token by itself, and shows the token
+    to nobody."""
     head, work = machines.machines[0], tmp_path / "work"
     work.mkdir()
+    shutil.copy(ROOT / "search_spaces" / "quickstart.yaml", work / "my_study.yaml")
     out = tmp_path / "sweep"
     job = [RAY, "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", work, "--"]
-    done = head.run(*job, *COMMAND, "sweep", *WORDS, "--address", "auto", "--out", out)
+    done = head.run(*job, *COMMAND, "sweep", "my_study.yaml", *WORDS[1:], "--address", "auto", "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^6/6 trials  100% of the epochs", done.stdout, flags=re.MULTILINE)
     assert "6 trials: 6 done" in done.stdout
