@@ -90,3 +90,74 @@ def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     pages = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")]
     assert [name for name in pages if f"]({name})" not in index and name != "README.md"] == []
+
+
+MACHINES = "test_each_machine_trains_and_the_table_is_that_of_one"
+HEAD_DIES = "test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death"
+ENGINE = "not run: needs a container engine"
+CLOUD = "not run: needs AWS"
+KUBERNETES = "not run: needs Kubernetes"
+COMMANDS = {
+    "cluster.md": {
+        "export RAY_AUTH_MODE=token": MACHINES,
+        "export RAY_AUTH_TOKEN=$(cat /shared/token)": MACHINES,
+        "export RAY_enable_metrics_collection=0": "test_a_machine_does_not_show_its_metrics",
+        "ray start --head --port=6379": MACHINES,
+        "ray start --address=HEAD:6379": MACHINES,
+        "infomax-tune sweep quickstart --set epochs=20 --address auto --out /shared/quick --no-report": HEAD_DIES,
+        "infomax-tune status /shared/quick": MACHINES,
+        "infomax-tune tensorboard /shared/quick": "test_a_cluster_of_containers_finishes_a_sweep",
+        "infomax-tune resume /shared/quick --address auto": HEAD_DIES,
+        "ssh -N -L 8265:localhost:8265 HEAD &": "not run: needs ssh",
+        "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=...": MACHINES,
+        "ray job submit --address http://localhost:8265 --working-dir . -- "
+        "infomax-tune sweep my_study.yaml --address auto --out /shared/study": "test_a_sweep_is_submitted_as_a_job",
+        "sbatch docs/slurm/sweep.sbatch activation_study --out results/study": (
+            "test_the_script_stops_before_its_limit_and_goes_on_when_it_is_requeued"
+        ),
+    },
+    "containers.md": {
+        "make image": ENGINE,
+        "docker run --rm infomax-tune spaces": ENGINE,
+        "docker run --rm --shm-size 1g --volume results:/results infomax-tune sweep quickstart": ENGINE,
+        "cd docker": ENGINE,
+        '(umask 077 && echo "RAY_AUTH_TOKEN=$(openssl rand -hex 32)" > .env)': ENGINE,
+        "docker compose up": ENGINE,
+        "pip install --constraint constraints.txt '.[cluster]'": CLOUD,
+        "export RAY_AUTH_MODE=token": CLOUD,
+        "ray get-auth-token --generate": CLOUD,
+        "ray up docker/ray-cluster.yaml": CLOUD,
+        "ray dashboard docker/ray-cluster.yaml &": CLOUD,
+        "ray job submit --address http://localhost:8265 -- "
+        "infomax-tune sweep activation_study --address auto --out /results/study": CLOUD,
+        "mkdir -p results": CLOUD,
+        "ray rsync-down docker/ray-cluster.yaml /results/study/ results/study/": CLOUD,
+        "ray down docker/ray-cluster.yaml": CLOUD,
+        "kubectl apply --filename docker/rayjob.yaml": KUBERNETES,
+        "kubectl wait --for=jsonpath='{.status.jobDeploymentStatus}'=Running rayjob/infomax-tune --timeout=15m": KUBERNETES,
+        "kubectl logs --follow --selector job-name=infomax-tune": KUBERNETES,
+        "head=$(kubectl get pod --selector ray.io/node-type=head --output name)": KUBERNETES,
+        'kubectl port-forward "$head" 8265 &': KUBERNETES,
+        'kubectl cp "${head#pod/}:/results/quickstart" results/quickstart': KUBERNETES,
+        "kubectl delete --filename docker/rayjob.yaml": KUBERNETES,
+        "debootstrap --include=python3,python3-venv,ca-certificates bookworm base": ENGINE,
+        'container=$(buildah from scratch) && buildah add "$container" base / '
+        '&& buildah commit "$container" debian-python': ENGINE,
+        "sed -i 's/^torch==.*/torch==2.13.0/; s/^torchvision==.*/torchvision==0.28.0/' constraints.txt": ENGINE,
+        "export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs": ENGINE,
+        'make image IMAGE_ARGS="--build-arg BASE_IMAGE=localhost/debian-python --build-arg TORCH_INDEX=$PYPI '
+        '--volume $PWD/pip.conf:/etc/pip.conf:ro --volume $PWD/wheels:/wheels:ro"': ENGINE,
+    },
+}
+"""The test that runs each command of a page, with addresses and folders of its own; or why none does."""
+
+
+@pytest.mark.parametrize("page", COMMANDS)
+def test_every_command_of_a_cluster_is_run_by_a_test_or_cannot_be(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)).replace("\\\n", "")
+    lines = [" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in blocks.splitlines()]
+    assert {line for line in lines if line} == set(COMMANDS[page])
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    tests = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, flags=re.MULTILINE)}
+    assert {test for test in COMMANDS[page].values() if not test.startswith("not run: ")} <= tests
