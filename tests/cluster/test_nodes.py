@@ -229,17 +229,17 @@ def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tm
 
 
 def test_a_job_brings_its_own_code(machines: Machines, tmp_path: Path) -> None:
-    """As `py_modules` of Ray's runtime environment. The code that is sent says that its arithmetic is another."""
-    head, out = machines.machines[0], tmp_path / "sweep"
-    modules = [shutil.copytree(ROOT / name, tmp_path / name) for name in ("infomax_tune", "search_spaces", "analysis")]
-    changed = tmp_path / "infomax_tune" / "science" / "arithmetic.py"
+    """In its working directory, a checkout. The code that is sent says that its arithmetic is another."""
+    head, out, checkout = machines.machines[0], tmp_path / "sweep", tmp_path / "checkout"
+    for name in ("infomax_tune", "search_spaces", "analysis"):
+        shutil.copytree(ROOT / name, checkout / name)
+    changed = checkout / "infomax_tune" / "science" / "arithmetic.py"
     text, replaced = re.subn(
         r"^ARITHMETIC = \d+", "ARITHMETIC = 99", changed.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     assert replaced == 1
     changed.write_text(text, encoding="utf-8")
-    sent = json.dumps({"py_modules": [str(module) for module in modules]})
-    job = [RAY, "job", "submit", "--address", "http://127.0.0.1:8265", "--runtime-env-json", sent, "--"]
+    job = [RAY, "job", "submit", "--address", "http://127.0.0.1:8265", "--working-dir", checkout, "--"]
     tiny = ["--set", "epochs=2", "--set", "activation=tanh", "--set", "seed=[1, 2]", "--no-report"]
     done = head.run(*job, *COMMAND, "sweep", "quickstart", *tiny, "--address", "auto", "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
