@@ -9,8 +9,9 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
@@ -33,6 +34,9 @@ _LEASE_S = 30.0
 
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
+
+_held_here: set[str] = set()
+"""The tokens of the leases that this process holds or is about to take."""
 
 
 class Work(str, Enum):
@@ -122,15 +126,25 @@ def _this_machine() -> str:
 
 @dataclass(frozen=True)
 class _Lease:
-    """What the holder of a lease writes into its object. beat: raised by each renewal; work: the name of a `Work`."""
+    """What the holder of a lease writes into its object.
+
+    work: the name of a `Work`; token: tells it from any other lease; beat: raised by each renewal.
+    """
 
     work: str
-    host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
-    machine: str = field(default_factory=_this_machine)
+    host: str
+    pid: int
+    started: float
+    machine: str
+    token: str = ""
     beat: int = 0
     released: bool = False
+
+    @classmethod
+    def new(cls, work: Work) -> _Lease:
+        """A lease of this process."""
+        started, token = psutil.Process().create_time(), uuid.uuid4().hex
+        return cls(work.name, socket.gethostname(), os.getpid(), started, _this_machine(), token)
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -142,7 +156,9 @@ class _Lease:
         if not self.machine or self.machine != _this_machine():
             return None
         with contextlib.suppress(psutil.NoSuchProcess):
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+            is_running = abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+            # this process may have left a lease that it could not give back
+            return is_running and (self.pid != os.getpid() or self.token in _held_here)
         return False
 
 
@@ -156,22 +172,32 @@ def _lease(folder: Path, work: Work) -> Iterator[None]:
     waiting process, has expired; the next number is then free. The few hundred bytes of each are kept: a number is
     never given twice.
     """
-    number = _take_lease(folder, work)
-    mine, beats = _Lease(work.name), itertools.count(1)
+    mine, beats = _Lease.new(work), itertools.count(1)
+    with _noted_here(mine):
+        number = _take_lease(folder, mine)
 
-    def renew() -> None:
-        with contextlib.suppress(StoreError):  # the next try may get through
-            objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
+        def renew() -> None:
+            with contextlib.suppress(StoreError):  # the next try may get through
+                objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
 
+        try:
+            with calling(renew, _RENEW_S, "lease"):
+                yield
+        finally:
+            with contextlib.suppress(StoreError):  # it then ends by itself
+                objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
+
+
+@contextlib.contextmanager
+def _noted_here(lease: _Lease) -> Iterator[None]:
+    _held_here.add(lease.token)
     try:
-        with calling(renew, _RENEW_S, "lease"):
-            yield
+        yield
     finally:
-        with contextlib.suppress(StoreError):  # it then ends by itself
-            objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
+        _held_here.discard(lease.token)
 
 
-def _take_lease(folder: Path, work: Work) -> int:
+def _take_lease(folder: Path, mine: _Lease) -> int:
     """Waits until the folder is free, and returns the number of the lease that then holds it."""
     numbers = [int(name) for name in objects.names(folder / LOCK) if name.isdecimal()]
     number = max(numbers, default=0)  # a listing may be late: a number that is taken is found out by the put
@@ -188,18 +214,20 @@ def _take_lease(folder: Path, work: Work) -> int:
                 raise _refusal(folder, work_there, f"host {held.host}, pid {held.pid}")
         elif is_held is False or time.monotonic() - seen_since > _LEASE_S:
             number, seen = number + 1, None
-            if _create_lease(folder, number, work):
+            if _create_lease(folder, number, mine):
                 return number
             continue
         time.sleep(0.5)
 
 
-def _create_lease(folder: Path, number: int, work: Work) -> bool:
+def _create_lease(folder: Path, number: int, mine: _Lease) -> bool:
     """Whether the lease of that number is now ours; False if another process was first."""
-    path, mine = _lease_path(folder, number), _Lease(work.name).to_bytes()
-    if not objects.create(path, mine):
-        return False
-    if objects.create(path, mine):
+    path = _lease_path(folder, number)
+    if not objects.create(path, mine.to_bytes()):
+        # a put whose answer was lost is sent again by the store's package, and meets the object that it has made
+        made = _read_lease(folder, number)
+        return made is not None and made.token == mine.token
+    if objects.create(path, mine.to_bytes()):
         raise StoreError(
             f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
         )

@@ -177,3 +177,26 @@ def test_a_store_without_conditional_puts_is_refused(store: Path, monkeypatch: p
     monkeypatch.setattr(objects, "create", overwrite)
     with pytest.raises(StoreError, match="does not support conditional puts"), locked(store, Work.SWEEP):
         pass
+
+
+def test_a_put_that_was_sent_twice_locks_nobody_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the first was lost, and the second is refused because of what the first made."""
+    create = objects.create
+
+    def send_twice(path: Path, data: bytes) -> bool:
+        create(path, data)
+        return create(path, data)
+
+    monkeypatch.setattr(objects, "create", send_twice)
+    with locked(store, Work.SWEEP):
+        assert len(leases(store)) == 1
+        with pytest.raises(LockedError, match="another sweep"), locked(store, Work.SWEEP):
+            pass
+
+
+def test_a_lease_that_this_process_could_not_give_back_is_not_held(store: Path) -> None:
+    """As in a notebook, whose process lives on after a sweep failed."""
+    me = psutil.Process()
+    leave_lease(store, machine=locks._this_machine(), pid=me.pid, started=me.create_time(), token="earlier")
+    with locked(store, Work.SWEEP):
+        assert len(leases(store)) == 2
