@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -21,6 +22,12 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
 
 AT_ONCE = 16
 """How many objects to request at the same time: each answer takes a round trip."""
+
+_EXISTS, _CONFLICT = ("PreconditionFailed", "412"), ("ConditionalRequestConflict", "409")
+"""S3's codes for a conditional put that is refused: the object exists, or another put is under way."""
+
+_TRIES, _WAIT_S = 5, 0.2
+"""How often a conditional put is tried while another is under way, and the seconds between two tries."""
 
 
 def location(text: str | os.PathLike[str]) -> Path:
@@ -81,13 +88,36 @@ def write(path: Path, data: bytes) -> None:
 def create(path: Path, data: bytes) -> bool:
     """Puts an object unless the name exists, which the store decides; returns whether it did."""
     with _told(path, "written"):
-        try:
-            _store(path).pipe_file(_key(path), data, mode="create")
-        except FileExistsError:
+        for _ in range(_TRIES):
+            is_created = _try_to_create(path, data)
+            if is_created is not None:
+                return is_created
+            time.sleep(_WAIT_S)
+        raise OSError("another process keeps writing it")
+
+
+def _try_to_create(path: Path, data: bytes) -> bool | None:
+    """Whether the object was created; None if another put of it is under way, so the store cannot tell yet."""
+    try:
+        _store(path).pipe_file(_key(path), data, mode="create")
+    except FileExistsError:
+        return False
+    except FileNotFoundError as error:  # no such bucket
+        raise OSError(str(error)) from None
+    except OSError as error:
+        code = _s3_code(error)
+        if code in _EXISTS:
             return False
-        except FileNotFoundError as error:  # no such bucket
-            raise OSError(str(error)) from None
-        return True
+        if code in _CONFLICT:
+            return None
+        raise
+    return True
+
+
+def _s3_code(error: OSError) -> str:
+    """S3's code for an error, "" if it has none. s3fs raises FileExistsError only if the answer looks like that of AWS."""
+    answer = getattr(error.__cause__, "response", {})
+    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def names(folder: Path) -> list[str]:
