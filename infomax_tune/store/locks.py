@@ -149,6 +149,20 @@ class _Lease:
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Lease:
+        """The lease that an object holds. What another version added to it is left out; what cannot be read is held by
+        somebody unknown."""
+        try:
+            content = json.loads(data)
+            return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
+        except (ValueError, TypeError):
+            return cls(work="", host="", pid=0, started=0.0, machine="")
+
+    @property
+    def holder(self) -> str:
+        return f"host {self.host}, pid {self.pid}" if self.host else "unknown"
+
     def is_held(self) -> bool | None:
         """Whether its holder is running; None if only waiting for a renewal can tell."""
         if self.released:
@@ -203,16 +217,18 @@ def _take_lease(folder: Path, mine: _Lease) -> int:
     number = max(numbers, default=0)  # a listing may be late: a number that is taken is found out by the put
     seen, seen_since, waited_until = None, time.monotonic(), time.monotonic() + _PATIENCE_S
     while True:
-        held = _read_lease(folder, number) if number else None
+        looked = time.monotonic()  # before it reads: it may be suspended after that, while the holder renews the lease
+        data = _read_lease(folder, number) if number else None
+        held = None if data is None else _Lease.from_bytes(data)
         is_held = held.is_held() if held else False
-        if is_held is None and held != seen:
-            is_held = True if seen else None  # it was renewed
-            seen, seen_since = held, time.monotonic()
+        if is_held is None and data != seen:
+            is_held = True if seen is not None else None  # it was renewed
+            seen, seen_since = data, time.monotonic()
         if held and is_held:
             work_there = Work.__members__.get(held.work)
             if time.monotonic() >= waited_until or not (work_there and work_there.is_brief):
-                raise _refusal(folder, work_there, f"host {held.host}, pid {held.pid}")
-        elif is_held is False or time.monotonic() - seen_since > _LEASE_S:
+                raise _refusal(folder, work_there, held.holder)
+        elif is_held is False or looked - seen_since > _LEASE_S:
             number, seen = number + 1, None
             if _create_lease(folder, number, mine):
                 return number
@@ -225,8 +241,7 @@ def _create_lease(folder: Path, number: int, mine: _Lease) -> bool:
     path = _lease_path(folder, number)
     if not objects.create(path, mine.to_bytes()):
         # a put whose answer was lost is sent again by the store's package, and meets the object that it has made
-        made = _read_lease(folder, number)
-        return made is not None and made.token == mine.token
+        return _read_lease(folder, number) == mine.to_bytes()
     if objects.create(path, mine.to_bytes()):
         raise StoreError(
             f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
@@ -234,11 +249,11 @@ def _create_lease(folder: Path, number: int, mine: _Lease) -> bool:
     return True
 
 
-def _read_lease(folder: Path, number: int) -> _Lease | None:
-    """The lease of that number; None if there is none, or it holds nothing that can be read."""
+def _read_lease(folder: Path, number: int) -> bytes | None:
+    """What the lease of that number holds; None if there is none."""
     try:
-        return _Lease(**json.loads(objects.read(_lease_path(folder, number))))
-    except (FileNotFoundError, ValueError, TypeError):
+        return objects.read(_lease_path(folder, number))
+    except FileNotFoundError:
         return None
 
 

@@ -6,8 +6,10 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -139,6 +141,58 @@ def test_a_lease_ends_when_its_holder_is_silent(store: Path) -> None:
     leave_lease(store)
     with locked(store, Work.SWEEP):
         assert [lease["host"] == "elsewhere" for lease in leases(store)] == [True, False]
+
+
+def test_a_lease_of_another_version_is_held(store: Path) -> None:
+    """It has one field more."""
+    parent = psutil.Process(os.getppid())
+    here = {"machine": locks._this_machine(), "pid": parent.pid, "started": parent.create_time()}
+    leave_lease(store, **here, color="blue")
+    with pytest.raises(LockedError, match=f"host elsewhere, pid {parent.pid}"), locked(store, Work.SWEEP):
+        pass
+
+
+@pytest.mark.parametrize("form", ["v9 %d", '{"beat": %d}', "[%d]", "%d"])
+def test_a_lease_that_cannot_be_read_is_held_while_it_changes(store: Path, form: str) -> None:
+    is_over = threading.Event()
+    objects.write(store / "lock" / "1", (form % 0).encode())
+
+    def renew() -> None:
+        for beat in range(1, 100):
+            if is_over.wait(0.2):
+                return
+            objects.write(store / "lock" / "1", (form % beat).encode())
+
+    driver = threading.Thread(target=renew)
+    driver.start()
+    with pytest.raises(LockedError, match=r"another process is using it \(unknown\)"), locked(store, Work.SWEEP):
+        pass
+    is_over.set()
+    driver.join()
+    with locked(store, Work.SWEEP):  # it is silent now
+        assert objects.names(store / "lock") == ["1", "2"]
+
+
+def test_a_waiting_process_that_was_suspended_looks_again_before_it_takes_the_folder(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended just after it had read the lease, which its holder renewed meanwhile."""
+    slept, read, looks = [0.0], objects.read, []
+
+    def read_and_be_suspended(path: Path) -> bytes:
+        data = read(path)
+        looks.append(path)
+        if len(looks) == 2:
+            slept.append(1000.0)
+            leave_lease(store, beat=4)
+        return data
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(slept), sleep=lambda seconds: None)
+    monkeypatch.setattr(locks, "time", clock)
+    monkeypatch.setattr(objects, "read", read_and_be_suspended)
+    leave_lease(store)
+    with pytest.raises(LockedError, match="host elsewhere, pid 7"), locked(store, Work.SWEEP):
+        pass
 
 
 def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(
