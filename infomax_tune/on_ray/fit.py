@@ -38,7 +38,7 @@ class Job:
     tally: Tally
     feed: TrackerFeed
     interrupt: Interrupt
-    driver: int
+    driver: str
 
 
 @dataclass

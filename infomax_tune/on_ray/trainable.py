@@ -37,11 +37,11 @@ def train_on_ray(
     axes: Sequence[str],
     execution: Execution,
     threads: int,
-    driver: int,
+    driver: str,
 ) -> None:
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
 
-    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the number of the
+    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
     driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """

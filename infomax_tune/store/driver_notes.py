@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import DamagedFileError, NewerVersionError, StoreError
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
 from infomax_tune.store.files import exists, read_json, remove, write_atomically, write_json
@@ -39,34 +40,36 @@ class DriverNotes:
         self._latest: Mapping[str, Any] | None = None
         self._in_objects = objects.is_object(root)
         self._glances: dict[str, tuple[float, bool]] = {}
-        self._number: int | None = None
+        self._id: str | None = None
 
-    def take_over(self) -> int:
-        """Makes the caller, who holds the folder's lock, its driver. Returns the number by which its workers know it.
+    def take_over(self) -> str:
+        """Makes the caller, who holds the folder's lock, its driver. Returns the id by which its workers know it.
 
-        Each driver has a higher number than all before it. A lock may not hold everywhere: on some network file systems
-        it is known to one machine only, and a driver on a machine that was cut off may come back. By the number, the
-        workers of a driver that counted as dead notice that another has taken over.
+        A lock may not hold everywhere: on some network file systems it is known to one machine only, and a driver on a
+        machine that was cut off may come back. By the id, the workers of all drivers but the last notice that another
+        has taken over. Raises StoreError.
         """
-        try:
-            number = (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", 0)
-        except DamagedFileError:
-            number = time.time_ns()  # higher than any before it
-        write_json(self._driver, DRIVER_FORMAT, {"number": number + 1})
-        self._number = number + 1
-        return number + 1
+        with contextlib.suppress(DamagedFileError):
+            read_json(self._driver, DRIVER_FORMAT)  # raises if a newer version wrote it: that is left alone
+        self._id = uuid.uuid4().hex
+        write_json(self._driver, DRIVER_FORMAT, {"id": self._id})
+        return self._id
 
     def _is_another_s(self) -> bool:
         """Whether the caller was the driver and another has taken over, which then owns the notes."""
-        return self._number is not None and not self.is_driven_by(self._number)
+        return self._id is not None and not self.is_driven_by(self._id)
 
-    def is_driven_by(self, number: int) -> bool:
-        """Whether no other driver has taken over since the one of that number. See `_glance`."""
+    def is_driven_by(self, driver: str) -> bool:
+        """Whether no other driver has taken over since the one of that id. See `_glance`."""
 
         def read() -> bool:
-            with contextlib.suppress(StoreError):
-                return (read_json(self._driver, DRIVER_FORMAT) or {}).get("number", number) == number
-            return True  # what cannot be read says nothing
+            try:
+                content = read_json(self._driver, DRIVER_FORMAT)
+            except NewerVersionError:
+                return False  # this version does not write it
+            except StoreError:
+                return True  # what cannot be read says nothing
+            return content is None or content.get("id") == driver
 
         return self._glance("driver", read)
 
