@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError, StoreError
+from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.progress import STARTING_WORKERS
 from infomax_tune.follow.tally import Tally
@@ -200,8 +200,7 @@ class _Sweep:
                     folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
-                if not folder.driver.is_driven_by(job.driver):
-                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one stops.")
+                folder.driver.require_ours()
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
@@ -211,6 +210,7 @@ class _Sweep:
         self._extend_folder()
         self._restore_environment()
         self._enter("writing the tables")
+        self._folder.driver.require_ours()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray() and not interrupt.asked:
@@ -237,6 +237,7 @@ class _Sweep:
 
     def _extend_folder(self) -> None:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
+        self._folder.driver.require_ours()  # much time may have passed, as while Ray started
         self._folder.write_space(self._space)
         self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):

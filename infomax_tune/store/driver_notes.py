@@ -30,9 +30,11 @@ _GLANCE_S = 1.0
 
 
 class DriverNotes:
-    """The notes of the driver that runs in a folder."""
+    """The notes of the driver that runs in a folder. holds_lock: whether the caller still has the lock that it took."""
 
     def __init__(self, root: Path) -> None:
+        self.holds_lock: Callable[[], bool] = lambda: True
+        self._root = root
         self._driver = root / DRIVER
         self._progress = root / PROGRESS
         self._stop = root / STOP
@@ -47,13 +49,27 @@ class DriverNotes:
 
         A lock may not hold everywhere: on some network file systems it is known to one machine only, and a driver on a
         machine that was cut off may come back. By the id, the workers of all drivers but the last notice that another
-        has taken over. Raises StoreError.
+        has taken over. Raises StoreError, also if the caller has lost the lock.
         """
+        self._require_lock()
         with contextlib.suppress(DamagedFileError):
             read_json(self._driver, DRIVER_FORMAT)  # raises if a newer version wrote it: that is left alone
         self._id = uuid.uuid4().hex
         write_json(self._driver, DRIVER_FORMAT, {"id": self._id})
         return self._id
+
+    def _require_lock(self) -> None:
+        if not self.holds_lock():
+            raise self._taken_over()
+
+    def _taken_over(self) -> StoreError:
+        return StoreError(f"{self._root}: another driver has taken over this sweep; this one stops.")
+
+    def require_ours(self) -> None:
+        """Raises StoreError if another driver has taken over, or the caller has lost the lock."""
+        if self._is_another_s():
+            raise self._taken_over()
+        self._require_lock()
 
     def _is_another_s(self) -> bool:
         """Whether the caller was the driver and another has taken over, which then owns the notes."""

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -54,15 +54,15 @@ class Work(str, Enum):
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder for one process, and creates the folder if necessary.
+def locked(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+    """Holds a folder for one process, and creates the folder if necessary. Yields what tells whether it still holds it.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
     lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
     pid, if another process holds it, StoreError if the folder cannot be written or locked.
     """
-    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work):
-        yield
+    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as is_held:
+        yield is_held
 
 
 def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
@@ -71,7 +71,7 @@ def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
 
 
 @contextlib.contextmanager
-def _file_lock(folder: Path, work: Work) -> Iterator[None]:
+def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
     try:
         make_folder(folder)
         handle = (folder / LOCK).open("a+", encoding="utf-8")
@@ -84,7 +84,7 @@ def _file_lock(folder: Path, work: Work) -> Iterator[None]:
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
-            yield
+            yield lambda: True
         finally:
             handle.truncate(0)
 
@@ -177,8 +177,8 @@ class _Lease:
 
 
 @contextlib.contextmanager
-def _lease(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder of an object store by a lease.
+def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+    """Holds a folder of an object store by a lease. Yields as `locked` does.
 
     Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
     the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
@@ -190,13 +190,21 @@ def _lease(folder: Path, work: Work) -> Iterator[None]:
     with _noted_here(mine):
         number = _take_lease(folder, mine)
 
-        def renew() -> None:
+        def is_ours() -> bool:
+            held = _read_lease(folder, number)
+            is_there = held is not None and _Lease.from_bytes(held).token == mine.token
+            return is_there and _read_lease(folder, number + 1) is None
+
+        def renew() -> bool:
             with contextlib.suppress(StoreError):  # the next try may get through
+                if not is_ours():
+                    return True  # this process was silent for too long, and another one holds the folder
                 objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
+            return False
 
         try:
             with calling(renew, _RENEW_S, "lease"):
-                yield
+                yield is_ours
         finally:
             with contextlib.suppress(StoreError):  # it then ends by itself
                 objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())

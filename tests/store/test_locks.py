@@ -18,6 +18,7 @@ from infomax_tune.errors import LockedError, StoreError
 from infomax_tune.store import locks, objects
 from infomax_tune.store.locks import Work, locked
 from infomax_tune.store.objects import location
+from infomax_tune.store.sweep_folder import SweepFolder
 
 
 def hold(folder: Path, work: Work, ready: multiprocessing.Queue, leave: multiprocessing.Event) -> None:  # pyright: ignore
@@ -213,6 +214,31 @@ def test_a_listing_that_is_late_gives_no_lease_twice(store: Path, monkeypatch: p
         pass
     monkeypatch.undo()
     assert [lease["released"] for lease in leases(store)] == [True, True]
+
+
+def test_a_holder_that_was_silent_for_too_long_finds_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that was suspended: another has the folder when it comes back, which it must not drive then."""
+    folder = SweepFolder(store)
+    with folder.lock():
+        folder.driver.take_over()
+        leave_lease(store, 2)
+        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+            folder.driver.take_over()
+        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+            folder.driver.require_ours()
+        time.sleep(3 * locks._RENEW_S)
+        assert leases(store)[0]["beat"] == 0, "it renews what it has lost"
+
+
+def test_a_lease_that_was_removed_or_replaced_is_lost(store: Path) -> None:
+    with locked(store, Work.SWEEP) as is_held:
+        assert is_held()
+        time.sleep(3 * locks._RENEW_S)
+        assert is_held(), "it was renewed"
+        leave_lease(store, 1)
+        assert not is_held()
+        objects.remove(store / "lock" / "1")
+        assert not is_held()
 
 
 def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
