@@ -112,6 +112,7 @@ def run(
     ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
+    driver = folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     plan = space.plan()
@@ -121,7 +122,15 @@ def run(
     tally = Tally(plan, ended)
     tally.report_s = report_s
     sweep = _Sweep(
-        space, plan, folder, options=options, display=display, command=command, tally=tally, on_begin=on_begin
+        space,
+        plan,
+        folder,
+        driver=driver,
+        options=options,
+        display=display,
+        command=command,
+        tally=tally,
+        on_begin=on_begin,
     )
     try:
         with folder.driver.beating():
@@ -150,7 +159,10 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
 
 
 class _Sweep:
-    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables.
+
+    driver: see `DriverNotes.take_over`.
+    """
 
     def __init__(
         self,
@@ -158,6 +170,7 @@ class _Sweep:
         plan: Plan,
         folder: SweepFolder,
         *,
+        driver: str,
         options: Options,
         display: Display,
         command: str,
@@ -167,6 +180,7 @@ class _Sweep:
         self._space = space
         self._plan = plan
         self._folder = folder
+        self._driver = driver
         self._options = options
         self._display = display
         self._command = command
@@ -270,7 +284,7 @@ class _Sweep:
             tally=self._tally,
             feed=self._feed,
             interrupt=interrupt,
-            driver=folder.driver.take_over(),
+            driver=self._driver,
         )
 
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:
