@@ -75,8 +75,8 @@ class DriverNotes:
         """Whether the caller was the driver and another has taken over, which then owns the notes."""
         return self._id is not None and not self.is_driven_by(self._id)
 
-    def is_driven_by(self, driver: str) -> bool:
-        """Whether no other driver has taken over since the one of that id. See `_glance`."""
+    def is_driven_by(self, driver: str, *, afresh: bool = False) -> bool:
+        """Whether no other driver has taken over since the one of that id. afresh: see `_glance`."""
 
         def read() -> bool:
             try:
@@ -87,7 +87,7 @@ class DriverNotes:
                 return True  # what cannot be read says nothing
             return content is None or content.get("id") == driver
 
-        return self._glance("driver", read)
+        return self._glance("driver", read, afresh=afresh)
 
     def write_progress(self, content: Mapping[str, Any]) -> None:
         """Writes progress.json for `status` in another terminal. Does nothing if it cannot be written.
@@ -141,13 +141,16 @@ class DriverNotes:
         if not self._is_another_s():
             remove(self._stop)
 
-    def _glance(self, name: str, look: Callable[[], bool]) -> bool:
-        """The answer of `look`; in an object store it is asked at most once a second, since an epoch may be shorter."""
+    def _glance(self, name: str, look: Callable[[], bool], *, afresh: bool = False) -> bool:
+        """The answer of `look`; in an object store it is asked at most once a second, since an epoch may be shorter.
+
+        afresh: ask now, however short ago it was asked.
+        """
         if not self._in_objects:
             return look()
-        now = time.monotonic()
+        now = time.time()  # the monotonic clock may stand still while the machine sleeps
         looked, answer = self._glances.get(name, (float("-inf"), False))
-        if now - looked > _GLANCE_S:
+        if afresh or abs(now - looked) > _GLANCE_S:
             answer = look()
             self._glances[name] = now, answer
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from infomax_tune.store import driver_notes, formats
 from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.files import write_json
 from infomax_tune.store.formats import Format, as_it_is
+from infomax_tune.store.objects import location
 
 
 def updated(notes: DriverNotes) -> float:
@@ -90,6 +92,31 @@ def test_a_driver_of_a_newer_version_is_another(tmp_path: Path) -> None:
     assert not notes.is_driven_by(driver)
     with pytest.raises(NewerVersionError, match="written by a newer infomax-tune"):
         notes.take_over()
+
+
+def test_in_an_object_store_a_worker_looks_once_a_second_unless_it_asks_afresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(driver_notes, "time", SimpleNamespace(time=lambda: now[0], monotonic=time.monotonic))
+    folder = location(f"memory://notes{tmp_path}")
+    driver, worker = DriverNotes(folder).take_over(), DriverNotes(folder)
+    assert worker.is_driven_by(driver)
+    DriverNotes(folder).take_over()
+    assert worker.is_driven_by(driver)
+    assert not worker.is_driven_by(driver, afresh=True)
+
+
+def test_a_worker_whose_machine_was_asleep_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stood still meanwhile."""
+    now = [1000.0]
+    monkeypatch.setattr(driver_notes, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: 5.0))
+    folder = location(f"memory://notes{tmp_path}")
+    driver, worker = DriverNotes(folder).take_over(), DriverNotes(folder)
+    assert worker.is_driven_by(driver)
+    DriverNotes(folder).take_over()
+    now[0] += 3600
+    assert not worker.is_driven_by(driver)
 
 
 def test_a_driver_that_comes_back_leaves_the_notes_of_its_successor_alone(tmp_path: Path) -> None:
