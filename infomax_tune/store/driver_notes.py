@@ -94,10 +94,12 @@ class DriverNotes:
 
         In an object store the heartbeat writes it: the caller, who has packs to schedule, does not wait for an answer.
         """
+        if self._in_objects:
+            self._latest = content  # without the lock, which the heartbeat holds while it waits for an answer
+            return
         with self._writing:
             self._latest = content
-            if not self._in_objects:
-                self._write_latest()
+            self._write_latest()
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:

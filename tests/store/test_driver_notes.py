@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,34 @@ def test_a_driver_that_has_nothing_new_to_tell_tells_that_it_is_at_work(
         assert progress["phase"] == "training"
         notes.clear_progress()
     assert notes.read_progress() is None  # no beat comes after the end
+
+
+def test_a_driver_does_not_wait_for_an_object_store_to_tell_its_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeat waits there, and tells the latest next time."""
+    monkeypatch.setattr(driver_notes, "BEAT_S", 0.02)
+    is_waiting, may_go_on, written = threading.Event(), threading.Event(), []
+
+    def write_slowly(path: Path, kind: Format, content: dict[str, Any], **_: object) -> None:
+        is_waiting.set()
+        may_go_on.wait(60)
+        written.append(content["phase"])
+
+    monkeypatch.setattr(driver_notes, "write_json", write_slowly)
+    notes = DriverNotes(location(f"memory://notes{tmp_path}"))
+    notes.write_progress({"phase": "starting"})
+    with notes.beating():
+        assert is_waiting.wait(60)
+        told = threading.Thread(target=notes.write_progress, args=({"phase": "training"},), daemon=True)
+        told.start()
+        told.join(10)
+        waits = told.is_alive()
+        may_go_on.set()
+        while not waits and written[-1:] != ["training"]:
+            time.sleep(0.01)
+    assert not waits
+    assert written[0] == "starting"
 
 
 def test_only_the_last_driver_drives(tmp_path: Path) -> None:
