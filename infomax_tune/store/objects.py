@@ -56,8 +56,10 @@ def location(text: str | os.PathLike[str]) -> Path:
         raise ConfigError(
             f"{kind}://{rest}: unknown kind of store; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
         ) from None
+    # without this, s3fs asks for an object's size before it reads it, and reads a large one in parts
+    options: dict[str, Any] = {"max_concurrency": 1} if kind in ("s3", "s3a") else {}
     # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.
-    return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False))
+    return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False, **options))
 
 
 def is_object(path: object) -> bool:
