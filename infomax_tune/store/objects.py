@@ -20,6 +20,10 @@ from infomax_tune.errors import ConfigError, StoreError
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
 """A URL, possibly converted by Path, which merges slashes."""
 
+_KINDS = ("s3", "s3a", "gs", "gcs", "memory")
+"""The kinds of store that write an object whole or not at all, and create it only if it does not exist. Other kinds that
+fsspec knows, such as sftp, smb and webdav, do not."""
+
 AT_ONCE = 16
 """How many objects to request at the same time: each answer takes a round trip."""
 
@@ -31,10 +35,10 @@ _TRIES, _WAIT_S = 5, 0.2
 
 
 def location(text: str | os.PathLike[str]) -> Path:
-    """The output folder that a user named: a folder of this machine, or a URL that fsspec knows, such as s3://bucket/prefix.
+    """The output folder that a user named: a folder of this machine, or a URL of one in a store, such as s3://bucket/prefix.
 
     Credentials and endpoints are those of the environment, as the store's own tools read them.
-    Raises ConfigError if the URL's kind is unknown, or its package is not installed.
+    Raises ConfigError if the URL is not of one of `_KINDS`, or its package is not installed.
     """
     if is_object(text) and not isinstance(text, (str, os.PathLike)):  # it is what this function returned
         return text
@@ -44,18 +48,18 @@ def location(text: str | os.PathLike[str]) -> Path:
     kind, rest = url[1], os.fspath(text)[url.end() :].rstrip("/")
     if kind == "file":
         return Path(rest)
+    if kind not in _KINDS:
+        raise ConfigError(
+            f"{kind}://{rest}: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+        )
     from fsspec import get_filesystem_class
     from upath import UPath
 
     try:
         get_filesystem_class(kind)
     except ImportError as error:
-        extra = 'pip install "infomax-tune[s3]"' if kind == "s3" else str(error)
+        extra = 'pip install "infomax-tune[s3]"' if kind in ("s3", "s3a") else str(error)
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
-    except ValueError:
-        raise ConfigError(
-            f"{kind}://{rest}: unknown kind of store; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
-        ) from None
     # without this, s3fs asks for an object's size before it reads it, and reads a large one in parts
     options: dict[str, Any] = {"max_concurrency": 1} if kind in ("s3", "s3a") else {}
     # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.

@@ -40,9 +40,16 @@ def test_a_url_is_one_however_it_is_given(folder: Path) -> None:
         assert str(location(given)) == str(folder)
 
 
-def test_an_unknown_kind_of_store_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"s4://bucket/out: unknown kind of store"):
-        location("s4://bucket/out")
+@pytest.mark.parametrize("kind", ["s4", "sftp", "smb", "webdav", "http", "local", "simplecache"])
+def test_a_kind_of_store_that_is_unknown_or_cannot_keep_the_promises_is_an_error(kind: str) -> None:
+    message = rf"{kind}://bucket/out: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://"
+    with pytest.raises(ConfigError, match=message):
+        location(f"{kind}://bucket/out")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "s3a://bucket/out", "memory://bucket/out"])
+def test_these_kinds_of_store_are_known(url: str) -> None:
+    assert is_object(location(url))
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
