@@ -21,7 +21,7 @@ from tests.command import call, free_port, infomax_tune, start, tables, wait_unt
 from tests.folders import make_sweep
 from tests.object_store import BUCKET, bytes_below, s3_server
 
-SETTINGS = ["epochs=40", "checkpoint_every=4", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
+SETTINGS = ["epochs=400", "checkpoint_every=10", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 PROMISED = ("results.csv", "results.parquet", "history.parquet", "trials/*/history.csv", "trials/*/weights.safetensors")
 
@@ -44,7 +44,8 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     here = make_sweep(tmp_path / "here", *SETTINGS).root
     out = f"s3://{BUCKET}/lab/study"
 
-    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile
+    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile: a
+    # worker waits for the driver with the next report, a second after the last one
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
     wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
