@@ -6,6 +6,7 @@ InfomaxTuneError                 base; its message is for the user and needs no 
 ├── ResourceError                the machine, the cluster or this process lacks something (exit code 2)
 ├── StoreError                   the output folder cannot be used (exit code 2)
 │   ├── DamagedFileError         a file's checksum or content is wrong
+│   ├── NewerVersionError        a newer infomax-tune wrote a file
 │   └── LockedError              another process is using the folder
 └── EnvironmentDriftError        trials of the sweep were trained in a different environment (exit code 2)
 """
@@ -38,6 +39,10 @@ class StoreError(InfomaxTuneError):
 
 class DamagedFileError(StoreError):
     """A file in the output folder fails its checksum or cannot be parsed."""
+
+
+class NewerVersionError(StoreError):
+    """A newer infomax-tune wrote a file in the output folder, in a format that this one does not know."""
 
 
 class LockedError(StoreError):

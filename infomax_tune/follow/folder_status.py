@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.follow.progress import SweepState
+from infomax_tune.store.driver_notes import BEAT_S
 from infomax_tune.store.record import Finding
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import IN_FOLDER, TrialStatus
+
+_PATIENCE_S, _LOOK_S = BEAT_S + 2.0, 0.2
+"""Seconds in which a running driver reports again, and between two looks."""
 
 _UNFINISHED = {TrialStatus.MISSING: TrialStatus.LEFT, TrialStatus.FAILED: TrialStatus.FAILED}
 """The status shown for a trial without a record, unless it is running."""
@@ -111,15 +115,30 @@ def read_run(folder: TrialFolder) -> FolderStatus | None:
 
 
 def read_driver(folder: SweepFolder) -> SweepState | None:
-    """What the driver running in the folder last reported; None if none is running."""
+    """What the driver running in the folder last reported; None if none is running.
+
+    If only its machine's clock speaks against a driver, waits for its next report, up to a few seconds.
+    """
+    state = _last_report(folder)
+    if state is None or state.is_alive():
+        return state
+    until = time.monotonic() + _PATIENCE_S
+    while state.may_be_alive() and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+        later = _last_report(folder)
+        if later is None or later.updated != state.updated:
+            return later
+    return None
+
+
+def _last_report(folder: SweepFolder) -> SweepState | None:
     content = folder.driver.read_progress()
     if content is None:
         return None
     try:
-        state = SweepState.from_dict(content)
+        return SweepState.from_dict(content)
     except (KeyError, TypeError, AttributeError):  # written by another version
         return None
-    return state if state.is_alive() else None
 
 
 def watch(read: StatusReader, every_s: float) -> Iterator[FolderStatus]:

@@ -24,6 +24,8 @@ _CLOCK_S = 5.0
 STALE_S = 30.0
 """Seconds without a report after which a driver counts as dead."""
 
+_APART_S = 24 * 3600.0
+"""How far the clocks of two machines may be apart: an older report is that of a driver that died."""
 
 STARTING_WORKERS, TRAINING = "starting workers", "training"
 """Phases that the tally distinguishes: nothing is trained before the first report."""
@@ -144,3 +146,7 @@ class SweepState:
         with contextlib.suppress(psutil.NoSuchProcess):
             return abs(psutil.Process(self.pid).create_time() - self.started) < _CLOCK_S
         return False
+
+    def may_be_alive(self) -> bool:
+        """Whether its driver may run though `is_alive` denies it: it is on another host, whose clock may be wrong."""
+        return self.host != socket.gethostname() and abs(time.time() - self.updated) <= _APART_S

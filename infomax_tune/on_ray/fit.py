@@ -38,7 +38,7 @@ class Job:
     tally: Tally
     feed: TrackerFeed
     interrupt: Interrupt
-    driver: int
+    driver: str
 
 
 @dataclass
@@ -64,8 +64,14 @@ def train_all(packs: Sequence[Pack], job: Job) -> None:
     if unfinished.suspects:
         job = _one_at_a_time(job)
     out_of_memory = _train_until_none_is_left(alone, job, explainer).suspects  # each was alone
-    for config in itertools.chain(*out_of_memory):
-        job.folder.trial(config.trial_id).note_death("its worker ran out of memory")
+    _note_deaths(out_of_memory, job, "its worker ran out of memory")
+
+
+def _note_deaths(packs: Sequence[Pack], job: Job, error: str) -> None:
+    """Writes a failure for each trial whose worker could not write its own, unless another driver has taken over."""
+    if job.folder.driver.is_driven_by(job.driver, afresh=True):
+        for config in itertools.chain(*packs):
+            job.folder.trial(config.trial_id).note_death(error)
 
 
 def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
@@ -156,8 +162,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     if follow.failed:
         folder.require_room()  # on a full disk, retrying the trials one by one would be useless
     failed = _left(follow.failed, folder)
-    for config in itertools.chain(*failed):
-        folder.trial(config.trial_id).note_death("its worker died")
+    _note_deaths(failed, job, "its worker died")
     return _Unfinished(failed=failed)
 
 

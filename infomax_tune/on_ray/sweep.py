@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError, StoreError
+from infomax_tune.errors import ConfigError, EnvironmentDriftError, ResourceError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.progress import STARTING_WORKERS
 from infomax_tune.follow.tally import Tally
@@ -112,6 +112,7 @@ def run(
     ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
+    driver = folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     plan = space.plan()
@@ -121,7 +122,15 @@ def run(
     tally = Tally(plan, ended)
     tally.report_s = report_s
     sweep = _Sweep(
-        space, plan, folder, options=options, display=display, command=command, tally=tally, on_begin=on_begin
+        space,
+        plan,
+        folder,
+        driver=driver,
+        options=options,
+        display=display,
+        command=command,
+        tally=tally,
+        on_begin=on_begin,
     )
     try:
         with folder.driver.beating():
@@ -150,7 +159,10 @@ def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, 
 
 
 class _Sweep:
-    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables.
+
+    driver: see `DriverNotes.take_over`.
+    """
 
     def __init__(
         self,
@@ -158,6 +170,7 @@ class _Sweep:
         plan: Plan,
         folder: SweepFolder,
         *,
+        driver: str,
         options: Options,
         display: Display,
         command: str,
@@ -167,6 +180,7 @@ class _Sweep:
         self._space = space
         self._plan = plan
         self._folder = folder
+        self._driver = driver
         self._options = options
         self._display = display
         self._command = command
@@ -200,8 +214,7 @@ class _Sweep:
                     folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
-                if not folder.driver.is_driven_by(job.driver):
-                    raise StoreError(f"{folder.root}: another driver has taken over this sweep; this one stops.")
+                folder.driver.require_ours()
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
@@ -211,6 +224,7 @@ class _Sweep:
         self._extend_folder()
         self._restore_environment()
         self._enter("writing the tables")
+        self._folder.driver.require_ours()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray() and not interrupt.asked:
@@ -237,6 +251,7 @@ class _Sweep:
 
     def _extend_folder(self) -> None:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
+        self._folder.driver.require_ours()  # much time may have passed, as while Ray started
         self._folder.write_space(self._space)
         self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
@@ -269,7 +284,7 @@ class _Sweep:
             tally=self._tally,
             feed=self._feed,
             interrupt=interrupt,
-            driver=folder.driver.take_over(),
+            driver=self._driver,
         )
 
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:

@@ -37,11 +37,11 @@ def train_on_ray(
     axes: Sequence[str],
     execution: Execution,
     threads: int,
-    driver: int,
+    driver: str,
 ) -> None:
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
 
-    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the number of the
+    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
     driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
@@ -76,7 +76,7 @@ def train_on_ray(
                 execution,
                 on_epoch=report,
                 should_stop=folder.driver.stop_asked,
-                may_write=lambda: folder.driver.is_driven_by(driver),
+                may_write=lambda afresh: folder.driver.is_driven_by(driver, afresh=afresh),
                 warn=warnings.append,
                 runs=None if is_object(folder.root) else [Run(folder.run_folder(trial, axes), trial) for trial in pack],
             )
@@ -86,7 +86,7 @@ def train_on_ray(
             tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
     except Exception:
         trace = traceback.format_exc()
-        for trial in trials if folder.driver.is_driven_by(driver) else []:
+        for trial in trials if folder.driver.is_driven_by(driver, afresh=True) else []:
             trial.write_failure(trace, latest.epoch)
         tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
         raise

@@ -44,7 +44,7 @@ class _Trial:
     run: Run | None
     warn: Callable[[str], None]
     data: str
-    may_write: Callable[[], bool] = lambda: True
+    may_write: Callable[[bool], bool] = lambda afresh: True
     checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -56,9 +56,9 @@ class _Trial:
     status: TrialStatus | None = None
     """None while it is training, then done or diverged."""
 
-    def require_leave(self) -> None:
-        """Raises _TakenOverError if the trial may no longer be written."""
-        if not self.may_write():
+    def require_leave(self, *, afresh: bool = False) -> None:
+        """Raises _TakenOverError if the trial may no longer be written. afresh: see `train_pack`."""
+        if not self.may_write(afresh):
             raise _TakenOverError
 
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
@@ -88,7 +88,7 @@ def train_pack(
     execution: Execution = ON_CPU,
     on_epoch: Callable[[PackProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    may_write: Callable[[], bool] = lambda: True,
+    may_write: Callable[[bool], bool] = lambda afresh: True,
     warn: Callable[[str], None] = lambda message: None,
     runs: Sequence[Run] | None = None,
 ) -> None:
@@ -98,7 +98,8 @@ def train_pack(
     TensorBoard run of each; None for no runs. should_stop: asked after each epoch; if True, the trials write
     checkpoints and training stops for now. may_write: asked after each epoch, before anything of it is written, and
     before each checkpoint and record, since an evaluation may take long; if False, training ends and writes nothing
-    more. Raises whatever the training raises; trials that have ended keep their records.
+    more. Its argument says whether an answer of a moment ago is too old: before a checkpoint, and again between a
+    trial's other files and its record. Raises whatever the training raises; trials that have ended keep their records.
     """
     with contextlib.suppress(_TakenOverError):
         trials = [
@@ -256,7 +257,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 data=trial.data,
                 arithmetic=ARITHMETIC,
             )
-            trial.require_leave()
+            trial.require_leave(afresh=True)
             trial.folder.write_checkpoint(checkpoint)
 
 
@@ -294,7 +295,7 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
         arithmetic=ARITHMETIC,
     )
     trial.require_leave()
-    trial.folder.write_record(record, trial.history, weights)
+    trial.folder.write_record(record, trial.history, weights, before_record=lambda: trial.require_leave(afresh=True))
 
 
 def _progress(

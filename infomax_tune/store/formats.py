@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import DamagedFileError, NewerVersionError
 
 Content = dict[str, Any]
 Reader = Callable[[Content], Content]
@@ -43,12 +43,12 @@ class Format:
     def read(self, content: Content, path: Path) -> Content:
         """The content of a file of this kind, as the newest version would hold it.
 
-        Raises StoreError if a newer infomax-tune wrote it (it is not damaged and must be left alone), else
+        Raises NewerVersionError if a newer infomax-tune wrote it (it is not damaged and must be left alone), else
         DamagedFileError if its version is unknown.
         """
         version = content.get("schema")
         if isinstance(version, int) and version > self.version:
-            raise StoreError(
+            raise NewerVersionError(
                 f"{path}: written by a newer infomax-tune ({self.name} version {version}; this one knows {self.version}); "
                 "upgrade to continue."
             )
@@ -83,7 +83,7 @@ CHECKPOINT = Format("checkpoint", {1: _checkpoint_1, 2: as_it_is})
 FAILURE = Format("failure")
 ENVIRONMENT = Format("environment")
 PROGRESS = Format("progress")
-DRIVER = Format("driver's number")
+DRIVER = Format("driver's id")
 TRACKER_NOTE = Format("tracker's note")
 TABLES_NOTE = Format("note on the tables")
 REPORT_NOTE = Format("note on the report")

@@ -9,8 +9,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +35,9 @@ _LEASE_S = 30.0
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
 
+_held_here: set[str] = set()
+"""The tokens of the leases that this process holds or is about to take."""
+
 
 class Work(str, Enum):
     """What a process does while it holds a folder's lock."""
@@ -50,15 +54,15 @@ class Work(str, Enum):
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder for one process, and creates the folder if necessary.
+def locked(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+    """Holds a folder for one process, and creates the folder if necessary. Yields what tells whether it still holds it.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
     lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
     pid, if another process holds it, StoreError if the folder cannot be written or locked.
     """
-    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work):
-        yield
+    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as is_held:
+        yield is_held
 
 
 def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
@@ -67,7 +71,7 @@ def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
 
 
 @contextlib.contextmanager
-def _file_lock(folder: Path, work: Work) -> Iterator[None]:
+def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
     try:
         make_folder(folder)
         handle = (folder / LOCK).open("a+", encoding="utf-8")
@@ -80,7 +84,7 @@ def _file_lock(folder: Path, work: Work) -> Iterator[None]:
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
-            yield
+            yield lambda: True
         finally:
             handle.truncate(0)
 
@@ -122,18 +126,42 @@ def _this_machine() -> str:
 
 @dataclass(frozen=True)
 class _Lease:
-    """What the holder of a lease writes into its object. beat: raised by each renewal; work: the name of a `Work`."""
+    """What the holder of a lease writes into its object.
+
+    work: the name of a `Work`; token: tells it from any other lease; beat: raised by each renewal.
+    """
 
     work: str
-    host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
-    machine: str = field(default_factory=_this_machine)
+    host: str
+    pid: int
+    started: float
+    machine: str
+    token: str = ""
     beat: int = 0
     released: bool = False
 
+    @classmethod
+    def new(cls, work: Work) -> _Lease:
+        """A lease of this process."""
+        started, token = psutil.Process().create_time(), uuid.uuid4().hex
+        return cls(work.name, socket.gethostname(), os.getpid(), started, _this_machine(), token)
+
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> _Lease:
+        """The lease that an object holds. What another version added to it is left out; what cannot be read is held by
+        somebody unknown."""
+        try:
+            content = json.loads(data)
+            return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
+        except (ValueError, TypeError):
+            return cls(work="", host="", pid=0, started=0.0, machine="")
+
+    @property
+    def holder(self) -> str:
+        return f"host {self.host}, pid {self.pid}" if self.host else "unknown"
 
     def is_held(self) -> bool | None:
         """Whether its holder is running; None if only waiting for a renewal can tell."""
@@ -142,13 +170,15 @@ class _Lease:
         if not self.machine or self.machine != _this_machine():
             return None
         with contextlib.suppress(psutil.NoSuchProcess):
-            return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+            is_running = abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
+            # this process may have left a lease that it could not give back
+            return is_running and (self.pid != os.getpid() or self.token in _held_here)
         return False
 
 
 @contextlib.contextmanager
-def _lease(folder: Path, work: Work) -> Iterator[None]:
-    """Holds a folder of an object store by a lease.
+def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+    """Holds a folder of an object store by a lease. Yields as `locked` does.
 
     Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
     the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
@@ -156,61 +186,82 @@ def _lease(folder: Path, work: Work) -> Iterator[None]:
     waiting process, has expired; the next number is then free. The few hundred bytes of each are kept: a number is
     never given twice.
     """
-    number = _take_lease(folder, work)
-    mine, beats = _Lease(work.name), itertools.count(1)
+    mine, beats = _Lease.new(work), itertools.count(1)
+    with _noted_here(mine):
+        number = _take_lease(folder, mine)
 
-    def renew() -> None:
-        with contextlib.suppress(StoreError):  # the next try may get through
-            objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
+        def is_ours() -> bool:
+            held = _read_lease(folder, number)
+            is_there = held is not None and _Lease.from_bytes(held).token == mine.token
+            return is_there and _read_lease(folder, number + 1) is None
 
+        def renew() -> bool:
+            with contextlib.suppress(StoreError):  # the next try may get through
+                if not is_ours():
+                    return True  # this process was silent for too long, and another one holds the folder
+                objects.write(_lease_path(folder, number), replace(mine, beat=next(beats)).to_bytes())
+            return False
+
+        try:
+            with calling(renew, _RENEW_S, "lease"):
+                yield is_ours
+        finally:
+            with contextlib.suppress(StoreError):  # it then ends by itself
+                objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
+
+
+@contextlib.contextmanager
+def _noted_here(lease: _Lease) -> Iterator[None]:
+    _held_here.add(lease.token)
     try:
-        with calling(renew, _RENEW_S, "lease"):
-            yield
+        yield
     finally:
-        with contextlib.suppress(StoreError):  # it then ends by itself
-            objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())
+        _held_here.discard(lease.token)
 
 
-def _take_lease(folder: Path, work: Work) -> int:
+def _take_lease(folder: Path, mine: _Lease) -> int:
     """Waits until the folder is free, and returns the number of the lease that then holds it."""
     numbers = [int(name) for name in objects.names(folder / LOCK) if name.isdecimal()]
     number = max(numbers, default=0)  # a listing may be late: a number that is taken is found out by the put
     seen, seen_since, waited_until = None, time.monotonic(), time.monotonic() + _PATIENCE_S
     while True:
-        held = _read_lease(folder, number) if number else None
+        looked = time.monotonic()  # before it reads: it may be suspended after that, while the holder renews the lease
+        data = _read_lease(folder, number) if number else None
+        held = None if data is None else _Lease.from_bytes(data)
         is_held = held.is_held() if held else False
-        if is_held is None and held != seen:
-            is_held = True if seen else None  # it was renewed
-            seen, seen_since = held, time.monotonic()
+        if is_held is None and data != seen:
+            is_held = True if seen is not None else None  # it was renewed
+            seen, seen_since = data, time.monotonic()
         if held and is_held:
             work_there = Work.__members__.get(held.work)
             if time.monotonic() >= waited_until or not (work_there and work_there.is_brief):
-                raise _refusal(folder, work_there, f"host {held.host}, pid {held.pid}")
-        elif is_held is False or time.monotonic() - seen_since > _LEASE_S:
+                raise _refusal(folder, work_there, held.holder)
+        elif is_held is False or looked - seen_since > _LEASE_S:
             number, seen = number + 1, None
-            if _create_lease(folder, number, work):
+            if _create_lease(folder, number, mine):
                 return number
             continue
         time.sleep(0.5)
 
 
-def _create_lease(folder: Path, number: int, work: Work) -> bool:
+def _create_lease(folder: Path, number: int, mine: _Lease) -> bool:
     """Whether the lease of that number is now ours; False if another process was first."""
-    path, mine = _lease_path(folder, number), _Lease(work.name).to_bytes()
-    if not objects.create(path, mine):
-        return False
-    if objects.create(path, mine):
+    path = _lease_path(folder, number)
+    if not objects.create(path, mine.to_bytes()):
+        # a put whose answer was lost is sent again by the store's package, and meets the object that it has made
+        return _read_lease(folder, number) == mine.to_bytes()
+    if objects.create(path, mine.to_bytes()):
         raise StoreError(
             f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
         )
     return True
 
 
-def _read_lease(folder: Path, number: int) -> _Lease | None:
-    """The lease of that number; None if there is none, or it holds nothing that can be read."""
+def _read_lease(folder: Path, number: int) -> bytes | None:
+    """What the lease of that number holds; None if there is none."""
     try:
-        return _Lease(**json.loads(objects.read(_lease_path(folder, number))))
-    except (FileNotFoundError, ValueError, TypeError):
+        return objects.read(_lease_path(folder, number))
+    except FileNotFoundError:
         return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -19,15 +20,25 @@ from infomax_tune.errors import ConfigError, StoreError
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
 """A URL, possibly converted by Path, which merges slashes."""
 
+_KINDS = ("s3", "s3a", "gs", "gcs", "memory")
+"""The kinds of store that write an object whole or not at all, and create it only if it does not exist. Other kinds that
+fsspec knows, such as sftp, smb and webdav, do not."""
+
 AT_ONCE = 16
 """How many objects to request at the same time: each answer takes a round trip."""
 
+_EXISTS, _CONFLICT = ("PreconditionFailed", "412"), ("ConditionalRequestConflict", "409")
+"""S3's codes for a conditional put that is refused: the object exists, or another put is under way."""
+
+_TRIES, _WAIT_S = 5, 0.2
+"""How often a conditional put is tried while another is under way, and the seconds between two tries."""
+
 
 def location(text: str | os.PathLike[str]) -> Path:
-    """The output folder that a user named: a folder of this machine, or a URL that fsspec knows, such as s3://bucket/prefix.
+    """The output folder that a user named: a folder of this machine, or a URL of one in a store, such as s3://bucket/prefix.
 
     Credentials and endpoints are those of the environment, as the store's own tools read them.
-    Raises ConfigError if the URL's kind is unknown, or its package is not installed.
+    Raises ConfigError if the URL is not of one of `_KINDS`, or its package is not installed.
     """
     if is_object(text) and not isinstance(text, (str, os.PathLike)):  # it is what this function returned
         return text
@@ -37,20 +48,22 @@ def location(text: str | os.PathLike[str]) -> Path:
     kind, rest = url[1], os.fspath(text)[url.end() :].rstrip("/")
     if kind == "file":
         return Path(rest)
+    if kind not in _KINDS:
+        raise ConfigError(
+            f"{kind}://{rest}: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+        )
     from fsspec import get_filesystem_class
     from upath import UPath
 
     try:
         get_filesystem_class(kind)
     except ImportError as error:
-        extra = 'pip install "infomax-tune[s3]"' if kind == "s3" else str(error)
+        extra = 'pip install "infomax-tune[s3]"' if kind in ("s3", "s3a") else str(error)
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
-    except ValueError:
-        raise ConfigError(
-            f"{kind}://{rest}: unknown kind of store; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
-        ) from None
+    # without this, s3fs asks for an object's size before it reads it, and reads a large one in parts
+    options: dict[str, Any] = {"max_concurrency": 1} if kind in ("s3", "s3a") else {}
     # cast: a UPath has a Path's methods. Listings are never remembered: another machine may have written meanwhile.
-    return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False))
+    return cast(Path, UPath(f"{kind}://{rest}", use_listings_cache=False, **options))
 
 
 def is_object(path: object) -> bool:
@@ -81,13 +94,36 @@ def write(path: Path, data: bytes) -> None:
 def create(path: Path, data: bytes) -> bool:
     """Puts an object unless the name exists, which the store decides; returns whether it did."""
     with _told(path, "written"):
-        try:
-            _store(path).pipe_file(_key(path), data, mode="create")
-        except FileExistsError:
+        for _ in range(_TRIES):
+            is_created = _try_to_create(path, data)
+            if is_created is not None:
+                return is_created
+            time.sleep(_WAIT_S)
+        raise OSError("another process keeps writing it")
+
+
+def _try_to_create(path: Path, data: bytes) -> bool | None:
+    """Whether the object was created; None if another put of it is under way, so the store cannot tell yet."""
+    try:
+        _store(path).pipe_file(_key(path), data, mode="create")
+    except FileExistsError:
+        return False
+    except FileNotFoundError as error:  # no such bucket
+        raise OSError(str(error)) from None
+    except OSError as error:
+        code = _s3_code(error)
+        if code in _EXISTS:
             return False
-        except FileNotFoundError as error:  # no such bucket
-            raise OSError(str(error)) from None
-        return True
+        if code in _CONFLICT:
+            return None
+        raise
+    return True
+
+
+def _s3_code(error: OSError) -> str:
+    """S3's code for an error, "" if it has none. s3fs raises FileExistsError only if the answer looks like that of AWS."""
+    answer = getattr(error.__cause__, "response", {})
+    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def names(folder: Path) -> list[str]:

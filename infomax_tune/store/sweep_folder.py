@@ -278,7 +278,8 @@ class SweepFolder:
 
         Raises LockedError, with the holder's host and pid, if another driver holds it.
         """
-        with locked(self.root, work):
+        with locked(self.root, work) as is_held:
+            self.driver.holds_lock = is_held
             yield
 
     def trial_folders(self) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,9 +203,16 @@ class TrialFolder:
         return None if content is None else Record.from_dict(content, path)
 
     def write_record(
-        self, record: Record, history: Sequence[HistoryRow], weights: Mapping[str, NDArray[np.float32]] | None
+        self,
+        record: Record,
+        history: Sequence[HistoryRow],
+        weights: Mapping[str, NDArray[np.float32]] | None,
+        before_record: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure."""
+        """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure.
+
+        before_record: called when only the record is left to write. If it raises, no record is written.
+        """
         make_folder(self.path)
         files = {"history.csv": history_to_csv(history)}
         if weights is not None:
@@ -213,6 +220,7 @@ class TrialFolder:
         for name, data in files.items():
             write_atomically(self.path / name, data, sync_folder=False)  # once, after the record
         vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        before_record()
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in _UNTIL_THE_RECORD:
             remove(self.path / leftover)

@@ -8,17 +8,20 @@ import signal
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import s3fs
 
 import infomax_tune as package
 from infomax_tune.store import objects
+from infomax_tune.store.files import exists
 from infomax_tune.store.objects import location
 from tests.command import call, free_port, infomax_tune, start, tables, wait_until
 from tests.folders import make_sweep
 from tests.object_store import BUCKET, bytes_below, s3_server
 
-SETTINGS = ["epochs=40", "checkpoint_every=4", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
+SETTINGS = ["epochs=400", "checkpoint_every=10", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 PROMISED = ("results.csv", "results.parquet", "history.parquet", "trials/*/history.csv", "trials/*/weights.safetensors")
 
@@ -41,7 +44,8 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     here = make_sweep(tmp_path / "here", *SETTINGS).root
     out = f"s3://{BUCKET}/lab/study"
 
-    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile
+    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile: a
+    # worker waits for the driver with the next report, a second after the last one
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
     wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
@@ -105,6 +109,20 @@ def test_one_trial_runs_into_s3(tmp_path: Path) -> None:
     for name in ("history.csv", "weights.safetensors"):
         assert objects.read(location(out) / name) == (tmp_path / "one" / name).read_bytes()
     assert "holds tanh" in call("run", "activation=relu", "dataset=digits", "--out", out, ok=False).stderr
+
+
+def test_a_read_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, asked, call_s3 = location(f"s3://{BUCKET}/reads") / "file", [], s3fs.S3FileSystem._call_s3
+
+    async def note(self: s3fs.S3FileSystem, method: str, *words: Any, **options: Any) -> Any:
+        asked.append(method)
+        return await call_s3(self, method, *words, **options)
+
+    objects.write(path, b"x" * 1000)
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", note)
+    assert objects.read(path) == b"x" * 1000
+    assert not exists(path.with_name("another"))
+    assert asked == ["get_object"] * 2
 
 
 def test_what_cannot_be_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

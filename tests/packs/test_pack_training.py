@@ -350,7 +350,7 @@ def test_a_worker_whose_driver_was_replaced_writes_nothing_more(
         out = tmp_path / str(moment)
         asked, left = Countdown(moment), []
 
-        def may_write(asked: Countdown = asked, out: Path = out, left: list[dict[Path, bytes]] = left) -> bool:
+        def may_write(_: bool, asked: Countdown = asked, out: Path = out, left: list[dict[Path, bytes]] = left) -> bool:
             if not asked():
                 return True
             left.append({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
@@ -365,3 +365,20 @@ def test_a_worker_whose_driver_was_replaced_writes_nothing_more(
         pytest.fail("there is no end to its questions")
     records = [folder.has_record() for folder in folders(tmp_path / str(moment - 1), pack)]
     assert records == [True, True, False], "it asks before each record"
+
+
+def test_it_asks_afresh_before_each_checkpoint_and_record(
+    tmp_path: Path, make_config: MakeConfig, digits: Dataset
+) -> None:
+    """Each is one more question; the others may be answered with what was known a moment ago."""
+    config = make_config(dataset="digits", epochs=4, checkpoint_every=2)
+    folder, asked = TrialFolder(tmp_path), []
+
+    def may_write(afresh: bool) -> bool:
+        if afresh:
+            asked.append({path.name for path in tmp_path.iterdir()})
+        return True
+
+    train_pack([config], [folder], digits, may_write=may_write)
+    files = {"history.csv", "weights.safetensors"}
+    assert asked == [set(), {"checkpoint.safetensors"} | files]

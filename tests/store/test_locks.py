@@ -6,8 +6,10 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from infomax_tune.errors import LockedError, StoreError
 from infomax_tune.store import locks, objects
 from infomax_tune.store.locks import Work, locked
 from infomax_tune.store.objects import location
+from infomax_tune.store.sweep_folder import SweepFolder
 
 
 def hold(folder: Path, work: Work, ready: multiprocessing.Queue, leave: multiprocessing.Event) -> None:  # pyright: ignore
@@ -141,6 +144,58 @@ def test_a_lease_ends_when_its_holder_is_silent(store: Path) -> None:
         assert [lease["host"] == "elsewhere" for lease in leases(store)] == [True, False]
 
 
+def test_a_lease_of_another_version_is_held(store: Path) -> None:
+    """It has one field more."""
+    parent = psutil.Process(os.getppid())
+    here = {"machine": locks._this_machine(), "pid": parent.pid, "started": parent.create_time()}
+    leave_lease(store, **here, color="blue")
+    with pytest.raises(LockedError, match=f"host elsewhere, pid {parent.pid}"), locked(store, Work.SWEEP):
+        pass
+
+
+@pytest.mark.parametrize("form", ["v9 %d", '{"beat": %d}', "[%d]", "%d"])
+def test_a_lease_that_cannot_be_read_is_held_while_it_changes(store: Path, form: str) -> None:
+    is_over = threading.Event()
+    objects.write(store / "lock" / "1", (form % 0).encode())
+
+    def renew() -> None:
+        for beat in range(1, 100):
+            if is_over.wait(0.2):
+                return
+            objects.write(store / "lock" / "1", (form % beat).encode())
+
+    driver = threading.Thread(target=renew)
+    driver.start()
+    with pytest.raises(LockedError, match=r"another process is using it \(unknown\)"), locked(store, Work.SWEEP):
+        pass
+    is_over.set()
+    driver.join()
+    with locked(store, Work.SWEEP):  # it is silent now
+        assert objects.names(store / "lock") == ["1", "2"]
+
+
+def test_a_waiting_process_that_was_suspended_looks_again_before_it_takes_the_folder(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended just after it had read the lease, which its holder renewed meanwhile."""
+    slept, read, looks = [0.0], objects.read, []
+
+    def read_and_be_suspended(path: Path) -> bytes:
+        data = read(path)
+        looks.append(path)
+        if len(looks) == 2:
+            slept.append(1000.0)
+            leave_lease(store, beat=4)
+        return data
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(slept), sleep=lambda seconds: None)
+    monkeypatch.setattr(locks, "time", clock)
+    monkeypatch.setattr(objects, "read", read_and_be_suspended)
+    leave_lease(store)
+    with pytest.raises(LockedError, match="host elsewhere, pid 7"), locked(store, Work.SWEEP):
+        pass
+
+
 def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +216,31 @@ def test_a_listing_that_is_late_gives_no_lease_twice(store: Path, monkeypatch: p
     assert [lease["released"] for lease in leases(store)] == [True, True]
 
 
+def test_a_holder_that_was_silent_for_too_long_finds_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that was suspended: another has the folder when it comes back, which it must not drive then."""
+    folder = SweepFolder(store)
+    with folder.lock():
+        folder.driver.take_over()
+        leave_lease(store, 2)
+        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+            folder.driver.take_over()
+        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+            folder.driver.require_ours()
+        time.sleep(3 * locks._RENEW_S)
+        assert leases(store)[0]["beat"] == 0, "it renews what it has lost"
+
+
+def test_a_lease_that_was_removed_or_replaced_is_lost(store: Path) -> None:
+    with locked(store, Work.SWEEP) as is_held:
+        assert is_held()
+        time.sleep(3 * locks._RENEW_S)
+        assert is_held(), "it was renewed"
+        leave_lease(store, 1)
+        assert not is_held()
+        objects.remove(store / "lock" / "1")
+        assert not is_held()
+
+
 def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
     parent = psutil.Process(os.getppid())
     leave_lease(store, machine=locks._this_machine(), pid=parent.pid, started=parent.create_time(), work="RUNS")
@@ -177,3 +257,26 @@ def test_a_store_without_conditional_puts_is_refused(store: Path, monkeypatch: p
     monkeypatch.setattr(objects, "create", overwrite)
     with pytest.raises(StoreError, match="does not support conditional puts"), locked(store, Work.SWEEP):
         pass
+
+
+def test_a_put_that_was_sent_twice_locks_nobody_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the first was lost, and the second is refused because of what the first made."""
+    create = objects.create
+
+    def send_twice(path: Path, data: bytes) -> bool:
+        create(path, data)
+        return create(path, data)
+
+    monkeypatch.setattr(objects, "create", send_twice)
+    with locked(store, Work.SWEEP):
+        assert len(leases(store)) == 1
+        with pytest.raises(LockedError, match="another sweep"), locked(store, Work.SWEEP):
+            pass
+
+
+def test_a_lease_that_this_process_could_not_give_back_is_not_held(store: Path) -> None:
+    """As in a notebook, whose process lives on after a sweep failed."""
+    me = psutil.Process()
+    leave_lease(store, machine=locks._this_machine(), pid=me.pid, started=me.create_time(), token="earlier")
+    with locked(store, Work.SWEEP):
+        assert len(leases(store)) == 2

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from botocore.exceptions import ClientError
+from s3fs.errors import translate_boto_error
 
 from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.store import objects
@@ -36,9 +40,16 @@ def test_a_url_is_one_however_it_is_given(folder: Path) -> None:
         assert str(location(given)) == str(folder)
 
 
-def test_an_unknown_kind_of_store_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"s4://bucket/out: unknown kind of store"):
-        location("s4://bucket/out")
+@pytest.mark.parametrize("kind", ["s4", "sftp", "smb", "webdav", "http", "local", "simplecache"])
+def test_a_kind_of_store_that_is_unknown_or_cannot_keep_the_promises_is_an_error(kind: str) -> None:
+    message = rf"{kind}://bucket/out: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://"
+    with pytest.raises(ConfigError, match=message):
+        location(f"{kind}://bucket/out")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "s3a://bucket/out", "memory://bucket/out"])
+def test_these_kinds_of_store_are_known(url: str) -> None:
+    assert is_object(location(url))
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +99,44 @@ def test_what_the_store_cannot_do_is_an_error_and_not_damage(folder: Path, monke
             with pytest.raises(StoreError, match=r"cannot be \w+ \(the store is away\)"):
                 act()
     assert read_bytes(path) == b"x"
+
+
+def refuse(code: str) -> Callable[..., None]:
+    """A put that s3fs was refused by a store that tells this code, and no condition as AWS does."""
+
+    def put(*_: object, **__: object) -> None:
+        raise translate_boto_error(ClientError({"Error": {"Code": code, "Message": "no"}}, "PutObject"))
+
+    return put
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "412"])
+def test_an_object_that_exists_is_found_out_in_every_s3_store(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(fsspec.filesystem("memory").__class__, "pipe_file", refuse(code))
+    assert not objects.create(folder / "lock", b"x")
+
+
+@pytest.mark.parametrize("code", ["ConditionalRequestConflict", "409"])
+def test_a_put_beside_another_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(objects, "_WAIT_S", 0.01)
+    store = fsspec.filesystem("memory").__class__
+    put, refused = store.pipe_file, []
+
+    def refuse_twice(*words: Any, **options: Any) -> None:
+        if len(refused) < 2:
+            refused.append(code)
+            refuse(code)()
+        put(*words, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "pipe_file", refuse_twice)
+        assert objects.create(folder / "lock", b"x")
+    assert objects.read(folder / "lock") == b"x"
+    monkeypatch.setattr(store, "pipe_file", refuse(code))
+    with pytest.raises(StoreError, match="another process keeps writing it"):
+        objects.create(folder / "lock", b"x")
 
 
 def test_a_trial_leaves_its_record_and_damage_is_found(folder: Path, make_config: MakeConfig) -> None:
