@@ -153,7 +153,7 @@ def test_the_cost_of_a_width_that_has_not_run_is_scaled(make_config: MakeConfig,
         clock.now += 8
         tally.report("a", report(epoch, ["done" if epoch == 10 else None]))
     tally.end("a")
-    assert tally.state().eta_s == pytest.approx(10 * 8 * (16 + 72) / (96 + 72))
+    assert tally.state().eta_s == pytest.approx(10 * 8 * (16 + 10) / (96 + 10))
 
 
 def test_a_state_travels_as_json(cell: list[TrialConfig], clock: Clock) -> None:
