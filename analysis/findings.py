@@ -19,6 +19,7 @@ from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.wording import capital, counted, number, share, show, words
 
 MOST = 5
+UNSURE, UNRANKED = "no significant leader", "no ranking"
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,12 @@ def verdict(e: Evidence, metric: str) -> str | None:
     if not leads:
         return None
     what = capital(label(metric))
+    rest = claims.not_ranked(leads)
     sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
-    if not any(lead.sure for lead in leads.values()):
-        return f"{what}: no activation leads significantly{' at any width' if e.sized else ''}."
+    if not any(lead.leaders for lead in leads.values()):
+        return f"{what}: {claims.CANNOT_RANK}.{rest}"
+    if not sure:
+        return f"{what}: no activation leads significantly{' at any width' if e.sized else ''}.{rest}"
     if len(sure) == 1 and all(lead.sure for lead in leads.values()):
         name = next(iter(sure))
         effects = [lead.effect for lead in leads.values()]
@@ -123,18 +127,22 @@ def verdict(e: Evidence, metric: str) -> str | None:
                 if np.isfinite(effects).all()
                 else ""
             )
-        return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}."
-    start = (
-        "the leader depends on the width"
-        if claims.order_changes(e, metric, leads)
-        else "no activation leads at every width"
-    )
+        return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}.{rest}"
+    start = "no activation leads at every width"
+    if claims.leader_changes(e, metric, leads):
+        start = "the leader depends on the width"
+    elif len(claims.turned(e, metric)):
+        start = f"the order of the activations changes with the width, and {start}"
     if len(leads) > claims.MAX_WIDTHS:
-        return f"{what}: {start}."
-    told = [
-        f"{lead.leaders[0] if lead.sure else 'no significant leader'} at K = {width}" for width, lead in leads.items()
-    ]
-    return f"{what}: {start} ({words(told)})."
+        told = "; ".join(claims.by_leader(leads, "{}", UNSURE, UNRANKED))
+    else:
+        told = words(
+            [
+                f"{lead.leaders[0] if lead.sure else UNSURE if lead.leaders else UNRANKED} at K = {width}"
+                for width, lead in leads.items()
+            ]
+        )
+    return f"{what}: {start} ({told}).{rest}"
 
 
 def _settings(e: Evidence) -> list[Finding]:

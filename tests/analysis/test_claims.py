@@ -74,7 +74,8 @@ def test_an_activation_that_lost_most_of_its_seeds_is_not_ranked_and_takes_no_se
         evidence_of(values_of({"relu": relu, "softplus": softplus, "tanh": [20, 21] + [None] * 8})), "effective_rank"
     )
     assert "relu leads" in text
-    assert "Not ranked because more than half of the seeds are lost: tanh" in text
+    assert "Not ranked, with fewer than half as many seeds as the most complete activation: tanh." in text
+    assert "it differs significantly from every other ranked activation" in text
 
 
 def test_above_twelve_seeds_the_direction_and_the_test_are_of_the_same_mean():
@@ -195,7 +196,7 @@ def test_settings_that_cannot_be_ranked_are_counted_and_ties_are_nobodys():
     text = claims.leader_sentence(evidence_of(rows), "effective_rank")
     assert (
         "of 3 settings of lambda_tc, relu leads in 1, no activation leads significantly in 1 and activations cannot be "
-        "ranked in 1." in text
+        "ranked in 1. No value for tanh in 1." in text
     )
 
 
@@ -241,6 +242,116 @@ def test_an_order_that_changes_with_the_width_is_said_first_and_each_width_has_i
     assert len(reversals(e.by_width)) == 3
     (finding,) = [found.text for found in findings.findings(e) if found.text.startswith("Effective rank")]
     assert finding == "Effective rank: the leader depends on the width (identity at K = 16 and tanh at K = 64)."
+
+
+def spread_by(sd, seed):
+    """Ten values with mean 0 and this standard deviation, exactly."""
+    x = np.random.default_rng(seed).normal(size=10)
+    return sd * (x - x.mean()) / x.std(ddof=1)
+
+
+def by_width_of(means, sd=0.1):
+    """Rows from width -> activation -> its mean (over ten seeds; None: all diverged) or its values."""
+    rows = []
+    for k, named in means.items():
+        values = {
+            name: [None] * 10 if mean is None else np.asarray(mean + spread_by(sd, i + k)).tolist()
+            for i, (name, mean) in enumerate(named.items())
+        }
+        rows += values_of(values, hidden_dim=k)
+    return rows
+
+
+def test_the_leader_depends_on_the_width_only_if_leaders_change_places():
+    """Only identity and softplus change places, while nobody leads at K = 64: the report said "the leader depends on the
+    width". `crossing` above is the table where it is true."""
+    rows = by_width_of({16: {"tanh": 15, "relu": 14, "identity": 12, "softplus": 11}})
+    rows += by_width_of({64: {"tanh": 60.1, "relu": 60, "identity": 40, "softplus": 44}}, sd=1)
+    e = evidence_of(rows)
+    assert findings.verdict(e, "effective_rank") == (
+        "Effective rank: the order of the activations changes with the width, and no activation leads at every width (tanh at "
+        "K = 16 and no significant leader at K = 64)."
+    )
+    assert "identity is better than softplus at K = 16 and worse at K = 64." in claims.leader_sentence(
+        e, "effective_rank"
+    )
+
+
+def test_an_activation_that_is_lost_at_a_width_changes_no_order_and_is_named():
+    """tanh leads at K = 16 and has no trial at K = 64. The report said that the leader depends on the width."""
+    e = evidence_of(
+        by_width_of({16: {"tanh": 15, "relu": 14, "identity": 12}, 64: {"tanh": None, "relu": 50, "identity": 45}})
+    )
+    assert findings.verdict(e, "effective_rank") == (
+        "Effective rank: no activation leads at every width (tanh at K = 16 and relu at K = 64). No value for tanh at K = 64."
+    )
+    text = claims.leader_sentence(e, "effective_rank")
+    assert "no activation leads significantly at every width" in text
+    assert text.endswith("above identity. No value for tanh at K = 64.")
+
+
+def test_every_width_is_every_planned_width():
+    """At K = 64 only tanh finished. It led "at every width"; with two widths, the verdict did not name the one."""
+    shares = {"tanh": 0.9, "relu": 0.7}
+    means = {k: {name: share * k for name, share in shares.items()} for k in (16, 32, 64)}
+    assert "tanh leads at every width" in findings.verdict(evidence_of(by_width_of(means)), "effective_rank")
+    means[64]["relu"] = None
+    e = evidence_of(by_width_of(means))
+    assert findings.verdict(e, "effective_rank") == (
+        "Effective rank: no activation leads at every width (tanh at K = 16, tanh at K = 32 and no ranking at K = 64). No value "
+        "for relu at K = 64."
+    )
+    assert "K = 64: the activations cannot be ranked. No value for relu at K = 64." in claims.leader_sentence(
+        e, "effective_rank"
+    )
+    del means[32]
+    assert "(tanh at K = 16 and no ranking at K = 64)" in findings.verdict(
+        evidence_of(by_width_of(means)), "effective_rank"
+    )
+
+
+def test_a_lost_activation_is_named_and_not_counted_among_the_others():
+    """All of tanh diverged: relu differs from every other activation that can be ranked. What never records a metric is not
+    lost: only softmax and tanh have responsibilities."""
+    e = evidence_of(by_width_of({16: {"relu": 15, "identity": 12, "tanh": None}}))
+    text = claims.leader_sentence(e, "effective_rank")
+    assert text.endswith("it differs significantly from every other ranked activation. No value for tanh.")
+    assert findings.verdict(e, "effective_rank").endswith("above identity. No value for tanh.")
+    whole = claims.leader_sentence(evidence_of(by_width_of({16: {"relu": 15, "identity": 12}})), "effective_rank")
+    assert whole.endswith("it differs significantly from every other activation.")
+    rows = values_of({"softmax": [0.5] * 6, "tanh": [0.6] * 6}, "max_avg_responsibility")
+    rows += values_of({"relu": [5.0] * 6})
+    assert "No value" not in claims.leader_sentence(evidence_of(rows), "max_avg_responsibility")
+
+
+def test_an_activation_leads_only_if_it_differs_significantly_from_all_others():
+    """tanh is just above relu in every seed; identity is far below relu on average, but varies too much to differ from
+    anything. The report said that tanh leads."""
+    relu = 11 + spread_by(0.5, 0)
+    tanh = relu + 0.16 + spread_by(0.008, 1)
+    said = []
+    for sd in (2.4, 0.05):
+        named = {"relu": relu, "tanh": tanh, "identity": relu - 0.32 + spread_by(sd, 2)}
+        e = evidence_of(values_of({name: values.tolist() for name, values in named.items()}))
+        said.append((claims.leader_sentence(e, "effective_rank"), findings.verdict(e, "effective_rank")))
+    (unsure, nobody), (sure, somebody) = said
+    assert unsure.endswith(
+        "its lead is not significant: it is significantly better than relu, but does not differ significantly from identity."
+    )
+    assert nobody == "Effective rank: no activation leads significantly."
+    assert sure.endswith("it differs significantly from every other activation.")
+    assert somebody.startswith("Effective rank: tanh leads")
+
+
+def test_many_widths_are_listed_by_leader():
+    """Six widths: which ones each activation leads at was not said."""
+    means = {k: {"tanh": 0.8 * k, "relu": (0.7 if k < 64 else 0.9) * k} for k in (4, 8, 16, 32, 64, 128)}
+    e = evidence_of(by_width_of(means))
+    by_leader = "tanh{} at K = 4, 8, 16 and 32; relu{} at K = 64 and 128"
+    assert findings.verdict(e, "effective_rank") == (
+        f"Effective rank: the leader depends on the width ({by_leader.format('', '')})."
+    )
+    assert f". {by_leader.format(' leads', ' leads')}." in claims.leader_sentence(e, "effective_rank")
 
 
 def test_an_order_that_stays_is_not_said_to_change():
@@ -487,7 +598,7 @@ def oracle_tests(blocks):
 
 
 def oracle_lead(key, views, p, better):
-    """The significant leader of a stratum and the next best, or None."""
+    """The leader of a stratum that differs significantly from every other ranked activation, and the next best; or None."""
     ranked, whole = views[key]
     if len(ranked) < 2 or len(whole) < 2:
         return None
@@ -495,8 +606,24 @@ def oracle_lead(key, views, p, better):
     first, second = order[:2]
     if np.isclose(whole[first].mean(), whole[second].mean(), rtol=1e-12, atol=0):
         return None
-    corrected = p.get((key, first, second), p.get((key, second, first), 1.0))
-    return (first, second) if corrected <= 0.05 else None
+    corrected = [p.get((key, first, other), p.get((key, other, first), 1.0)) for other in order[1:]]
+    return (first, second) if max(corrected) <= 0.05 else None
+
+
+def oracle_reversals(blocks, views, p):
+    """The pairs of which one is significantly better in one stratum, and the other one in another."""
+    names = sorted({name for block in blocks.values() for name in block})
+    better = {
+        (key, a, b)
+        for key, block in blocks.items()
+        for a, b in itertools.permutations([name for name in names if name in block], 2)
+        if p.get((key, a, b), p.get((key, b, a), 1.0)) <= 0.05 and _difference(views, blocks, key, a, b) > 0
+    }
+    return {
+        frozenset((a, b))
+        for a, b in itertools.combinations(names, 2)
+        if any((k, a, b) in better and (m, b, a) in better for k, m in itertools.permutations(blocks, 2))
+    }
 
 
 @st.composite
@@ -575,16 +702,14 @@ def test_every_lead_sign_and_told_apart_is_so(drawn):
         if re.search(r"\): \w+ leads at every width", text):
             assert len({first for first, _ in sure.values()}) == 1
             assert len(sure) == len(blocks)
-        if "order of the activations changes" in text:
-            turned = any(
-                p.get((k, a, b), 1) <= 0.05
-                and p.get((m, a, b), 1) <= 0.05
-                and np.sign(_difference(views, blocks, k, a, b)) == -np.sign(_difference(views, blocks, m, a, b)) != 0
-                for k, m in itertools.combinations(blocks, 2)
-                for a, b in itertools.combinations(table["activation"].unique(), 2)
-                for a, b in ((a, b), (b, a))
-            )
-            assert turned or len({first for first, _ in sure.values()}) > 1
+        turned = oracle_reversals(blocks, views, p)
+        assert ("order of the activations changes" in text) == bool(turned)
+        said = findings.verdict(e, metric) or ""
+        both_lead = any(pair <= {first for first, _ in sure.values()} for pair in turned)
+        alone = len(sure) == len(made.results[axis].unique()) and len({first for first, _ in sure.values()}) == 1
+        assert ("the leader depends on the width" in said) == both_lead
+        assert bool(re.search(r"\w+ leads at every width,", said)) == (alone and varied)
+        assert ("the order of the activations changes" in said) == (bool(turned) and not both_lead and not alone)
 
 
 def _difference(views, blocks, key, a, b):
