@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from analysis.dynamics import convergence, last_epochs
 from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, label, sign
@@ -43,6 +44,7 @@ IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussi
 CANNOT_RANK = "the activations cannot be ranked"
 NO_VALUE = "No value for"
 TOO_FEW = "Not ranked, with fewer than half as many seeds as the most complete activation:"
+LACKING = "seeds, losses, or evaluations near the end are missing"
 UNSURE = "no level is significantly best"
 
 MAX_WIDTHS = 4
@@ -459,24 +461,27 @@ def baseline_sentences(e: Evidence) -> list[str]:
 
 
 def moving_sentence(e: Evidence) -> str | None:
-    """In how many cells training had not converged when it ended, and what still moved."""
+    """In how many planned cells training had converged when it ended, what still moved, and where it is unknown."""
     known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
     if not len(known):
         return None
-    cell = list(known.columns[: known.columns.get_loc("metric")])  # type: ignore[misc]
-    known = known.assign(moving=known["moving"].astype(bool))
-    cells = known.groupby(cell, dropna=False)["moving"].any()
-    if not cells.any():
+    states = convergence(e.results, e.moving)["state"]
+    total, n = len(states), Counter(states)
+    when = last_epochs(e.results)
+    unknown = f" In {counted(n['unknown'], 'cell')}, this is unknown: {LACKING}." if n["unknown"] else ""
+    if n["moving"]:
+        counts = known[known["moving"].astype(bool)].groupby("metric", sort=False).size().sort_values(ascending=False)
+        told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
         return (
-            f"Training has converged in {share(len(cells), len(cells), 'cells')}: in the last tenth of the epochs, nothing "
-            "moved by more than the standard deviation over seeds."
+            f"Training has not converged in {share(n['moving'], total, 'cells')}: {when}, {words(told)} still moved by more "
+            f"than the standard deviation over seeds, so more epochs would change these numbers.{unknown} No convergence "
+            "speed is given for these cells."
         )
-    counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
-    told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
+    if not n["settled"]:
+        return f"Whether training has converged is unknown in {share(total, total, 'cells')}: {LACKING}."
     return (
-        f"Training has not converged in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs, "
-        f"{words(told)} still moved by more than the standard deviation over seeds, so more epochs would change these "
-        "numbers. No convergence speed is given for these cells."
+        f"Training has converged in {share(n['settled'], total, 'cells')}: {when}, nothing moved by more than the standard "
+        f"deviation over seeds.{unknown}"
     )
 
 

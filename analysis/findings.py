@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import claims
+from analysis.dynamics import last_epochs
 from analysis.evidence import Evidence
 from analysis.metrics import label, sign
 from analysis.schema import DONE
@@ -208,9 +209,9 @@ def methods(e: Evidence) -> str:
     parts += [
         "The variance ratio was compared by its logarithm, and its means are geometric.",
         "Activations were not ranked by the loss or its terms, because these depend on the range of the outputs.",
-        "Training counts as converged in a cell if, over the last tenth of its epochs, neither the loss nor any redundancy "
-        "metric, averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of "
-        "the loss's decrease) is given only for such cells.",
+        f"Training counts as converged in a cell if, {last_epochs(e.results)}, neither the loss nor any redundancy metric, "
+        "averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of the loss's "
+        "decrease) is given only for such cells.",
         f"Bootstrap intervals (BCa) use {e.n_resamples:,} resamples.",
     ]
     return " ".join(parts)

@@ -421,6 +421,83 @@ def test_a_settled_loss_beside_a_metric_that_moves_has_not_converged():
     assert only_settled(table, moving.reset_index())["convergence_epoch"].isna().all()
 
 
+UNKNOWN = "seeds, losses, or evaluations near the end are missing."
+
+
+def test_a_cell_with_one_seed_has_neither_converged_nor_moved():
+    """Of tanh one seed finished, of softplus none. Only relu's cell was counted: "converged in the only cell"."""
+    settled = moving_study(0.02)
+    lost = {"loss": np.nan, "convergence_epoch": np.nan, "status": "failed"}
+    more = pd.DataFrame(
+        [
+            {**SETTINGS, "activation": name, "seed": seed, "trial_id": f"{name}{seed}", "loss": -9.0, **over}
+            for name, seed, over in (("tanh", 1, {}), ("tanh", 2, lost), ("softplus", 1, lost))
+        ]
+    )
+    history = pd.concat([settled.history, settled.history.query("trial_id == 't0'").assign(trial_id="tanh1")])
+    e = gather(analysis.Study("made up", pd.concat([settled.results, more], ignore_index=True), history), seed=0)
+    assert claims.moving_sentence(e) == (
+        "Training has converged in 1 of 3 cells: in the last tenth of the epochs, nothing moved by more than the standard "
+        f"deviation over seeds. In 2 cells, this is unknown: {UNKNOWN}"
+    )
+
+
+@pytest.mark.parametrize(("evaluated", "settled"), [((0, 90, 100), True), ((0, 100), False)])
+def test_a_metric_that_was_not_evaluated_before_the_end_may_still_move(evaluated, settled):
+    """Weight redundancy is 5 at epoch 0 and 100 at the end; without a value between, the report said that nothing moved."""
+    made = moving_study(0.02)
+    start = made.history.query("epoch == 1").assign(epoch=0, loss=np.nan)
+    history = pd.concat([start, made.history], ignore_index=True)
+    redundancy = np.where(history["epoch"] > 0, 100.0, 5.0)
+    history["weight_redundancy"] = np.where(history["epoch"].isin(evaluated), redundancy, np.nan)
+    e = gather(analysis.Study("made up", made.results.assign(weight_redundancy=100 + np.arange(10.0)), history), seed=0)
+    assert ("has converged in the only cell" in claims.moving_sentence(e)) == settled
+    assert (
+        claims.moving_sentence(e) == f"Whether training has converged is unknown in the only cell: {UNKNOWN}"
+    ) != settled
+    assert e.results["convergence_epoch"].notna().all() == settled
+
+
+def test_without_a_loss_nothing_has_converged():
+    """Only the metrics were recorded over the epochs."""
+    made = moving_study(0.02)
+    history = made.history.rename(columns={"loss": "weight_redundancy"})
+    e = gather(analysis.Study("made up", made.results, history), seed=0)
+    assert claims.moving_sentence(e).startswith("Whether training has converged is unknown")
+    assert e.results["convergence_epoch"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "when"),
+    [
+        ([10], "in the last epoch,"),
+        ([20], "in the last tenth of the epochs,"),
+        ([10, 100], "in the last tenth of the epochs (below 20 epochs: in the last epoch),"),
+    ],
+)
+def test_a_few_epochs_have_no_tenth(epochs, when):
+    """Of ten epochs a tenth is one; of 15 the last one is looked at, not one and a half."""
+    made = moving_study(0.02)
+    parts, histories = [], []
+    for n in epochs:
+        parts.append(made.results.assign(epochs=n, trial_id=made.results["trial_id"] + f"of{n}"))
+        short = made.history[made.history["epoch"] <= n]
+        histories.append(short.assign(loss=short["loss"] / 100, trial_id=short["trial_id"] + f"of{n}"))
+    e = gather(analysis.Study("made up", pd.concat(parts, ignore_index=True), pd.concat(histories)), seed=0)
+    assert when in claims.moving_sentence(e)
+    assert when.removesuffix(",") in findings.methods(e)
+    fifteen = made.history[made.history["epoch"] <= 15].copy()
+    fifteen["loss"] = np.where(fifteen["epoch"] < 14, 9.0, 1.0)
+    assert still_moving(made.results.assign(epochs=15), fifteen)["change"].tolist() == [0]
+
+
+def test_a_metric_without_any_value_over_the_epochs_is_passed_over():
+    """A column of the history that is empty after epoch 0, with ids as text from a file."""
+    made = moving_study(0.02)
+    history = made.history.assign(gaussian_total_correlation=np.nan).astype({"trial_id": "str"})
+    assert still_moving(made.results.astype({"trial_id": "str"}), history)["metric"].tolist() == ["loss"]
+
+
 def test_activations_are_not_ranked_by_what_their_range_decides():
     """Losses of outputs of +-40 and of +-1; and wr says what weight redundancy says."""
     e = gather(analysis.Study("whole", synthetic.make_results()), seed=0)
