@@ -405,8 +405,10 @@ def _ranked(e: Evidence) -> list[str]:
 def _seeds(e: Evidence) -> str:
     """n, for the captions: the number of seeds per cell."""
     finished = done(e.infomax)
-    n = finished.groupby(cell_columns(e.infomax), dropna=False)["seed"].nunique()
-    least, most = int(n.min()), int(n.max())
+    cell = cell_columns(e.infomax)
+    n = finished.groupby(cell, dropna=False)["seed"].nunique()
+    lost = len(n) < len(e.infomax[cell].drop_duplicates())
+    least, most = 0 if lost else int(n.min()), int(n.max())
     return f"{counted(most, 'seed')} per cell" if least == most else f"{least} to {most} seeds per cell"
 
 
@@ -428,4 +430,4 @@ def _means(e: Evidence, metric: str) -> str:
         return ""
     means = level_means(e.averaged, metric).set_index("activation")["mean"]
     told = [f"{name} {number(mean)}" for name, mean in means.items() if np.isfinite(mean)]
-    return f"Mean {label(metric)} over widths and seeds: {', '.join(told)}." if told else ""
+    return f"Mean {label(metric, per_size=e.sized)} over widths and seeds: {', '.join(told)}." if told else ""

@@ -20,7 +20,7 @@ from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, label, sign
 from analysis.power import ALPHA, power_of, seeds_needed, smallest_p
-from analysis.reshape import as_tuple, done, infomax_rows
+from analysis.reshape import as_tuple, cell_columns, done, infomax_rows, order
 from analysis.schema import DONE, UNFINISHED
 from analysis.stats import levels_of, percent
 from analysis.widths import reversals
@@ -45,6 +45,8 @@ CANNOT_RANK = "the activations cannot be ranked"
 NO_VALUE = "No value for"
 TOO_FEW = "Not ranked, with fewer than half as many seeds as the most complete activation:"
 LACKING = "seeds, losses, or evaluations near the end are missing"
+TOO_FEW_OF_LEVEL = TOO_FEW.replace("activation", "level")
+LEVELS_CANNOT_RANK = "the levels cannot be ranked"
 UNSURE = "no level is significantly best"
 
 MAX_WIDTHS = 4
@@ -55,14 +57,15 @@ MAX_WIDTHS = 4
 class Lead:
     """Which level of a factor is best on a metric, at one width or over all.
 
-    text: the clause that says so. leaders: the best on average (several if tied, none if the levels cannot be ranked). sure:
-    there is one leader, and by the corrected test it differs significantly from every other ranked level. ahead: by how much
-    it is better than the next best, in words. effect: the same in percent; NaN if there is no such number. lost, few: unranked
-    levels, with no seeds and with too few.
+    text: the clause that says so. leaders: the best on average (several if tied, none if the levels cannot be ranked). seeds:
+    how many were compared. sure: there is one leader, and by the corrected test it differs significantly from every other
+    ranked level. ahead: by how much it is better than the next best, in words. effect: the same in percent; NaN if there is
+    no such number. lost, few: unranked levels, with no seeds and with too few.
     """
 
     text: str
     leaders: tuple[str, ...]
+    seeds: int = 0
     sure: bool = False
     ahead: str = ""
     effect: float = math.nan
@@ -123,7 +126,7 @@ def _lead_or_none(
     if len(there) < 2:
         return Lead(CANNOT_RANK, (), lost=lost, few=few)
     others = f"every other {'ranked ' if lost or few else ''}{factor}"
-    return replace(_lead(metric, there, pairs, factor, others), lost=lost, few=few)
+    return replace(_lead(metric, there, pairs, factor, others), seeds=int(there["n"].min()), lost=lost, few=few)
 
 
 def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str, others: str) -> Lead:
@@ -273,7 +276,9 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
             text += f" The order also reverses for {counted(len(reversed_pairs) - 1, 'more pair')}."
         return text
     if all_sure and len(sure) == 1:
-        text = f"{start}: {next(iter(sure))} leads at every width. {_each_width(leads)}."
+        text = f"{start}: {next(iter(sure))} leads at every width."
+        if len(leads) <= MAX_WIDTHS:
+            text += f" {_each_width(leads)}."
         pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
         pooled = leader(metric, level_means(e.averaged, metric), pairs)
         if pooled is not None and pooled.sure and pooled.leaders[0] in sure:
@@ -407,28 +412,37 @@ def equivalent_sentences(e: Evidence) -> list[str]:
 
 def change_sentence(e: Evidence, metric: str) -> str | None:
     """What training did to a metric, over all cells."""
-    return change(metric, e.change[e.change["metric"] == metric], "cells") if len(e.change) else None
+    if not len(e.change):
+        return None
+    return change(metric, e.change[e.change["metric"] == metric], "cells", planned=trained_cells(e))
 
 
-def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained") -> str | None:
-    """What training did to a metric, over groups. pairs: from stats.compare, one row per group, with `a` as trained."""
+def trained_cells(e: Evidence) -> int:
+    """How many cells of InfoMax were to be trained."""
+    rows = e.infomax[e.infomax["epochs"] != 0] if "epochs" in e.infomax else e.infomax
+    return len(rows[cell_columns(e.infomax)].drop_duplicates())
+
+
+def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained", planned: int = 0) -> str | None:
+    """What training did to a metric, over groups. pairs: from stats.compare, one row per group, with `a` as trained.
+
+    planned: the number of groups, if some of them may have no row.
+    """
     rows = pairs.dropna(subset=["difference"])
     if rows.empty or not sign(metric):
         return None
     gain = rows["difference"] * sign(metric) * np.where(rows["a"] == trained, 1, -1)
-    total, better, worse = len(rows), int((gain > 0).sum()), int((gain < 0).sum())
-    tested = rows["p"].notna().any()
-
-    def surely(which: pd.Series) -> str:
-        return f" ({int((which & rows['significant']).sum())} significant)" if tested else " (not tested)"
-
+    total, better, worse = max(planned, len(rows)), int((gain > 0).sum()), int((gain < 0).sum())
+    unchanged = len(rows) - better - worse
     parts = []
     if better:
-        parts.append(f"better in {share(better, total, unit)}{surely(gain > 0)}")
+        parts.append(f"better in {share(better, total, unit)}{_surely(rows, gain > 0)}")
     if worse:
-        parts.append(f"worse in {share(worse, total, unit)}{surely(gain < 0)}")
-    if better + worse < total:
-        parts.append(f"unchanged in {share(total - better - worse, total, unit)}")
+        parts.append(f"worse in {share(worse, total, unit)}{_surely(rows, gain < 0)}")
+    if unchanged:
+        parts.append(f"unchanged in {share(unchanged, total, unit)}")
+    if len(rows) < total:
+        parts.append(f"no result in {total - len(rows)}")
     percents = rows["percent"] if (rows["a"] == trained).all() else rows["percent"].iloc[:0]
     if len(percents) and percents.notna().all():
         low, high = f"{number(percents.min())}%", f"{number(percents.max())}%"
@@ -436,26 +450,41 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
         low, high = number(rows["difference"].min()), number(rows["difference"].max())
     # Widths change by different amounts, and so do activations: a mean over cells would hide it.
     span = f"the mean change per {unit.removesuffix('s')} ranges from {low} to {high}"
-    if total == 1:
+    if len(rows) == 1:
         span = f"the mean change is {low}"
-    return f"{_with_direction(metric)} after training: {', '.join(parts)}; {span}."
+    return f"{_with_direction(metric)} after training: {', '.join(parts)}{too_few(rows)}; {span}."
+
+
+def _surely(rows: pd.DataFrame, which: pd.Series) -> str:
+    """How many of these rows are significant, in parentheses; or that none of the rows was tested."""
+    if rows["p"].isna().all():
+        return " (not tested)"
+    return f" ({int((which & rows['significant']).sum())} significant)"
+
+
+def too_few(rows: pd.DataFrame) -> str:
+    """How many of these comparisons have too few seeds to be significant, in parentheses. Nothing if none was tested."""
+    n = int((rows["n"] < seeds_needed()).sum())
+    if not n or rows["p"].isna().all():
+        return ""
+    return f" ({n} {'has' if n == 1 else 'have'} too few seeds to tell)"
 
 
 def baseline_sentences(e: Evidence) -> list[str]:
     """In how many cells InfoMax is better than each baseline, one sentence per metric and baseline."""
     texts = []
     for (metric, infomax, baseline), pairs in e.baselines.groupby(["metric", "a", "b"], sort=False):
-        gain = (pairs["difference"] * sign(str(metric))).dropna()
+        rows = pairs.dropna(subset=["difference"])
+        gain = rows["difference"] * sign(str(metric))
         if not len(gain):
             continue
-        significant = pairs.loc[gain.index, "significant"]
         better, worse, total = gain > 0, gain < 0, len(gain)
         same = total - int(better.sum()) - int(worse.sum())
         name = "InfoMax" if infomax == "infomax" else str(infomax).replace("infomax", "InfoMax")
         texts.append(
-            f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells "
-            f"({int((better & significant).sum())} significant), worse in {int(worse.sum())} ({int((worse & significant).sum())} "
-            f"significant)" + (f" and the same in {same}." if same else ".")
+            f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells"
+            f"{_surely(rows, better)}, worse in {int(worse.sum())}{_surely(rows, worse)}"
+            f"{f' and the same in {same}' if same else ''}{too_few(rows)}."
         )
     return texts
 
@@ -497,23 +526,50 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
     rest = [other for other in e.others if other != factor]
     strata = [*rest, "activation"]
     best: dict[str, list[str]] = {}
-    for key, rows in e.averaged.groupby(strata, dropna=False, sort=False):
-        lead = leader(metric, level_means(rows, metric, factor), _stratum(pairs, strata, key), factor)
-        if lead is None:
-            continue
+    lacking: dict[str, dict[str, list[str]]] = {NO_VALUE: {}, TOO_FEW_OF_LEVEL: {}}
+    recording = planned_levels(e, metric, e.infomax)
+    for key, planned in order(e.infomax, strata).groupby(strata, dropna=False, sort=False):
         name = str(as_tuple(key)[-1])
-        told = UNSURE
-        if lead.sure:
-            told = f"the best {factor} is {lead.leaders[0]}"
-        elif lead.text.startswith("the same for all"):
-            told = "all levels are equal"
-        best.setdefault(told, []).append(name)
-    if not best:
+        if name not in recording:
+            continue
+        means = level_means(_stratum(e.averaged, strata, key), metric, factor)
+        levels = planned_levels(e, metric, planned, factor)
+        lead = _lead_or_none(metric, means, _stratum(pairs, strata, key), factor, levels)
+        best.setdefault(_best_level(lead, factor), []).append(name)
+        for start, names in ((NO_VALUE, lead.lost), (TOO_FEW_OF_LEVEL, lead.few)):
+            for level in names:
+                lacking[start].setdefault(f"{factor} = {level}", []).append(name)
+    if set(best) <= {LEVELS_CANNOT_RANK}:
         return None
-    order = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
-    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in order)
+    ordered = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
+    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in ordered)
+    by_width = e.settings_by_width.get(factor, pd.DataFrame())
+    reversed_pairs = reversals(by_width[by_width["metric"] == metric] if len(by_width) else by_width)
+    if len(reversed_pairs):
+        names = reversed_pairs[strata].drop_duplicates()["activation"].tolist()
+        text = (
+            f"for {_who(names, rest)} the order of the levels changes with the width, so the means below hide it. On the mean "
+            f"over widths, {text}"
+        )
     what = label(metric, per_size=e.sized)
-    return f"{capital(what)} ({METRICS[metric].better} is better): {text}. {_significant_pairs(pairs)}."
+    text = f"{capital(what)} ({METRICS[metric].better} is better): {text}. {_significant_pairs(pairs)}."
+    for start, levels in lacking.items():
+        if levels:
+            text += f" {start} {'; '.join(f'{level} for {_who(names, rest)}' for level, names in levels.items())}."
+    return text
+
+
+def _best_level(lead: Lead, factor: str) -> str:
+    """What a lead says about the levels of a setting."""
+    if not lead.leaders:
+        return LEVELS_CANNOT_RANK
+    if lead.sure:
+        return f"the best {factor} is {lead.leaders[0]}"
+    if lead.text.startswith("the same for all"):
+        return "all levels are equal"
+    if lead.seeds < seeds_needed():
+        return f"{counted(lead.seeds, 'seed')} cannot show which level is best"
+    return UNSURE
 
 
 def _who(names: list[str], rest: list[str]) -> str:
@@ -553,7 +609,10 @@ def _with_direction(metric: str) -> str:
 
 
 def _significant_pairs(pairs: pd.DataFrame) -> str:
-    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs differ significantly"
+    pairs = pairs[pairs["n"] > 0]
+    if pairs["p"].isna().all():
+        return "No pair was tested"
+    return f"{int(pairs['significant'].sum())} of {len(pairs)} pairs differ significantly{too_few(pairs)}"
 
 
 def _stratum(pairs: pd.DataFrame, columns: list[str], key: object) -> pd.DataFrame:

@@ -89,7 +89,8 @@ def compare(
     """Every pair of levels of a factor, paired by seed, with all other settings equal.
 
     rows: one row per trial (finished ones). within: the columns that define a stratum; by default every other setting that
-    varies. against: only pairs with this level, which is then always `a`. complete: whether all pairs of a stratum use the
+    varies. against: only pairs with this level, which is then always `a`; of a list, pairs of each of them with all
+    other levels. complete: whether all pairs of a stratum use the
     seeds that have every level (see `complete_blocks`), which makes their differences agree with one ranking. family:
     whether the corrections cover all pairs of all strata of this metric ("all"), or each stratum alone ("stratum"). draws:
     number of sign patterns if there are too many seeds to count them all.
@@ -112,7 +113,8 @@ def compare(
     if against is None:
         pairs = list(itertools.combinations(blocks.columns, 2))
     else:
-        pairs = [(against, level) for level in blocks.columns if level != against]
+        chosen = against if isinstance(against, list) else [against]
+        pairs = [(one, level) for one in chosen if one in blocks for level in blocks.columns if level not in chosen]
     strata = blocks.groupby(level=within, dropna=False, sort=True) if within else [((), blocks)]
     seeds = sorted(set(blocks.index.get_level_values("seed")))
     place = {seed: i for i, seed in enumerate(seeds)}
@@ -161,7 +163,7 @@ def compare(
 
 
 def percent(metric: str, difference: Any, mean: Any) -> Any:
-    """A difference in percent of the mean; NaN if values may be negative, or the mean is 0.
+    """A difference in percent of the mean, at least -100; NaN if values may be negative, or the mean is 0.
 
     difference: of logarithms if the metric is compared by its logarithm.
     """
@@ -170,7 +172,8 @@ def percent(metric: str, difference: Any, mean: Any) -> Any:
     mean = np.asarray(mean, dtype=float)
     if bounds(metric)[0] < 0:
         return np.full_like(mean, np.nan)
-    return 100 * np.asarray(difference, dtype=float) / np.where(mean > 0, mean, np.nan)
+    # A value that cannot be negative cannot be more than 100% below another.
+    return np.maximum(-100.0, 100 * np.asarray(difference, dtype=float) / np.where(mean > 0, mean, np.nan))
 
 
 def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[np.ndarray, list[str]]:

@@ -551,6 +551,147 @@ def test_equality_is_said_with_its_margin_and_only_where_the_whole_interval_is_i
         assert claims.equivalent_sentences(e) == (wanted if said else [])
 
 
+# ---- settings, baselines and few seeds
+
+
+def near(mean, n=10, sd=0.01, seed=0):
+    """Values around a mean."""
+    return (mean + sd * np.random.default_rng(seed).normal(size=n)).tolist()
+
+
+def test_a_setting_that_is_lost_is_counted():
+    """No trial of lambda 10 finished: it was "of 2 settings". Of relu alone, lambda 10 is lost: it had a best lambda without a
+    word about 10."""
+    rows = []
+    for lam in (0.1, 1.0, 10.0):
+        values = {"relu": near(6 + lam, seed=1), "tanh": near(5 + lam, seed=2)}
+        rows += values_of(values if lam < 10 else {name: [None] * 10 for name in values}, lambda_tc=lam)
+    text = claims.leader_sentence(evidence_of(rows), "effective_rank")
+    assert "of 3 settings of lambda_tc, relu leads in 2 and activations cannot be ranked in 1." in text
+    assert text.endswith("No value for relu in 1 and tanh in 1.")
+    e = evidence_of([row for row in rows if row["lambda_tc"] < 10])
+    assert claims.leader_sentence(e, "effective_rank").endswith("of 2 settings of lambda_tc, relu leads in 2.")
+    assert "No value" not in claims.setting_sentence(e, "lambda_tc", "effective_rank")
+    rows[-10:] = values_of({"tanh": near(15, seed=2)}, lambda_tc=10.0)
+    text = claims.setting_sentence(evidence_of(rows), "lambda_tc", "effective_rank")
+    assert "the best lambda_tc is 1 for relu; the best lambda_tc is 10 for tanh. 4 of 4 pairs" in text
+    assert text.endswith("No value for lambda_tc = 10 for relu.")
+
+
+def test_means_over_widths_that_hide_a_change_of_order_are_said_to():
+    """`crossing` at two lambdas: "tanh leads in 2". And a lambda that is better at K = 16 and worse at K = 64."""
+    rows = [{**row, "lambda_tc": lam} for lam in (0.1, 1.0) for row in crossing()]
+    changes = "in 2 of 2 settings of lambda_tc the order of the activations changes with the width, so the means below hide it."
+    text = claims.leader_sentence(evidence_of(rows), "effective_rank")
+    assert f"(higher is better): {changes} On the mean over widths, " in text
+    narrow = [{**row, "lambda_tc": lam} for lam in (0.1, 1.0) for row in crossing() if row["hidden_dim"] == 16]
+    same = narrow + [{**row, "hidden_dim": 32, "effective_rank": 2 * row["effective_rank"]} for row in narrow]
+    assert "of 2 settings of lambda_tc, identity leads in 2." in claims.leader_sentence(
+        evidence_of(same), "effective_rank"
+    )
+
+    hides = "for relu the order of the levels changes with the width, so the means below hide it. On the mean over widths, the"
+    for wide, said in ((0.5, True), (0.9, False)):
+        rows = []
+        for k, shares in ((16, {0.1: 0.9, 1.0: 0.8}), (64, {0.1: wide, 1.0: 0.8})):
+            for lam, share in shares.items():
+                rows += values_of({"relu": near(k * share, seed=k)}, hidden_dim=k, lambda_tc=lam)
+                rows[-1]["effective_rank"] += 0.001 * lam
+        e = evidence_of(rows)
+        assert (hides in claims.setting_sentence(e, "lambda_tc", "effective_rank")) == said
+        assert "levels of lambda_tc, within a width" in set(e.pairs["scope"])
+
+
+@pytest.mark.parametrize(
+    ("n", "best", "pairs"),
+    [
+        (1, "1 seed cannot show which level is best for relu", "No pair was tested."),
+        (5, "5 seeds cannot show which level is best for relu", "0 of 1 pairs differ significantly (1 has too few seeds to tell)."),
+        (6, "the best lambda_tc is 1 for relu", "1 of 1 pairs differ significantly."),
+    ],
+)  # fmt: skip
+def test_few_seeds_show_no_best_level(n, best, pairs):
+    """It was "no level is significantly best" and "0 of 0 pairs"."""
+    rows = values_of({"relu": near(6, n)}, lambda_tc=1.0) + values_of({"relu": near(5, n, seed=1)}, lambda_tc=2.0)
+    text = claims.setting_sentence(evidence_of(rows), "lambda_tc", "effective_rank")
+    assert text == f"Effective rank (higher is better): {best}. {pairs}"
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (1, "better in 1 of 1 cells (not tested), worse in 0 (not tested)."),
+        (5, "better in 1 of 1 cells (0 significant), worse in 0 (0 significant) (1 has too few seeds to tell)."),
+        (6, "better in 1 of 1 cells (1 significant), worse in 0 (0 significant)."),
+    ],
+)
+def test_few_seeds_against_a_baseline_are_not_called_insignificant(n, said):
+    """One seed was "0 significant"."""
+    rows = values_of({"relu": near(6, n)}, objective="infomax") + values_of({"relu": near(5, n)}, objective="random")
+    (text,) = claims.baseline_sentences(evidence_of(rows))
+    assert text.endswith(said)
+
+
+def test_all_infomax_settings_are_one_family_against_the_baselines():
+    """Three lambdas and two activations against random: six comparisons, each corrected for all of them, not for two."""
+    rng = np.random.default_rng(0)
+
+    def drawn(mean):
+        return {name: (mean + 0.3 * rng.normal(size=8)).tolist() for name in ("relu", "tanh")}
+
+    rows = values_of(drawn(5.5), objective="random", lambda_tc=1.0)
+    for lam in (0.1, 1.0, 10.0):
+        rows += values_of(drawn(6), objective="infomax", lambda_tc=lam)
+    e = evidence_of(rows)
+    assert e.baselines["family_size"].tolist() == [6] * 6
+    table = done(e.results).set_index(["objective", "lambda_tc", "activation", "seed"])["effective_rank"]
+    differences = np.array(
+        [
+            (table["infomax"][lam][name] - table["random"][1.0][name]).to_numpy()
+            for lam in (0.1, 1.0, 10.0)
+            for name in ("relu", "tanh")
+        ]
+    )
+    signs = np.array(list(itertools.product((1, -1), repeat=8)))
+    flipped = signs[:, None] * differences
+    t = np.abs(flipped.mean(axis=2)) / flipped.std(axis=2, ddof=1)
+    largest = float(np.mean(t.max(axis=1) >= t[0].max() - 1e-9))  # of the first step: no other comparison is excluded
+    assert e.baselines["p_max_t"].min() == pytest.approx(largest)
+
+
+def test_other_outputs_are_not_compared_by_their_loss():
+    """A softmax head has another range: its loss was ranked against that of no head. Learning rates may be ranked by it."""
+    for factor, values, ranked in (("head", ["none", "softmax"], False), ("lr", [0.1, 0.2], True)):
+        made = synthetic.make_results({"activation": ["relu"], factor: values}, seeds=6)
+        e = gather(analysis.Study("made up", made), seed=0)
+        found = set(e.settings[factor]["metric"])
+        assert "effective_rank" in found
+        assert ({"loss", "entropy", "tc"} <= found) == ranked
+        assert bool({"loss", "entropy", "tc", "wr"} & found) == ranked
+
+
+def test_nothing_is_more_than_all_of_it_below():
+    """tanh is 50% below relu, give or take 71%: the report said "0% to 121%"."""
+    named = {
+        "relu": [10, 10.1, 9.9, 10, 10.1, 9.9], "tanh": [0.1, 9.9, 0.1, 9.8, 0.2, 9.7], "identity": [20, 21, 22, 20, 21, 24]
+    }  # fmt: skip
+    e = evidence_of(values_of(named, "output_correlation"))
+    assert "50% (0% to 100%) below relu" in claims.leader_sentence(e, "output_correlation")
+    turned = evidence_of(values_of({"tanh": named["tanh"], "relu": named["relu"]}, "output_correlation")).pooled.iloc[0]
+    assert -100 <= turned["percent_low"] < turned["percent"] < turned["percent_high"]
+
+
+def test_the_methods_say_which_batches_and_sign_patterns():
+    """Batches of another size are other batches; 12 of 16 seeds finished, so all patterns were counted."""
+    values = {"relu": near(6), "tanh": near(5)}
+    text = findings.methods(evidence_of(values_of(values)))
+    assert "With the same seed and width, all settings share" in text
+    rows = values_of(values, batch_size=128) + values_of(values, batch_size=-1)
+    assert "With the same seed, width and batch_size, all settings share" in findings.methods(evidence_of(rows))
+    rows = values_of({name: near(6, 12, seed=i) + [None] * 4 for i, name in enumerate(values)})
+    assert "with all sign patterns counted, and" in findings.methods(evidence_of(rows))
+
+
 # ---- the top of the page
 
 
