@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 import analysis
 from analysis import claims, findings
+from analysis.album import album
 from analysis.dynamics import convergence_speed, only_settled, still_moving
 from analysis.evidence import gather
 from analysis.intervals import cell_statistics, mean_median_iqm
 from analysis.reshape import done, mean_over_width, per_size, points, summary
+from analysis.sections import sections
 from analysis.stats import average_ranks, compare, critical_distance, rank_correlations
 from analysis.widths import interaction, reversals
 
@@ -695,22 +697,28 @@ def test_the_methods_say_which_batches_and_sign_patterns():
 # ---- the top of the page
 
 
-def change_of(metric, gains):
-    """Trained against untrained, one cell per gain, ten seeds each."""
+def change_rows(metric, gains):
+    """Trained and untrained, one cell per gain, ten seeds each."""
     rng = np.random.default_rng(0)
-    rows = [
-        {
-            "activation": "relu",
-            "hidden_dim": 16 + cell,
-            "seed": seed,
-            "stage": stage,
-            metric: 10 + rng.normal() * 0.1 + gain * (stage == "trained"),
-        }
-        for cell, gain in enumerate(gains)
-        for seed in range(10)
-        for stage in ("trained", "untrained")
-    ]
-    return compare(pd.DataFrame(rows), metric, "stage", ["activation", "hidden_dim"])
+    return pd.DataFrame(
+        [
+            {
+                "activation": "relu",
+                "hidden_dim": 16 + cell,
+                "seed": seed,
+                "stage": stage,
+                metric: 10 + rng.normal() * 0.1 + gain * (stage == "trained"),
+            }
+            for cell, gain in enumerate(gains)
+            for seed in range(10)
+            for stage in ("trained", "untrained")
+        ]
+    )
+
+
+def change_of(metric, gains):
+    """Trained against untrained, one cell per gain."""
+    return compare(change_rows(metric, gains), metric, "stage", ["activation", "hidden_dim"])
 
 
 @pytest.mark.parametrize(
@@ -770,6 +778,83 @@ def test_the_methods_name_every_choice():
     assert "9,999 random sign patterns" in findings.methods(
         evidence_of(values_of({"relu": range(20), "tanh": range(1, 21)}))
     )
+
+
+def leads_of(table, history):
+    """The sentences below the page's first question, before its numbers."""
+    return sections(gather(analysis.Study("made up", table, history), seed=0), [], [])[0].lead
+
+
+def test_why_nothing_can_be_compared_is_said_as_it_is():
+    """A baseline that did not finish was "not run", and of a study of random networks the history "had no epoch 0"."""
+    trained = synthetic.make_results({"activation": ["relu"]}, seeds=2, epochs=20)
+    history = synthetic.make_history(trained)
+    random = synthetic.make_results({"activation": ["relu"]}, seeds=2, objective="random", epochs=0)
+    both = pd.concat([trained, random], ignore_index=True)
+
+    def change(why):
+        return f"{why}, so trained networks cannot be compared with untrained ones."
+
+    no_baseline = "No baseline objective was run in this study."
+    assert leads_of(trained, history)[1:] == [no_baseline]
+    assert leads_of(trained, None) == [change("There is no history of the training"), no_baseline]
+    assert leads_of(trained, history[history["epoch"] > 0])[0] == change("The history has no epoch 0")
+    start = history[history["epoch"] == 0].assign(trial_id="another")
+    assert leads_of(trained, pd.concat([history[history["epoch"] > 0], start]))[0] == change(
+        "No finished trial has values both before and after training"
+    )
+    assert leads_of(random, None) == [
+        change("No network was to be trained"),
+        "This study has no trial of InfoMax to compare its baselines with.",
+    ]
+    assert leads_of(synthetic.spoil(both, failed=[2, 3]), history)[1:] == [
+        "InfoMax cannot be compared with the baselines: no trial of random finished."
+    ]
+    assert len(leads_of(both, history)) == 1
+
+
+def test_a_cell_without_a_result_is_counted_among_the_cells():
+    """One of two activations diverged: its outputs did not become less redundant "in the only cell"."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=6)
+    whole, lost = (
+        gather(analysis.Study("made up", made, synthetic.make_history(made)), seed=0)
+        for made in (table, synthetic.spoil(table, diverged=range(6, 12)))
+    )
+    assert "less redundant with training in both cells" in findings.findings(whole)[0].text
+    text = findings.findings(lost)[0].text
+    assert "less redundant with training in 1 of 2 cells" in text
+    assert "(no result in 1)" in text
+    assert "better in 1 of 2 cells (1 significant), no result in 1" in claims.change_sentence(
+        lost, "output_correlation"
+    )
+    drawings = {drawing.name: drawing for drawing in album(lost)}
+    assert drawings["effective_rank"].caption.endswith("0 to 6 seeds per cell.")
+    drawings = {drawing.name: drawing for drawing in album(whole)}
+    assert drawings["effective_rank"].caption.endswith(" 6 seeds per cell.")
+
+
+def test_a_change_that_few_seeds_cannot_show_is_not_called_insignificant():
+    """Ten seeds in one cell, three in two: these have "no significant change" whatever they have."""
+    table = change_rows("output_correlation", [-5] * 3)
+    pairs = compare(
+        table[(table["hidden_dim"] == 16) | (table["seed"] < 3)],
+        "output_correlation",
+        "stage",
+        ["activation", "hidden_dim"],
+    )
+    text = findings.redundancy_answer("outputs", "output_correlation", pairs)
+    assert text.endswith(
+        "in 1 of 3 cells, with a median change in output correlation of -50% (2 have too few seeds to tell)."
+    )
+    assert "(2 have too few seeds to tell)" in claims.change("output_correlation", pairs, "cells")
+
+
+def test_the_text_of_a_figure_names_what_was_averaged():
+    """With several widths it is the rank / K; the number was called the rank."""
+    for widths, name in (([16, 32], "Mean effective rank / K"), ([16], "Mean effective rank")):
+        made = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": widths}, seeds=2)
+        (drawing,) = [d for d in album(gather(analysis.Study("made up", made), seed=0)) if d.name == "effective_rank"]
+        assert f"{name} over widths and seeds: relu" in drawing.alt
 
 
 # ---- any table
