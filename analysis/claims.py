@@ -266,7 +266,8 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
     if len(reversed_pairs):
         found = e.interactions[e.interactions["metric"] == metric]["p"]
         p = f" (interaction: {p_words(float(found.iloc[0]))})" if len(found) else ""
-        text = f"{start}: the order of the activations changes with the width{p}. {_each_width(leads)}."
+        each = _each_width(leads)
+        text = f"{start}: the order of the activations changes with the width{p}. {each if sure else capital(each)}."
         one = reversed_pairs.iloc[0]
         text += (
             f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
@@ -286,11 +287,13 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
         return text
     if len({lead.text for lead in leads.values()}) == 1:
         return f"{start} at every width: {next(iter(leads.values())).text}."
+    if not sure and len(leads) > MAX_WIDTHS:
+        return f"{start}: no activation leads significantly at any width."
     return f"{start}: no activation leads significantly at every width. {_each_width(leads)}."
 
 
 def _each_width(leads: Mapping[int, Lead]) -> str:
-    """K = 16: tanh leads, 3% above relu. For many widths: at how many of them each activation leads."""
+    """K = 16: tanh leads, 3% above relu. For many widths: the widths of each leader."""
     if len(leads) > MAX_WIDTHS:
         return "; ".join(by_leader(leads, "{} leads", "no activation leads significantly", CANNOT_RANK))
     told = []
