@@ -127,7 +127,7 @@ _METRICS = (
         "convergence_epoch",
         "convergence epoch",
         "lower",
-        "The first epoch at which the training loss has made 90% of its decrease. Lower is faster.",
+        "The first epoch that reaches 90% of the decrease in training loss. Lower is faster.",
         integer=True,
         low=1.0,
     ),

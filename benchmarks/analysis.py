@@ -2,7 +2,7 @@
 
     python -m benchmarks.analysis [180] [10000]
 
-Each study is analyzed in a process of its own, to measure its peak memory: 180 trials of 100 epochs (6 activations
+Each study is analyzed in a separate process, to measure its peak memory: 180 trials of 100 epochs (6 activations
 x 3 widths x 10 seeds) in under 20 s, 10,000 trials (5 activations x 20 widths x 10 lambdas x 10 seeds) in under 3 minutes
 and 4 GiB, on 2 cores.
 """

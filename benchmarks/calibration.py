@@ -2,9 +2,9 @@
 
     python -m benchmarks.calibration [--tables 2000] [--samples 10000] [--resamples 1999]
 
-Family-wise error: the share of tables in which some pair without an effect has a corrected p (max-T) of 0.05 or less, where no
-activation has an effect, and where two of six have a large one.
-Simultaneous cover: the share of those tables whose intervals hold every true difference.
+Family-wise error: the share of tables in which some pair without an effect has a corrected p (max-T) of 0.05 or less, both if no
+activation has an effect and if two of six have a large one.
+Simultaneous cover: the share of those tables whose intervals contain every true difference.
 Coverage: the share of 95% intervals that contain the true mean, median or IQM, for normal and clearly skewed (lognormal) data.
 """
 

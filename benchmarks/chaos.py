@@ -1,16 +1,16 @@
-"""Kills and damages a sweep again and again, for real, and checks that its results are those of an undisturbed sweep.
+"""Kills and damages a real sweep again and again, and checks that its results are those of an undisturbed sweep.
 
     python -m benchmarks.chaos --kills 150 --faults 150 --seed 1
 
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT, SIGTERM or SIGHUP of the driver; SIGTERM of all its processes, or while Ray starts; another driver that
 takes over; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a table. Every other round
-shows its live display in a pseudo-terminal. Between two rounds files are damaged (see `benchmarks.faults`), and `verify`
-must tell it. When the kills are spent the sweep is resumed to its end, and every table and weights file must have the
-bytes of the undisturbed sweep. Also counted: finished trials that are trained again (exactly those whose files were
-damaged), epochs lost (at most those since the last checkpoint), tracebacks shown (none), and trials whose TensorBoard
-curves have a gap or a doubled step.
-A sweep whose worker was killed tries the pack again, and may go on to its end by itself.
+shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see `benchmarks.faults`), and `verify`
+must report it. After the last kill, the sweep is resumed until it ends, and every table and weights file must have the
+bytes of the undisturbed sweep. The program also counts finished trials that are trained again (exactly those whose
+files were damaged), epochs lost (at most those since the last checkpoint), tracebacks shown (none), and trials whose
+TensorBoard curves have a gap or a doubled step.
+A sweep whose worker was killed tries the pack again, and may end by itself.
 """
 
 from __future__ import annotations
@@ -335,8 +335,8 @@ def hashes(out: Path) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="deaths in all (default 100)")
-    parser.add_argument("--faults", type=int, default=0, help="files damaged in all (default 0)")
+    parser.add_argument("--kills", type=int, default=100, help="kills in total (default 100)")
+    parser.add_argument("--faults", type=int, default=0, help="files to damage in total (default 0)")
     parser.add_argument("--seed", type=int, default=1, help="chooses how and when (default 1)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos ü ") as folder:
@@ -378,7 +378,7 @@ def main() -> None:
             f"{kills} kills and {faults} faults (seed {arguments.seed}) over {sweeps} sweeps of 120 trials, in "
             f"{(time.monotonic() - begun) / 60:.0f} minutes: {differing} sweeps differ; of finished trials {chaos.restored} "
             f"damaged ones and {chaos.trained_again} others were trained again; {chaos.lost_epochs} of "
-            f"{120 * EPOCHS * sweeps} trial-epochs were lost, at most {chaos.most_lost} of a trial in a death (checkpoints "
+            f"{120 * EPOCHS * sweeps} trial-epochs were lost, at most {chaos.most_lost} of a trial in one kill (checkpoints "
             f"every {CHECKPOINT_EVERY}); {chaos.broken_curves} TensorBoard runs with a gap or a doubled step; "
             f"{chaos.displays} live displays; {tracebacks} tracebacks, {len(chaos.violations)} violations in all"
         )

@@ -1,6 +1,6 @@
-"""What may happen to a sweep's folder while nobody is at work in it, and what `infomax-tune verify` must then say.
+"""What may happen to a sweep's folder while no process uses it, and what `infomax-tune verify` must then report.
 
-A file of any kind is cut, emptied, deleted or has a bit flipped, a temporary file is left beside it, or it cannot be read.
+A file of any kind is cut, emptied or deleted, has a bit flipped, gets a temporary file next to it, or cannot be read.
 Used by `python -m benchmarks.chaos`.
 """
 
@@ -100,7 +100,7 @@ def fault(out: Path, what: str, harm: str, chance: random.Random, spared: Iterab
         return Fault(f"{harm} {what}", trial, costs=False, begins_anew=False, told=str(left), spare=trial or what)
     gone = harm == DELETE
     match what:
-        case "a history" | "weights":  # without a record they are written anew
+        case "a history" | "weights":  # without a record they are written again
             told = finished
         case "a checkpoint":  # beside a record it is a leftover
             told = not (gone or finished)

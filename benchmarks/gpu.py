@@ -4,7 +4,7 @@
 
 Needs PyTorch, MNIST ($INFOMAX_TUNE_DATA_DIR) and the training code; neither Ray nor numba. `--compare` also trains the
 cells on the CPU in compiled loops, and prints by how many standard deviations over the seeds the mean of each final metric
-differs. `--device cpu` runs the same torch code where there is no GPU.
+differs. `--device cpu` runs the same torch code without a GPU.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def main() -> None:
                     flush=True,
                 )
         print(
-            f"K = {units}: {statistics.median(times):.1f} s a cell ({min(times):.1f} to {max(times):.1f}), "
+            f"K = {units}: {statistics.median(times):.1f} s per cell ({min(times):.1f} to {max(times):.1f}), "
             f"{statistics.median(times) / floor_s:.1f} times the products' {floor_s:.1f} s",
             flush=True,
         )

@@ -1,10 +1,10 @@
-"""Measures what one driver needs for many trials: its own time a trial, its memory, and the time to the final tables.
+"""Measures what one driver needs for many trials: its own time per trial, its memory, and the time to the final tables.
 
     python -m benchmarks.many_trials [--counts 100 300 1000 3000 10000] [--pack N] [--plot many_trials.png]
 
-Each sweep trains tiny trials, one epoch of `synthetic_2d`, each a Ray trial of its own unless `--pack` says otherwise. The
-driver's time is what its process has spent on a CPU, start and tables included, so that it hardly depends on what else runs
-here; the other times do. The targets: linear in the count, under 60 ms a trial and under 2 GiB at 10,000.
+Each sweep trains tiny trials, one epoch of `synthetic_2d`, each in its own Ray trial unless `--pack` says otherwise. The
+driver's time is the CPU time of its process, including the start and the tables, so it hardly depends on what else runs
+here; the other times do. The targets: linear in the count, under 60 ms per trial and under 2 GiB at 10,000.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Measured:
 
     def __str__(self) -> str:
         return (
-            f"{self.count:6} trials: driver {self.driver_s:7.1f} s of CPU ({self.driver_ms:5.1f} ms a trial), "
+            f"{self.count:6} trials: driver {self.driver_s:7.1f} s of CPU ({self.driver_ms:5.1f} ms per trial), "
             f"{self.memory / 2**20:5.0f} MiB, tables {self.tables_s:5.1f} s, all {self.wall_s:6.1f} s"
         )
 
@@ -90,7 +90,7 @@ def plot(all_measured: list[Measured], path: Path) -> None:
     counts = [each.count for each in all_measured]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     left.loglog(counts, [each.driver_s for each in all_measured], marker="o", label="measured")
-    left.loglog(counts, [0.06 * count for count in counts], "--", color="gray", label="60 ms a trial")
+    left.loglog(counts, [0.06 * count for count in counts], "--", color="gray", label="60 ms per trial")
     left.set(xlabel="trials", ylabel="driver's CPU time (s)")
     left.legend()
     right.semilogx(counts, [each.memory / 2**20 for each in all_measured], marker="o")
@@ -114,7 +114,7 @@ def main() -> None:
     if len(all_measured) > 1:
         first, last = all_measured[0], all_measured[-1]
         more = 1000 * (last.driver_s - first.driver_s) / (last.count - first.count)
-        print(f"each trial more: {more:.1f} ms of the driver's time")
+        print(f"each additional trial: {more:.1f} ms of the driver's time")
     if arguments.plot:
         plot(all_measured, arguments.plot)
 

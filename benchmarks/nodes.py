@@ -2,11 +2,11 @@
 
     python -m benchmarks.nodes [--nodes 1 2 4 8] [--slots 8] [--plot nodes.png]
 
-Real: Ray's nodes, its scheduler, Tune, and this project's driver with packs that report once a second. Simulated: the nodes are
-Ray nodes on this one machine, and a trial sleeps instead of training. So this measures the driver, not the arithmetic or
-a network. The time in which workers start is left out, since each machine of a real cluster starts its own. From then on, the
-share of the slots with a trial under way is the efficiency; the target is 90% at 64 slots. Needs about 150 MB of memory for
-each slot.
+Real: Ray's nodes, its scheduler, Tune, and this project's driver with packs that report once a second. Simulated: all
+nodes are Ray nodes on this one machine, and a trial sleeps instead of training. So this measures the driver, not the
+arithmetic or a network. The time in which workers start is excluded, because each machine of a real cluster starts its
+own. From then on, the efficiency is the share of slots that are running a trial; the target is 90% at 64 slots. Needs
+about 150 MB of memory for each slot.
 """
 
 from __future__ import annotations

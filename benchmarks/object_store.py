@@ -1,9 +1,9 @@
-"""Times the quickstart sweep into S3 against the same sweep onto a disk, in turn, and compares their tables' bytes.
+"""Times the quickstart sweep into S3 and onto a disk, in turn, and compares the bytes of their tables.
 
     python -m benchmarks.object_store [--repeats N]
 
 Prints each pair's seconds and ratio, and the median ratio with its spread. S3 is moto's server over loopback, in a
-process that takes its share of the same cores: a real store takes none, and answers later.
+process that shares the same cores. A real store would not use these cores, and would answer more slowly.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.parts [--repeats N]
 
-Microseconds of CPU time on one core, the least of the repeats; relu with Adam on batches of 128 rows of MNIST. What a whole step
-takes beyond their sum is reading its rows from memory. Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
+Microseconds of CPU time on one core, the least of the repeats; relu with Adam on batches of 128 rows of MNIST. A whole
+step takes longer than the sum of its parts, because it reads its rows from memory. Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
 from __future__ import annotations

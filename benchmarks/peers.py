@@ -1,4 +1,4 @@
-"""What else trains such networks: each peer gives the seconds that it takes, for `benchmarks.study`.
+"""Other programs that train such networks: each peer returns the seconds that it takes, for `benchmarks.study`.
 
 All train relu layers with Adam on minibatches of 128 rows of MNIST, in the order of `shuffle`.
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--repeats N] [--out docs/images/scaling.png]
 
 CPU time of one core, the least of the repeats; relu on MNIST. Prints the order of growth: the slope between the last two
-points where both axes are logarithmic. Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
+points on logarithmic axes. Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STEPS = 40
 
 
 def width(dataset: Dataset, repeats: int, *, compiled: bool) -> dict[int, float]:
-    """Microseconds a step, by the number of units."""
+    """Microseconds per step, by the number of units."""
     return {
         units: _least(peers.ours(dataset, units, 1, _STEPS, compiled=compiled), repeats) * 1e6
         for units in (16, 32, 64, 128, 256, 512, 1024)
@@ -81,7 +81,9 @@ def main() -> None:
         "training rows": {"compiled loops": rows(dataset, repeats)},
     }
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-    for ax, (name, lines), unit in zip(axes, curves.items(), ("µs a step", "ms a pack", "ms an epoch"), strict=True):
+    for ax, (name, lines), unit in zip(
+        axes, curves.items(), ("µs per step", "ms per pack", "ms per epoch"), strict=True
+    ):
         for label, found in lines.items():
             growth = order_of_growth(found)
             print(

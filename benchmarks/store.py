@@ -76,7 +76,7 @@ def main() -> None:
             writes_s = checkpoints * checkpoint_s + record_s
             share = 100 * writes_s / (arguments.epochs * epoch_s)
             print(
-                f"{width} units, 10 seeds: {1e3 * epoch_s:.0f} ms an epoch, {1e3 * checkpoint_s:.0f} ms their checkpoints, "
+                f"{width} units, 10 seeds: {1e3 * epoch_s:.0f} ms per epoch, {1e3 * checkpoint_s:.0f} ms their checkpoints, "
                 f"{1e3 * record_s:.0f} ms their records: {share:.2f}% of {arguments.epochs} epochs"
             )
             train_s += 6 * arguments.epochs * epoch_s  # six activations

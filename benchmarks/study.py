@@ -1,11 +1,12 @@
-"""Measures the study beside its peers: a step of a trial, and all 180 trials on all cores.
+"""Compares the study with its peers: a step of a trial, and all 180 trials on all cores.
 
     python -m benchmarks.study [--repeats N] [--epochs N] [--full] [--steps-only]
 
-First, on one core, microseconds of the CPU a step and trial: the two dense products alone, torch's stacked step, our loops, a JAX
-peer at its best number of seeds, two plain loops. The repeats of all are interleaved, so that what else the machine does
-falls on each. Then the 180 trials through Ray, under joblib and under Optuna, at --epochs (1), or at 100 with --full.
-Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install 'infomax-tune[bench]'`; a peer that is not installed is left out.
+First, on one core, microseconds of CPU time per step and trial: the two dense products alone, torch's stacked step, our
+loops, a JAX peer at its best number of seeds, two plain loops. The repeats of all are interleaved, so that other work on
+the machine slows all of them equally. Then the 180 trials through Ray, under joblib and under Optuna, at --epochs (1),
+or at 100 with --full.
+Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install 'infomax-tune[bench]'`; a peer that is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ BASE = "two dense products"
 
 
 def steps(dataset: Dataset, repeats: int) -> dict[str, dict[int, list[float]]]:
-    """Microseconds a step and trial, by peer and width, one for each repeat; of several numbers of seeds, the best."""
+    """Microseconds per step and trial, by peer and width, one for each repeat; of several numbers of seeds, the best."""
     found: dict[str, dict[int, list[float]]] = {}
     for units in WIDTHS:
         runs = {
@@ -58,7 +59,7 @@ def steps(dataset: Dataset, repeats: int) -> dict[str, dict[int, list[float]]]:
 
 
 def print_steps(found: dict[str, dict[int, list[float]]]) -> None:
-    print("\nmicroseconds a step and trial, least (median); of the sum over the widths, times the products'\n")
+    print("\nmicroseconds per step and trial, least (median); of the sum over the widths, times the products'\n")
     print("| | " + " | ".join(f"K = {units}" for units in WIDTHS) + " | sum / products |")
     print("| --- |" + " --- |" * (len(WIDTHS) + 1))
     floor = sum(min(times) for times in found[BASE].values())
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="repeats of each step measurement (default 9)")
     parser.add_argument("--epochs", type=int, default=1, help="epochs of the whole study (default 1)")
     parser.add_argument("--full", action="store_true", help="the whole study at 100 epochs")
-    parser.add_argument("--steps-only", action="store_true", help="leave the whole study out")
+    parser.add_argument("--steps-only", action="store_true", help="skip the whole study")
     arguments = parser.parse_args()
     epochs = 100 if arguments.full else arguments.epochs
     cores = os.cpu_count() or 1

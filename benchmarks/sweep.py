@@ -3,7 +3,7 @@
     python -m benchmarks.sweep [--repeats N]
 
 Prints the sweep's seconds divided by its trials' own training seconds spread over the cores (1.0 is a sweep that does
-nothing else), with and without the evaluations, and how many times as fast as `--pack 1` the `--pack auto` is.
+nothing else), with and without the evaluations. Also prints how many times as fast `--pack auto` is as `--pack 1`.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 

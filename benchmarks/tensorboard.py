@@ -3,7 +3,7 @@
     python -m benchmarks.tensorboard [--epochs 100]
 
 Trains a pack of ten seeds of each width on MNIST for one epoch, writes their runs with as many epochs as the study has,
-and prints the time for that as a share of the whole study's training, both measured here. There is a worker per core.
+and prints the time for that as a share of the whole study's training, both measured here. There is one worker per core.
 Needs MNIST ($INFOMAX_TUNE_DATA_DIR).
 """
 
@@ -88,7 +88,7 @@ def main() -> None:
 
             write_s, train_s = begin_s + rows_s + end_s, arguments.epochs * epoch_s
             print(
-                f"{width} units, 10 seeds: {1e3 * epoch_s:.0f} ms an epoch, "
+                f"{width} units, 10 seeds: {1e3 * epoch_s:.0f} ms per epoch, "
                 f"{1e3 * rows_s / (arguments.epochs + 1):.1f} ms their rows of it, "
                 f"{1e3 * begin_s:.0f} ms their beginnings, {1e3 * end_s:.0f} ms their ends and images: "
                 f"{100 * write_s / train_s:.2f}% of {arguments.epochs} epochs"

@@ -1,4 +1,4 @@
-"""infomax-tune: how does the activation function of a layer change what it learns?
+"""infomax-tune: how does a layer's activation function change what the layer learns?
 
 from infomax_tune import load_results, run, sweep
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from infomax_tune.errors import ConfigError, InfomaxTuneError
 
 if TYPE_CHECKING:
-    from infomax_tune.api import Sweep, compare, evaluate, init, load_results, run, settings, stop, sweep
+    from infomax_tune.api import Sweep, analyze, compare, evaluate, init, load_results, run, settings, stop, sweep
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "InfomaxTuneError",
     "Sweep",
     "__version__",
+    "analyze",
     "compare",
     "evaluate",
     "init",

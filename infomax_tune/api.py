@@ -26,9 +26,22 @@ from infomax_tune.study.space import SearchSpace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis import Analysis
     from analysis.comparison import Comparison
 
-__all__ = ["Sweep", "compare", "evaluate", "init", "list_", "load_results", "run", "settings", "stop", "sweep"]
+__all__ = [
+    "Sweep",
+    "analyze",
+    "compare",
+    "evaluate",
+    "init",
+    "list_",
+    "load_results",
+    "run",
+    "settings",
+    "stop",
+    "sweep",
+]
 
 logging.getLogger("ray.widgets").setLevel(logging.WARNING)  # in a notebook, importing Ray advertises a package
 
@@ -111,7 +124,7 @@ def list_(folder: str | Path | None = None) -> list[Listed]:
     folder: default results, or the working directory if it has no such folder. Raises StoreError if the folder does not
     exist.
     """
-    return listing.list_outputs(listing.default_folder() if folder is None else Path(folder))
+    return listing.list_outputs(listing.default_folder() if folder is None else location(folder))
 
 
 def stop(out: str | Path, *, wait: bool = True) -> None:
@@ -141,6 +154,31 @@ def compare(*outs: str | Path, page: str | Path | None = None) -> Comparison:
     page: the HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
     """
     return operations.compare(outs, None if page is None else Path(page))
+
+
+def analyze(
+    out: str | Path,
+    *,
+    output_dir: str | Path | None = None,
+    formats: Sequence[str] = ("png",),
+    dpi: int = 150,
+    latex: bool = False,
+    with_host: bool = False,
+) -> Analysis:
+    """Makes the statistics, figures and report of a sweep, in `<out>/analysis` unless `output_dir` says otherwise.
+
+    formats: of the figures: png, pdf, svg. dpi: of the figures, 30 to 1,200. latex: also write the tables for a paper as
+    LaTeX. with_host: include the machine's name in the report. For single statistics and figures, see the package `analysis`.
+    Raises AnalysisError if the folder has no results or the output folder cannot be written.
+    """
+    return operations.analyze(
+        location(out),
+        None if output_dir is None else location(output_dir),
+        host=with_host,
+        formats=formats,
+        dpi=dpi,
+        latex=latex,
+    )
 
 
 def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None) -> None:

@@ -245,7 +245,7 @@ def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analys
     sources = folder.report_sources()  # read first: if one changes meanwhile, the report counts as outdated
     made = analysis.analyze(out, output_dir, **options)
     if output_dir is None:
-        folder.note_report(sources)
+        folder.note_report(sources, made.finding)
     return made
 
 
@@ -286,7 +286,7 @@ def _require_own_analysis() -> None:
 def _report(folder: SweepFolder, shown: display.Display) -> tuple[Path | None, str]:
     """Makes the report at the end of a sweep; its page and first finding. If that fails, warns: the records are safe."""
     if folder.report_is_current():
-        return folder.report, ""
+        return folder.report, folder.report_finding()
     try:
         with shown.waiting("writing the report"):
             made = analyze(folder.root)

@@ -2,9 +2,9 @@
 
     python -m tests.walk [student] [engineer] [author]
 
-Each types the commands of README and docs/ (a command that they do not contain is an error), and looks for what a person
-should see. Printed is each command, with the seconds until it ended; a study is shortened by settings typed after it. It needs
-chromium and the test extras, takes some minutes, and leaves nothing.
+Each types the commands of README and docs/ (it is an error if these do not contain the command), and looks for what a
+person should see. The script prints each command with the seconds that it took. Settings added to a command make a study
+shorter. The script needs chromium and the test extras, takes some minutes, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def student(folder: Path) -> None:
     look_for(shown, "starting Ray", "epochs/s", "writing the report", "60 trials: 60 done", "effective\n? *rank|rank")
     look_for(shown, r"\ntanh .*±.*×÷", r"\nreport: file://\S+")
     print(f"  student: the answer after {time.monotonic() - begun:.0f} s", flush=True)
-    finding = shown.partition("mean ×÷ deviation)")[2].partition("results: ")[0]
+    finding = shown.partition("geometric standard deviation)")[2].partition("results: ")[0]
     with browser() as page:
         page.goto(re.findall(r"report: (file://\S+)", shown)[-1])
         expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -196,11 +196,10 @@ def author(folder: Path) -> None:
     )
     shell.type("infomax-tune sweep activation_study", short, wait=False)
     shell.until("epochs/s")
-    shell.until("/180 trials")
+    time.sleep(2)
     shown = shell.press_ctrl_c()
     resume = re.findall(r"infomax-tune resume \S+", shown)[-1]
     look_for(shell.type_other(resume), "180 trials: 180 done", r"report: file://")
-    first = tables(folder / "results/activation_study")
     look_for(shell.type("infomax-tune analyze results/activation_study --format pdf,svg --latex"), "report.html")
     made = folder / "results/activation_study/analysis"
     assert {path.suffix for path in made.rglob("*")} >= {".pdf", ".svg", ".tex"}
@@ -210,9 +209,7 @@ def author(folder: Path) -> None:
     look_for(shell.type("infomax-tune selfcheck"), "digest")
     again = "infomax-tune sweep results/activation_study/sweep.yaml --out results/again --no-report"
     look_for(shell.type_other(again), "180 trials: 180 done")
-    assert tables(folder / "results/again").keys() == first.keys()
-    same = {name: data for name, data in tables(folder / "results/again").items() if name.endswith("safetensors")}
-    assert same == {name: data for name, data in first.items() if name.endswith("safetensors")}
+    assert tables(folder / "results/again") == tables(folder / "results/activation_study")
     shell.close()
 
 

@@ -13,6 +13,7 @@ import typer
 from infomax_tune import operations
 from infomax_tune.commands.app import DataDir, Folder, FolderOfAny, app, examples, located, print_counts, typed_command
 from infomax_tune.errors import ConfigError, InfomaxTuneError
+from infomax_tune.follow.display import choose
 from infomax_tune.follow.show_table import show_table
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.store.locks import Work
@@ -35,8 +36,8 @@ def results(out: Folder) -> None:
     plan = folder.read_space().plan()
     with folder.lock(Work.TABLES):
         table = write_tables(folder, plan)
-    page = folder.report if folder.report_is_current() else None
-    print_answer(folder, Counter(table["status"]), "", page)
+    page, finding = (folder.report, folder.report_finding()) if folder.report_is_current() else (None, "")
+    print_answer(folder, Counter(table["status"]), finding, page)
 
 
 @app.command(
@@ -56,7 +57,8 @@ def analyze(
 ) -> None:
     """Make a sweep's statistics, figures and report."""
     formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
-    written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
+    with choose(sys.stdout, sys.stderr, quiet=not sys.stdout.isatty()) as shown, shown.waiting("writing the report"):
+        written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
 
@@ -112,7 +114,9 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
             _show(operations.answer(folder.root), text_columns=1)
-            typer.echo("(mean ± standard deviation over the seeds; of a ratio, geometric: mean ×÷ deviation)")
+            typer.echo(
+                "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
+            )
     if finding:
         typer.echo(finding)
     typer.echo(f"results: {folder.results_csv}")

@@ -46,7 +46,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="infomax-tune",
     cls=_Commands,
-    help="How does the activation function of a layer change what it learns? Sweeps of single-layer InfoMax networks on Ray Tune.",
+    help="How does a layer's activation function change what the layer learns? "
+    "Runs sweeps of single-layer InfoMax networks on Ray Tune.",
     epilog=_EXIT_CODES,
     invoke_without_command=True,
     add_completion=True,

@@ -13,7 +13,7 @@ from infomax_tune.store.verify import verify as check_files
 def verify(out: Folder) -> None:
     """Check every file of a sweep for damage.
 
-    Each line ends with the command that repairs the file. The exit code is 1 if any file is damaged.
+    Prints one line per problem, ending with the command that repairs it. The exit code is 1 if any file is damaged.
     """
     from infomax_tune.follow import tensorboard_runs as runs  # imports TensorBoard
 
@@ -37,8 +37,8 @@ def verify(out: Folder) -> None:
 def selfcheck() -> None:
     """Check that packed training is exact on this machine.
 
-    Trains a few steps alone and in packs, and compares the results bit for bit. The exit code is 1 if any bits differ. The
-    digest is that of a tiny study: machines that print the same digest train to the same bytes.
+    Trains a few steps alone and in packs, and compares the results bit for bit. The exit code is 1 if any bits differ. Also
+    prints the digest of a tiny study: on machines with the same digest, training gives the same bytes.
     """
     from infomax_tune.science.digest import digest  # imports torch
     from infomax_tune.science.selfcheck import check

@@ -76,7 +76,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print when each 
     epilog=examples(
         "sweep activation_study",
         "sweep activation_study --dry-run",
-        "sweep quickstart --set seed=1,2,3 --set epochs=50 --out results/three",
+        "sweep quickstart --set activation=relu,tanh --set epochs=50 --out results/pair",
         "sweep quickstart --set 'seed={range: [1, 20]}' --out results/more",
         "sweep my_study.yaml --config base.yaml --max-concurrent 4",
     ),
@@ -100,7 +100,7 @@ def sweep(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Override a setting of the space; repeatable. A list, such as seed=1,2,3, makes an axis.",
+            help="Override a setting of the space; repeatable. A list, such as activation=relu,tanh, makes an axis.",
             autocompletion=complete_setting,
         ),
     ] = None,

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infomax_tune.commands.app import FolderOfAny, app, examples
+from infomax_tune.commands.app import FolderOfAny, app, examples, located
 from infomax_tune.follow import listing
 from infomax_tune.follow.folder_status import FolderStatus, StatusReader, read_run, watch
 from infomax_tune.follow.show_table import show_table
@@ -37,7 +37,7 @@ def status(
         bool, typer.Option("--full", help="Also show all-zero columns, and the cells' full names.")
     ] = False,
 ) -> None:
-    """Show a sweep's progress, during or after it.
+    """Show the progress of a sweep or a run.
 
     Counts each cell's trials by status: done, diverged, failed, damaged, running and left.
     """
@@ -74,7 +74,10 @@ def status(
 @app.command(epilog=examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
 def tensorboard(
     out: FolderOfAny,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[default: the first free port from 6006]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="The port to listen on. [default: the first free one from 6006]"),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="The address to listen on; 0.0.0.0 lets other machines connect.")
     ] = "localhost",
@@ -135,7 +138,9 @@ def tensorboard(
 def list_(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]"),
+        typer.Argument(
+            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", callback=located
+        ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from infomax_tune.errors import InfomaxTuneError, StoreError
 from infomax_tune.follow.folder_status import read_driver, read_run
+from infomax_tune.store.objects import is_object
 from infomax_tune.store.outputs import find_outputs, size_and_time
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
@@ -42,7 +43,11 @@ def default_folder() -> Path:
 
 
 def list_outputs(root: Path) -> list[Listed]:
-    """Every sweep and run in `root` or below. Raises StoreError if the folder does not exist."""
+    """Every sweep and run in `root` or below. Raises StoreError if the folder does not exist or is in an object store."""
+    if is_object(root):
+        raise StoreError(
+            f"{root}: only folders on a disk can be listed; `status` shows a single sweep in an object store."
+        )
     if not root.is_dir():
         raise StoreError(f"{root}: not a folder; give a folder that contains sweeps or runs.")
     return [_sweep(output) if isinstance(output, SweepFolder) else _run(output) for output in find_outputs(root)]

@@ -59,9 +59,9 @@ class FollowPacks(_NotKept, tune.Callback):
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
-        """The pack of one Tune trial; made from Tune's plain data only once."""
+        """The pack of one Tune trial; read only once."""
         if trial.trial_id not in self._packs:
-            self._packs[trial.trial_id] = Pack.from_dict(trial.config["pack"])
+            self._packs[trial.trial_id] = Pack.from_json(trial.config["pack"])
         return self._packs[trial.trial_id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

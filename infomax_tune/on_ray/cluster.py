@@ -116,7 +116,7 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
     except OSError as error:
         raise ResourceError(
-            f"cannot start Ray here: its socket paths would be too long under {usual}, and /tmp cannot be written "
+            f"cannot start Ray here: its socket paths would be too long under {usual}, and it cannot write to /tmp "
             f"({error.strerror}); set RAY_TMPDIR to a folder with a short path."
         ) from None
     say(f"note: Ray's files are in {folder} while it runs: its socket paths would be too long under {usual}")

@@ -185,7 +185,7 @@ def _measure(
         while waiting and len(running) < at_once:
             kind, pack = waiting.pop(0)
             dataset = stored[kind.dataset]
-            running[pilot.remote(pack.to_dict(), dataset, options.device_or_default, options.threads)] = kind
+            running[pilot.remote(pack.to_json(), dataset, options.device_or_default, options.threads)] = kind
         say(f"pilot {len(costs) + 1} of {len(packs)}")
         (done,), _ = ray.wait(list(running))
         try:
@@ -201,13 +201,13 @@ def _measure(
     return _Pilots(costs, first_began)
 
 
-def _pilot(pack: dict[str, Any], dataset: Dataset, device: str, threads: int) -> tuple[Cost, float]:
+def _pilot(pack: str, dataset: Dataset, device: str, threads: int) -> tuple[Cost, float]:
     """The cost of a pack, and the seconds that it took to measure, in one of Ray's processes."""
     import torch
 
     begun = time.perf_counter()
     torch.set_num_threads(threads)
-    return measure(Pack.from_dict(pack), dataset, device=device), time.perf_counter() - begun
+    return measure(Pack.from_json(pack), dataset, device=device), time.perf_counter() - begun
 
 
 def _cost(config: TrialConfig, costs: Mapping[_Kind, Cost]) -> Cost:

@@ -125,7 +125,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
-        param_space={"pack": tune.grid_search([pack.to_dict() for pack in packs])},
+        param_space={"pack": tune.grid_search(_Uncopied(pack.to_json() for pack in packs))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,  # a new process for each pack would import torch again
             max_concurrent_trials=options.max_concurrent,
@@ -161,6 +161,14 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     return _Unfinished(failed=failed)
 
 
+class _Uncopied(list[str]):
+    """Packs that Tune does not copy: it copies its whole param space once for each pack, which would take time that grows
+    with the square of their number."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Uncopied:
+        return self
+
+
 @contextlib.contextmanager
 def _without_usage_tags() -> Iterator[None]:
     """While entered, Tune does not count callbacks for Ray's usage statistics, which are off: it would import MLflow and
@@ -183,7 +191,7 @@ def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:
 
 def _name(trial: Any) -> str:
     """The pack's name in Tune's own files: its cell and its seeds."""
-    pack = Pack.from_dict(trial.config["pack"])
+    pack = Pack.from_json(trial.config["pack"])
     return f"{pack.cell}-s{'_'.join(map(str, pack.seeds))}"
 
 

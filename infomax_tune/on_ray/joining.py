@@ -51,7 +51,7 @@ def check(address: str) -> None:
         ) from None
     token = _token()
     if not _lets_in(found, token):
-        problem = "yours is not the cluster's" if token else "none is set here"
+        problem = "yours is wrong" if token else "none is set here"
         raise ResourceError(
             f"--address: the Ray cluster at {found} requires a token, but {problem}. Set it with:\n  {_COMMANDS}"
         )

@@ -83,7 +83,7 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
     free = _FREE_TO_CHANGE | set(space.axes) | set(before.axes)
     old, new = before.base.flat(), space.base.flat()
     changed = [
-        f"{name} was {old[name]!r}, is {new[name]!r}" for name in new if name not in free and old[name] != new[name]
+        f"{name} was {old[name]!r}, is now {new[name]!r}" for name in new if name not in free and old[name] != new[name]
     ]
     if changed:
         raise ConfigError(
@@ -278,7 +278,7 @@ class _Sweep:
         for message in drift(used, machines, silent):
             if self._options.strict_environment:
                 raise EnvironmentDriftError(
-                    f"{message}. Use the same environment throughout, or leave out --strict-environment."
+                    f"{message}. Use the same environment throughout, or omit --strict-environment."
                 )
             self._display.warn(
                 f"warning: {message}. Last bits may differ; timings.csv shows where each trial was trained."

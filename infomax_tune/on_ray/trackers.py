@@ -242,7 +242,7 @@ def _local_mlflow(folder: Path, space: str) -> str:
 
     if "?" in str(folder):
         raise StoreError(
-            f"{folder}: MLflow takes a ? for the end of the address; name another store in $MLFLOW_TRACKING_URI."
+            f"{folder}: MLflow treats a ? as the end of the address; set $MLFLOW_TRACKING_URI to another store."
         )
     database = folder / "mlflow.db"
     if not database.exists():

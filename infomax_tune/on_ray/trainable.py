@@ -46,7 +46,7 @@ def train_on_ray(
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
     torch.set_num_threads(threads)
-    pack = Pack.from_dict(config["pack"])
+    pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
     trials = [folder.trial(trial.trial_id) for trial in pack]
     described = _described(execution.device, threads)

@@ -30,8 +30,9 @@ def refuse_to_mix(
             arithmetic[each.arithmetic] += 1
     for (name, digest), trials in data.items():
         raise DataError(
-            f"{name}: {_trials(trials)} here on different data with that name (its digest was {digest}, now it is "
-            f"{datasets[name].digest}), which cannot be compared. Resume with that data (--data-dir), or choose another --out."
+            f"{name}: {_trials(trials)} here on different data with the same name (its digest was {digest}, now it is "
+            f"{datasets[name].digest}), so they cannot be compared with new ones. Resume with "
+            "that data (--data-dir), or choose another --out."
         )
     for number, trials in arithmetic.items():
         if not mix_arithmetic:

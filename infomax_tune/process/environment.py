@@ -71,7 +71,9 @@ def fingerprint(described: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(numeric, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def differences(before: dict[str, Any], now: dict[str, Any], words: str = "{name} was {before}, is {now}") -> list[str]:
+def differences(
+    before: dict[str, Any], now: dict[str, Any], words: str = "{name} was {before}, is now {now}"
+) -> list[str]:
     """The entries of `NUMERIC` that differ, in words; an entry that `before` lacks is not compared."""
     return [
         words.format(name=name, before=before[name], now=now.get(name))

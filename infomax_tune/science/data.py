@@ -107,7 +107,7 @@ def _generated(name: str, maker: str, *arrays: Any) -> Dataset:
     dataset = Dataset(name, *arrays, digest=_digest(*arrays))
     if dataset.digest != PINNED[name]:
         raise DataError(
-            f"{name}: {_installed(maker)} with {_installed('numpy')} does not make the same numbers here as elsewhere "
+            f"{name}: {_installed(maker)} with {_installed('numpy')} produces different numbers here than elsewhere "
             f"(their digest is {dataset.digest}, not {PINNED[name]}), so its trials could not be compared with others. "
             f"Install another version of {maker} or NumPy, or choose another dataset."
         )

@@ -17,7 +17,7 @@ def mend_folder(folder: SweepFolder, plan: Plan) -> list[str]:
     problems: list[str] = []
     for path, problem in folder.environments.damage().items():
         set_aside(path)
-        problems.append(f"{problem} Set aside; whether its trials were trained elsewhere is now unknown.")
+        problems.append(f"{problem} Set aside; it is now unknown whether its trials were trained elsewhere.")
     paths = folder.trial_folders()
     for path, leftovers in zip(
         paths, for_each(lambda path: folder.trial(path.name).leftovers(), paths, folder.root), strict=True

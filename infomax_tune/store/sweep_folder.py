@@ -322,9 +322,9 @@ class SweepFolder:
         names = (RESULTS_CSV, HISTORY_PARQUET, SWEEP_FILE, environments.LATEST)
         return {name: file_digest(self.root / name) for name in names}
 
-    def note_report(self, sources: Mapping[str, str | None]) -> None:
-        """Notes what the report was made of: the `report_sources` from before it was made."""
-        content = {"made_of": dict(sources), "report": file_digest(self.report)}
+    def note_report(self, sources: Mapping[str, str | None], finding: str = "") -> None:
+        """Notes what the report was made of: the `report_sources` from before it was made. finding: its first answer."""
+        content = {"made_of": dict(sources), "report": file_digest(self.report), "finding": finding}
         write_json(self._report_note, formats.REPORT_NOTE, content)
 
     def report_is_current(self) -> bool:
@@ -334,6 +334,12 @@ class SweepFolder:
             noted = read_json(self._report_note, formats.REPORT_NOTE)
             return noted is not None and all(noted[name] == value for name, value in now.items())
         return False
+
+    def report_finding(self) -> str:
+        """The first answer of the report that was noted last; "" if there is none."""
+        with contextlib.suppress(StoreError):
+            return str((read_json(self._report_note, formats.REPORT_NOTE) or {}).get("finding", ""))
+        return ""
 
     @property
     def _report_note(self) -> Path:

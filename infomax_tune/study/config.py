@@ -225,7 +225,7 @@ class TrialConfig(BaseModel):
             return []
         before = other.flat()
         return [
-            f"{name} was {before[name]!r}, is {value!r}"
+            f"{name} is {before[name]!r} instead of {value!r}"
             for name, value in self.flat().items()
             if old.get(name) != new.get(name)
         ]

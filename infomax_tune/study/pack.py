@@ -1,8 +1,9 @@
-"""A pack: the trials of one cell that train together, and the plain data that carry it to a Ray worker."""
+"""A pack: the trials of one cell that train together, and the text that carries it to a Ray worker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,13 +50,15 @@ class Pack(Sequence[TrialConfig]):
         """Its name in messages: the cell and the seeds."""
         return f"{self.cell}, {'seeds' if len(self) > 1 else 'seed'} {spans(self.seeds)}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for Tune's param space: one config and the seeds."""
-        return {"config": self.config.nested(), "id_digits": self.config.id_digits, "seeds": self.seeds}
+    def to_json(self) -> str:
+        """Text for Tune's param space: one config and the seeds. Tune copies a trial's parameters often, and never text."""
+        content = {"config": self.config.nested(), "id_digits": self.config.id_digits, "seeds": self.seeds}
+        return json.dumps(content)
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Pack:
-        """The inverse of `to_dict`."""
+    def from_json(cls, text: str) -> Pack:
+        """The inverse of `to_json`."""
+        content = json.loads(text)
         first = TrialConfig.model_validate(content["config"] | {"id_digits": content["id_digits"]})
         return cls(tuple(first.with_seed(seed) for seed in content["seeds"]))
 

@@ -253,7 +253,7 @@ def _refuse_twins(space: SearchSpace, source: str) -> None:
             differ = zip(space.axes, twin, point, strict=True)
             axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
             raise ConfigError(
-                f"axes: two points are the same experiment ({config.trial_id}): {axes} changes nothing with objective "
+                f"axes: two combinations are the same trial ({config.trial_id}): {axes} changes nothing with objective "
                 f"{config.loss.objective} and epochs {config.training.epochs}; remove it from the axes ({source})"
             )
     Plan(trials)

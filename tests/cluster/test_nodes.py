@@ -151,7 +151,7 @@ def test_who_has_not_the_token_is_told_so_at_once_from_another_address(
 
 
 def _is_told(text: str, token: str, machines: Machines) -> bool:
-    problem = "yours is not the cluster's" if token else "none is set here"
+    problem = "yours is wrong" if token else "none is set here"
     told = f"{machines.address} requires a token, but {problem}. Set it with:\n  export RAY_AUTH_MODE=token\n"
     return f"{told}  export RAY_AUTH_TOKEN=" in text and machines.token not in text and not (token and token in text)
 

@@ -150,6 +150,16 @@ def test_run_gives_the_record_and_says_how_it_goes() -> None:
     assert run("config.yaml", settings={"epochs": 3}, out="elsewhere", say=said.append).result == record.result
 
 
+def test_analyze_writes_what_the_command_writes(tmp_path: Path) -> None:
+    out = make_sweep(tmp_path / "sweep", "epochs=2", "seed=[1, 2]", "activation=[relu, tanh]").root
+    made = infomax_tune.analyze(str(out), output_dir=tmp_path / "python", formats=["svg"], latex=True)
+    assert made.report == tmp_path / "python" / "report.html"
+    command.call("analyze", out, "--output-dir", tmp_path / "typed", "--format", "svg", "--latex")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "python").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "typed").iterdir()}
+    assert {"tables.tex", "effective_rank.svg"} <= set(files)
+
+
 def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", "epochs=2", "seed=[1, 2]").root
     table = load_results(str(out))

@@ -63,6 +63,8 @@ def test_list_looks_in_results_first_and_says_when_there_is_nothing() -> None:
     assert call("list").stdout == "results: no sweeps or runs here\n"
     done = call("list", "nowhere", ok=False)
     assert (done.returncode, "nowhere: not a folder" in done.stderr) == (2, True)
+    done = call("list", "s3://bucket/prefix", ok=False)
+    assert (done.returncode, "only folders on a disk can be listed" in done.stderr) == (2, True)
 
 
 def test_init_writes_a_space_that_is_valid_and_holds_every_setting() -> None:

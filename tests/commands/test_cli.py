@@ -139,5 +139,6 @@ def test_a_quiet_sweep_says_nothing_and_a_verbose_one_tells_of_each_pack(tmp_pat
     assert verbose.stderr == ""
     # what Ray itself had to say is there, and nowhere else
     log = (tmp_path / "verbose" / "ray.log").read_text()
+    assert "FileNotFoundError" not in log
     assert "INFO ray" in log
     assert "ray" not in verbose.stdout.replace("ray.log", "").lower().replace(str(tmp_path).lower(), "")

@@ -134,7 +134,7 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     assert done.stderr.count("will be trained again.") == len(DAMAGES)
     assert "trains from the beginning" in done.stderr
     assert "warning: trials of this sweep were trained in a different environment: torch was 2.6.0" in done.stderr
-    assert done.stderr.count("whether its trials were trained elsewhere is now unknown") == 2
+    assert done.stderr.count("it is now unknown whether its trials were trained elsewhere") == 2
     assert done.stderr.count("warning: ") == len(DAMAGES) + 4
     assert f"{len(DAMAGES)} of {len(SEEDS)} trials to train" in done.stdout
     assert f"{len(SEEDS)} trials: {len(SEEDS)} done" in done.stdout

@@ -74,6 +74,18 @@ def test_the_references_are_those_of_the_code() -> None:
     assert f"| setting{table}" == as_markdown(describe_settings()), "infomax-tune settings --markdown"
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_english_is_plain(document: Path) -> None:
+    """Words that only a translation would use."""
+    text = " ".join(document.read_text(encoding="utf-8").lower().split())
+    quaint = ("anew", "tell of", "tells of", "in vain", "seldom", "told apart", "row a trial", "cannot be said")
+    assert [words for words in quaint if re.search(rf"\b{words}\b", text)] == []
+
+
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     pages = [path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")]

@@ -181,7 +181,7 @@ class Bash:
     def read_until(self, text: str, seconds: float = 60) -> str:
         shown, end = "", time.monotonic() + seconds
         while text not in shown:
-            assert time.monotonic() < end, f"waited in vain for {text!r}, saw {shown!r}"
+            assert time.monotonic() < end, f"{text!r} was not shown: {shown!r}"
             if select.select([self.terminal], [], [], 0.1)[0]:
                 shown += os.read(self.terminal, 65536).decode()
         return shown

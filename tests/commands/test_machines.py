@@ -43,7 +43,7 @@ def test_the_machines_that_train_are_compared(tmp_path: Path, address: str) -> N
     if here == "DEFAULT":
         pytest.skip("torch uses no more instructions here than on any machine")
     out = make_sweep(tmp_path / "sweep", "activation=[relu]", "epochs=2", "seed=[1]").root
-    told = f"trials of this sweep were trained in a different environment: instructions was {here}, is DEFAULT."
+    told = f"trials of this sweep were trained in a different environment: instructions was {here}, is now DEFAULT."
     refused = infomax_tune("sweep", *MORE, "--out", out, "--address", address, "--strict-environment", ok=False)
     assert refused.returncode == 2
     assert told in refused.stderr

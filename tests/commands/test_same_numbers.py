@@ -83,7 +83,7 @@ def test_a_record_of_another_trial_of_the_same_id_is_told_and_left_as_it_is(tmp_
     before = everything(tmp_path)
     refused = call("sweep", space, "--out", tmp_path, "--no-report", ok=False)
     assert refused.returncode == 2
-    assert "holds another trial with the same id (training.lr was 0.001064, is 0.0052725)" in refused.stderr
+    assert "holds another trial with the same id (training.lr is 0.001064 instead of 0.0052725)" in refused.stderr
     space.write_text("base: {dataset: digits, epochs: 2}\naxes: {lr: [0.001064, 0.0052725]}\n")
     refused = call("sweep", space, "--out", tmp_path, "--no-report", ok=False)
     assert refused.returncode == 2
@@ -134,7 +134,7 @@ def test_other_images_under_the_same_name_are_refused_before_anything_is_trained
     words = [word for setting in [*settings, "seed=[1, 2]"] for word in ("--set", setting)]
     refused = infomax_tune("sweep", "quickstart", *words, "--out", out, "--data-dir", tmp_path / "half", ok=False)
     assert refused.returncode == 2
-    assert "fashion_mnist: 1 trial was trained here on different data with that name" in refused.stderr
+    assert "fashion_mnist: 1 trial was trained here on different data with the same name" in refused.stderr
     assert {path: everything(out)[path] for path in before} == before
     assert len(list((out / "trials").iterdir())) == 1
 

@@ -35,9 +35,9 @@ def test_machines_that_differ_are_told_even_if_nothing_was_trained_yet() -> None
 def test_every_machine_is_compared_with_what_trials_were_trained_in() -> None:
     """Each difference once, however many machines have it."""
     was = "trials of this sweep were trained in a different environment"
-    assert drift([HERE], [OLDER, OLDER], 0) == [f"{was}: cpu was {HERE['cpu']}, is an older one"]
+    assert drift([HERE], [OLDER, OLDER], 0) == [f"{was}: cpu was {HERE['cpu']}, is now an older one"]
     threads = HERE | {"threads": 4}
-    assert drift([HERE, threads], [HERE], 0) == [f"{was}: threads was 4, is 1"]
+    assert drift([HERE, threads], [HERE], 0) == [f"{was}: threads was 4, is now 1"]
 
 
 def test_machines_that_give_no_answer_are_told() -> None:

@@ -202,9 +202,7 @@ def test_run_alone_refuses_the_folder_of_another_trial_of_the_same_id(
     train_pack([one], [under_way], digits, should_stop=Countdown(2))
     for folder in (finished, under_way):
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
-        message = (
-            r"holds another trial with the same id \(training.lr was 0.001064, is 0.0052725\); choose another --out"
-        )
+        message = r"holds another trial with the same id \(training.lr is 0.001064 instead of 0.0052725\); choose another --out"
         with pytest.raises(StoreError, match=message):
             run_trial(other, folder)
         assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
@@ -220,7 +218,10 @@ def test_a_checkpoint_of_another_trial_of_the_same_id_is_set_aside(
     train_pack([one], [folder], digits, should_stop=Countdown(2))
     warnings: list[str] = []
     train_pack([other], [folder], digits, warn=warnings.append)
-    assert "is from another trial with the same id (training.lr was 0.001064, is 0.0052725). Set aside" in warnings[0]
+    assert (
+        "is from another trial with the same id (training.lr is 0.001064 instead of 0.0052725). Set aside"
+        in warnings[0]
+    )
     assert numbers(folder) == numbers(TrialFolder(tmp_path / "through"))
 
 

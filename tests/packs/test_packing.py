@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 
 import pytest
@@ -145,6 +144,6 @@ def _surely_costs_more(pack: Pack, other: Pack) -> bool:
 def test_a_pack_comes_back_from_tunes_param_space(missing: list[TrialConfig], size: int) -> None:
     """It travels as plain JSON values, and each trial comes back with its own id."""
     for trials in pack_trials(missing, 1, size):
-        travelled = json.loads(json.dumps(trials.to_dict()))
-        assert Pack.from_dict(travelled) == trials
-        assert [trial.trial_id for trial in Pack.from_dict(travelled)] == [trial.trial_id for trial in trials]
+        travelled = trials.to_json()
+        assert Pack.from_json(travelled) == trials
+        assert [trial.trial_id for trial in Pack.from_json(travelled)] == [trial.trial_id for trial in trials]

@@ -24,14 +24,14 @@ def test_each_entry_that_can_change_last_bits_is_told_and_fingerprinted(name: st
     """infomax-tune's own version and arithmetic among them."""
     now = environment_here(device="cpu", threads=1)
     before = now | {name: "another"}
-    assert differences(before, now) == [f"{name} was another, is {now[name]}"]
+    assert differences(before, now) == [f"{name} was another, is now {now[name]}"]
     assert fingerprint(before) != fingerprint(now)
 
 
 @pytest.mark.parametrize(("name", "now"), [("scipy", version("scipy")), ("arithmetic", ARITHMETIC)])
 def test_the_probes_optimizer_and_our_arithmetic_are_compared_where_they_were_noted(name: str, now: object) -> None:
     here = environment_here(device="cpu", threads=1)
-    assert differences(here | {name: 0}, here) == [f"{name} was 0, is {now}"]
+    assert differences(here | {name: 0}, here) == [f"{name} was 0, is now {now}"]
     assert differences({key: value for key, value in here.items() if key != name}, here) == []
 
 

@@ -123,7 +123,7 @@ def test_a_generated_set_that_a_library_makes_otherwise_is_refused(
 ) -> None:
     monkeypatch.setattr(data, "DATA_SEED", 43)
     message = (
-        rf"^{name}: {maker} [\d.]+ with numpy [\d.]+ does not make the same numbers.*not {data.PINNED[name]}.*Install"
+        rf"^{name}: {maker} [\d.]+ with numpy [\d.]+ produces different numbers here.*not {data.PINNED[name]}.*Install"
     )
     with pytest.raises(DataError, match=message):
         data.load(name)

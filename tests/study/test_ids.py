@@ -86,7 +86,7 @@ BESIDE = {"dataset": "digits", "epochs": 2}
 def test_trials_of_one_id_are_told_apart_by_their_settings(make_config: MakeConfig) -> None:
     one, other = (make_config(**BESIDE, **settings) for settings in NAMESAKES)
     assert one.trial_id == other.trial_id == "relu-k16-s1-2fed1708"
-    assert one.differences(other.nested()) == ["training.lr was 0.0052725, is 0.001064"]
+    assert one.differences(other.nested()) == ["training.lr is 0.0052725 instead of 0.001064"]
     assert one.differences(one.nested()) == []
 
 
@@ -112,7 +112,7 @@ def test_two_trials_of_one_id_are_no_plan_and_are_told_with_the_true_reason() ->
         "", "", TrialConfig.model_validate({"data": {"dataset": "digits"}, "training": {"epochs": 2}}), {}
     )
     space.axes["training.lr"] = [settings["lr"] for settings in NAMESAKES]
-    message = r"same id by chance, relu-k16-s1-2fed1708 \(training.lr was 0.001064, is 0.0052725\)\. Change one"
+    message = r"same id by chance, relu-k16-s1-2fed1708 \(training.lr is 0.001064 instead of 0.0052725\)\. Change one"
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(space, id_digits=8).plan()
     assert len(space.plan()) == 2

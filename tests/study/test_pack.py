@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from infomax_tune.study.config import TrialConfig
@@ -23,12 +21,12 @@ def test_a_pack_is_the_sequence_of_its_trials(make_config: MakeConfig) -> None:
 def test_it_crosses_as_plain_data_with_every_setting(make_config: MakeConfig) -> None:
     """No setting is lost or read again as a person's YAML would be: an odd learning rate keeps its last bit."""
     pack = Pack.of([make_config(lr=0.1 + 0.2, head="softmax", probe="true", seed=seed) for seed in (1, 2**32 - 1)])
-    assert Pack.from_dict(json.loads(json.dumps(pack.to_dict()))) == pack
+    assert Pack.from_json(pack.to_json()) == pack
 
 
 def test_it_keeps_the_length_of_its_ids() -> None:
     pack = Pack.of([TrialConfig(id_digits=16)])
-    assert [trial.trial_id for trial in Pack.from_dict(pack.to_dict())] == [trial.trial_id for trial in pack]
+    assert [trial.trial_id for trial in Pack.from_json(pack.to_json())] == [trial.trial_id for trial in pack]
 
 
 def test_trials_of_two_cells_or_none_are_no_pack(make_config: MakeConfig) -> None:

@@ -240,7 +240,7 @@ def test_two_points_that_are_one_experiment_are_refused(text: str, axis: str) ->
     """They would share one record; the message names the axis that changes nothing."""
     (line,) = mistakes(text)
     assert re.match(
-        rf"axes: two points are the same experiment \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
+        rf"axes: two combinations are the same trial \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
     )
 
 
