@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from analysis.plots_weights import weight_gallery, weight_lines
     from analysis.power import Power, detectable_effect, power_of, seeds_needed, smallest_p
     from analysis.reshape import (
-        by_activation_and_width,
         counts,
         done,
         mean_over_width,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from analysis.sign_flips import Flipped, flip_family
     from analysis.stats import (
         average_ranks,
+        by_activation_and_width,
+        cell_means,
         compare,
         complete_blocks,
         critical_distance,
@@ -74,6 +75,7 @@ __all__ = [
     "bca_interval",
     "before_and_after",
     "by_activation_and_width",
+    "cell_means",
     "cell_statistics",
     "check_results",
     "compare",

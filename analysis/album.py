@@ -21,7 +21,7 @@ from analysis.metrics import METRICS, REDUNDANCY_METRICS, label, sign
 from analysis.report import SectionId, section_of_setting
 from analysis.reshape import cell_columns, done, varying
 from analysis.schema import LOSS_TERMS, activation_order
-from analysis.stats import average_ranks, friedman
+from analysis.stats import average_ranks, cell_means, friedman
 from analysis.wording import capital, counted, number, words
 
 if TYPE_CHECKING:
@@ -250,9 +250,21 @@ def _heatmaps(e: Evidence) -> Iterator[Drawing]:
             "Effective rank and output correlation by activation and width",
             f"Heatmaps of {_labels(shown)}. {_means(e, shown[0])}",
             f"Mean over {_seeds(e)}. Colors compare activations within a width: in each column, the brightest is best and the "
-            "darkest is worst.",
+            f"darkest is worst.{_daggers(e, shown)}",
             lambda: plots_overview.heatmaps(e.infomax, shown),
         )
+
+
+def _daggers(e: Evidence, metrics: list[str]) -> str:
+    """What the daggers of the heatmaps mean, if there are any."""
+    cells = pd.concat([cell_means(e.infomax, metric) for metric in metrics])
+    cells = cells[cells["mean"].notna()]
+    if cells["complete"].all():
+        return ""
+    text = " \u2020: some seeds have no value; activations are compared on the seeds that all of them have."
+    if not cells["ranked"].all():
+        text += " A cell without a color has too few seeds to be compared; its mean is over its own seeds."
+    return text
 
 
 def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
@@ -393,8 +405,10 @@ def _ranked(e: Evidence) -> list[str]:
 def _seeds(e: Evidence) -> str:
     """n, for the captions: the number of seeds per cell."""
     finished = done(e.infomax)
-    n = finished.groupby(cell_columns(e.infomax), dropna=False)["seed"].nunique()
-    least, most = int(n.min()), int(n.max())
+    cell = cell_columns(e.infomax)
+    n = finished.groupby(cell, dropna=False)["seed"].nunique()
+    lost = len(n) < len(e.infomax[cell].drop_duplicates())
+    least, most = 0 if lost else int(n.min()), int(n.max())
     return f"{counted(most, 'seed')} per cell" if least == most else f"{least} to {most} seeds per cell"
 
 
@@ -416,4 +430,4 @@ def _means(e: Evidence, metric: str) -> str:
         return ""
     means = level_means(e.averaged, metric).set_index("activation")["mean"]
     told = [f"{name} {number(mean)}" for name, mean in means.items() if np.isfinite(mean)]
-    return f"Mean {label(metric)} over widths and seeds: {', '.join(told)}." if told else ""
+    return f"Mean {label(metric, per_size=e.sized)} over widths and seeds: {', '.join(told)}." if told else ""

@@ -1,25 +1,28 @@
 """A study's claims as sentences with numbers: which setting leads and whether significantly, the effect of training and lambda.
 
 From the tables of `evidence` to text; imports neither figures nor the page. A lead is claimed only if the corrected test
-finds that the leader differs significantly from the next best.
+finds that the leader differs significantly from every other ranked level.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.dynamics import convergence, last_epochs
 from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, label, sign
 from analysis.power import ALPHA, power_of, seeds_needed, smallest_p
-from analysis.reshape import as_tuple, done
+from analysis.reshape import as_tuple, cell_columns, done, infomax_rows, order
 from analysis.schema import DONE, UNFINISHED
-from analysis.stats import percent
+from analysis.stats import levels_of, percent
 from analysis.widths import reversals
 from analysis.wording import (
     capital,
@@ -38,23 +41,31 @@ from analysis.wording import (
 IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussian_total_correlation", "dead_units")
 """The metrics that answer the study's questions first."""
 
+CANNOT_RANK = "the activations cannot be ranked"
+NO_VALUE = "No value for"
+TOO_FEW = "Not ranked, with fewer than half as many seeds as the most complete activation:"
+LACKING = "seeds, losses, or evaluations near the end are missing"
+TOO_FEW_OF_LEVEL = TOO_FEW.replace("activation", "level")
+LEVELS_CANNOT_RANK = "the levels cannot be ranked"
 UNSURE = "no level is significantly best"
 
 MAX_WIDTHS = 4
-"""If there are more widths than this, they are counted, not listed."""
+"""If there are more widths than this, they are listed by leader."""
 
 
 @dataclass(frozen=True)
 class Lead:
     """Which level of a factor is best on a metric, at one width or over all.
 
-    text: the clause that says so. leaders: the best on average (several if tied). sure: there is one leader, and by the
-    corrected test it differs significantly from the next best. ahead: by how much it is better than the next best, in words.
-    effect: the same in percent; NaN if there is no such number. lost, few: unranked levels, with no seeds and with too few.
+    text: the clause that says so. leaders: the best on average (several if tied, none if the levels cannot be ranked). seeds:
+    how many were compared. sure: there is one leader, and by the corrected test it differs significantly from every other
+    ranked level. ahead: by how much it is better than the next best, in words. effect: the same in percent; NaN if there is
+    no such number. lost, few: unranked levels, with no seeds and with too few.
     """
 
     text: str
     leaders: tuple[str, ...]
+    seeds: int = 0
     sure: bool = False
     ahead: str = ""
     effect: float = math.nan
@@ -89,22 +100,37 @@ def unfinished(results: pd.DataFrame) -> list[str]:
 # ---- who leads
 
 
-def leader(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str = "activation") -> Lead | None:
-    """Which level of a factor is best on a metric, against the next best and all others.
+def leader(
+    metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str = "activation", planned: Iterable[object] = ()
+) -> Lead | None:
+    """Which level of a factor is best on a metric, against all others.
 
-    means: from evidence.level_means. pairs: from stats.compare on complete blocks, one stratum. None if the metric has no
-    better direction or fewer than two levels can be ranked.
+    means: from evidence.level_means. pairs: from stats.compare on complete blocks, one stratum. planned: the levels that
+    were to be compared; those without a seed are lost. None if the metric has no better direction or fewer than two
+    levels can be ranked.
     """
-    there = means[means["ranked"]].dropna(subset=["mean"])
-    if not sign(metric) or len(there) < 2:
+    if not sign(metric):
         return None
-    lost = tuple(str(show(level)) for level in means.loc[means["n"] == 0, factor])
+    found = _lead_or_none(metric, means, pairs, factor, planned)
+    return found if found.leaders else None
+
+
+def _lead_or_none(
+    metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str, planned: Iterable[object]
+) -> Lead:
+    """Like `leader`; if fewer than two levels can be ranked, a lead without leaders that says so."""
+    there = means[means["ranked"]].dropna(subset=["mean"])
+    known = set(means.loc[means["n"] > 0, factor])
+    lost = tuple(str(show(level)) for level in planned if level not in known)
     few = tuple(str(show(level)) for level in means.loc[(means["n"] > 0) & ~means["ranked"], factor])
-    return replace(_lead(metric, there, pairs, factor), lost=lost, few=few)
+    if len(there) < 2:
+        return Lead(CANNOT_RANK, (), lost=lost, few=few)
+    others = f"every other {'ranked ' if lost or few else ''}{factor}"
+    return replace(_lead(metric, there, pairs, factor, others), seeds=int(there["n"].min()), lost=lost, few=few)
 
 
-def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) -> Lead:
-    """Like `leader`, for at least two levels that are all ranked."""
+def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str, others: str) -> Lead:
+    """Like `leader`, for at least two levels that are all ranked. others: the levels other than the top, in words."""
     ranked = means.assign(score=sign(metric) * means["mean"]).sort_values("score", ascending=False, kind="stable")
     best = ranked.iloc[0]
     equal = np.isclose(ranked["mean"], best["mean"], rtol=1e-12, atol=0)
@@ -126,23 +152,22 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str) ->
         return Lead(f"{words(tied)} share the best value, {value}", tied)
     apart, same = _told_apart(pairs, best[factor], rest[factor])
     pair = _pair(pairs, best[factor], second[factor])
-    behind = str(show(second[factor]))
-    if pair is None or behind not in apart or _turned(pair, best[factor])[0] * sign(metric) <= 0:
+    if pair is None or same or _turned(pair, best[factor])[0] * sign(metric) <= 0:
         text = f"{top} is best on average with {value}, but its lead is not significant: "
         if best["n"] < seeds_needed():
             text += f"{counted(int(best['n']), 'seed')} cannot show a significant difference; at least {seeds_needed()} are needed"
+        elif apart and same:
+            text += (
+                f"it is significantly better than {words(apart)}, but does not differ significantly from {words(same)}"
+            )
         elif same:
             text += f"it does not differ significantly from {words(same)}"
         else:
             text += "it could not be tested"
         return Lead(text, tied)
+    behind = str(show(second[factor]))
     ahead, effect = _ahead(metric, pair, best[factor], second)
-    told = (
-        f"differs significantly from every other {factor}"
-        if not same
-        else f"does not differ significantly from {words(same)}"
-    )
-    text = f"{top} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); it {told}"
+    text = f"{top} leads with {value}, {ahead} {behind} ({p_words(pair['p_max_t'])}); it differs significantly from {others}"
     return Lead(text, tied, sure=True, ahead=f"{ahead} {behind}", effect=effect)
 
 
@@ -170,27 +195,42 @@ def _ahead(metric: str, pair: pd.Series, top: object, second: pd.Series) -> tupl
     return f"{rounded(difference, high - low)}{interval} {side}", math.nan
 
 
+def planned_levels(e: Evidence, metric: str, rows: pd.DataFrame, factor: str = "activation") -> list:
+    """The levels of these planned trials; without those that finished in this study but never record the metric."""
+    finished = done(infomax_rows(e.study.results))
+    recorded = set(finished.loc[finished[metric].notna(), factor])
+    never = set(finished[factor]) - recorded
+    return [level for level in levels_of(rows, factor) if level not in never]
+
+
 def leads_by_width(e: Evidence, metric: str) -> dict[int, Lead]:
-    """The leader at each width where at least two activations can be ranked. For a study without other settings."""
+    """The leader at each planned width; none (no `leaders`) where the activations cannot be ranked.
+
+    For a study without other settings. Empty if fewer than two activations record the metric.
+    """
+    if not sign(metric) or len(planned_levels(e, metric, e.infomax)) < 2:
+        return {}
     rows = done(e.infomax)
+    pairs = e.by_width if e.sized else e.pooled
+    pairs = pairs[pairs["metric"] == metric] if len(pairs) else pairs
     found = {}
-    for width, part in rows.groupby("hidden_dim"):
+    for width, planned in e.infomax.groupby("hidden_dim"):
         units = int(str(width))
-        pairs = e.by_width if e.sized else e.pooled
-        if len(pairs):
-            pairs = pairs[(pairs["metric"] == metric) & ((pairs["hidden_dim"] == width) if e.sized else True)]
-        lead = leader(metric, level_means(part, metric, units=units), pairs)
-        if lead is not None:
-            found[units] = lead
+        means = level_means(rows[rows["hidden_dim"] == width], metric, units=units)
+        here = pairs[pairs["hidden_dim"] == width] if e.sized and len(pairs) else pairs
+        found[units] = _lead_or_none(metric, means, here, "activation", planned_levels(e, metric, planned))
     return found
 
 
-def order_changes(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> bool:
-    """Whether the order of the activations changes significantly with the width: the leader changes, or a pair reverses."""
-    if not len(e.by_width):
-        return False
-    sure = {lead.leaders for lead in leads.values() if lead.sure}
-    return len(sure) > 1 or len(reversals(e.by_width[e.by_width["metric"] == metric])) > 0
+def turned(e: Evidence, metric: str) -> pd.DataFrame:
+    """The pairs of activations whose order changes significantly with the width; see `widths.reversals`."""
+    return reversals(e.by_width[e.by_width["metric"] == metric] if len(e.by_width) else e.by_width)
+
+
+def leader_changes(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> bool:
+    """Whether the order of two activations changes significantly with the width that both lead at some width."""
+    sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
+    return any({str(a), str(b)} <= sure for a, b in turned(e, metric)[["a", "b"]].itertuples(index=False))
 
 
 def is_ranked(e: Evidence, metric: str) -> bool:
@@ -212,34 +252,34 @@ def leader_sentence(e: Evidence, metric: str, leads: Mapping[int, Lead] | None =
     if not leads:
         return None
     if len(leads) == 1:
-        at = f" at K = {next(iter(leads))}" if e.sized else ""
-        text = f"{_with_direction(metric)}{at}: {next(iter(leads.values())).text}."
+        text = f"{_with_direction(metric)}: {next(iter(leads.values())).text}."
     else:
         text = _leaders_by_width(e, metric, leads)
-    return text + _not_ranked(leads)
+    return text + not_ranked(leads)
 
 
 def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> str:
     start = _with_direction(metric)
     sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
     all_sure = all(lead.sure for lead in leads.values())
-    if order_changes(e, metric, leads):
+    reversed_pairs = turned(e, metric)
+    if len(reversed_pairs):
         found = e.interactions[e.interactions["metric"] == metric]["p"]
         p = f" (interaction: {p_words(float(found.iloc[0]))})" if len(found) else ""
-        text = f"{start}: the order of the activations changes with the width{p}. {_each_width(leads)}."
-        turned = reversals(e.by_width[e.by_width["metric"] == metric])
-        if len(turned):
-            one = turned.iloc[0]
-            text += (
-                f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
-                f"K = {words([show(k) for k in one['b_better']])}"
-            )
-            text += (
-                f". The order also reverses for {counted(len(turned) - 1, 'more pair')}." if len(turned) > 1 else "."
-            )
+        each = _each_width(leads)
+        text = f"{start}: the order of the activations changes with the width{p}. {each if sure else capital(each)}."
+        one = reversed_pairs.iloc[0]
+        text += (
+            f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
+            f"K = {words([show(k) for k in one['b_better']])}."
+        )
+        if len(reversed_pairs) > 1:
+            text += f" The order also reverses for {counted(len(reversed_pairs) - 1, 'more pair')}."
         return text
     if all_sure and len(sure) == 1:
-        text = f"{start}: {next(iter(sure))} leads at every width. {_each_width(leads)}."
+        text = f"{start}: {next(iter(sure))} leads at every width."
+        if len(leads) <= MAX_WIDTHS:
+            text += f" {_each_width(leads)}."
         pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
         pooled = leader(metric, level_means(e.averaged, metric), pairs)
         if pooled is not None and pooled.sure and pooled.leaders[0] in sure:
@@ -247,64 +287,93 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
         return text
     if len({lead.text for lead in leads.values()}) == 1:
         return f"{start} at every width: {next(iter(leads.values())).text}."
+    if not sure and len(leads) > MAX_WIDTHS:
+        return f"{start}: no activation leads significantly at any width."
     return f"{start}: no activation leads significantly at every width. {_each_width(leads)}."
 
 
 def _each_width(leads: Mapping[int, Lead]) -> str:
-    """K = 16: tanh leads, 3% above relu. For many widths: at how many of them each activation leads."""
+    """K = 16: tanh leads, 3% above relu. For many widths: the widths of each leader."""
     if len(leads) > MAX_WIDTHS:
-        led: dict[str, list[int]] = {}
-        for width, lead in leads.items():
-            led.setdefault(lead.leaders[0] if lead.sure else "", []).append(width)
-        none = led.pop("", [])
-        told = [f"{name} leads at {len(widths)} of {len(leads)} widths" for name, widths in led.items()]
-        return words([*told, *([f"no activation leads significantly at {len(none)}"] if none else [])])
+        return "; ".join(by_leader(leads, "{} leads", "no activation leads significantly", CANNOT_RANK))
     told = []
     for width, lead in leads.items():
         if lead.sure:
             what = f"{lead.leaders[0]} leads, {lead.ahead}"
         elif len(lead.leaders) > 1:
             what = f"{words(lead.leaders)} share the best value"
+        elif lead.leaders:
+            what = f"{lead.leaders[0]} is best on average, but its lead is not significant"
         else:
-            what = f"{next(iter(lead.leaders))} is best on average, but its lead is not significant"
+            what = CANNOT_RANK
         told.append(f"K = {width}: {what}")
     return ". ".join(told)
 
 
-def _not_ranked(leads: Mapping[int, Lead]) -> str:
+def by_leader(leads: Mapping[int, Lead], leads_there: str, unsure: str, unranked: str) -> list[str]:
+    """The widths of each leader: tanh leads at K = 4, 8 and 16. leads_there: how to say it, with {} for the leader."""
+    widths: dict[str, list[str]] = {}
+    for width, lead in leads.items():
+        told = leads_there.format(lead.leaders[0]) if lead.sure else unsure if lead.leaders else unranked
+        widths.setdefault(told, []).append(str(width))
+    # Leaders come first.
+    order = sorted(widths, key=lambda told: (told == unranked, told == unsure))
+    return [f"{told} at K = {words(widths[told])}" for told in order]
+
+
+def not_ranked(leads: Mapping[int, Lead]) -> str:
     """The activations that lost all their seeds at some width, or too many seeds to be ranked."""
-    lost = sorted({name for lead in leads.values() for name in lead.lost})
-    few = sorted({name for lead in leads.values() for name in lead.few} - set(lost))
-    text = f" No value for {words(lost)}." if lost else ""
-    return text + (f" Not ranked because more than half of the seeds are lost: {words(few)}." if few else "")
+
+    def where(field: str) -> list[str]:
+        widths: dict[str, list[str]] = {}
+        for width, lead in leads.items():
+            for name in getattr(lead, field):
+                widths.setdefault(name, []).append(str(width))
+        names: dict[str, list[str]] = {}
+        for name, lacking in widths.items():
+            place = f" at K = {words(lacking)}" if len(lacking) < len(leads) else " at any width"
+            names.setdefault(place if len(leads) > 1 else "", []).append(name)
+        return [f"{words(several)}{place}" for place, several in names.items()]
+
+    lost, few = where("lost"), where("few")
+    told = [f" {start} {'; '.join(names)}." for start, names in ((NO_VALUE, lost), (TOO_FEW, few)) if names]
+    return "".join(told)
 
 
 def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
     """In how many settings (of lambda, ...) each activation leads significantly, on the mean over widths."""
     pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
-    surely: dict[str, int] = {}
-    total = unsure = unranked = 0
-    for key, rows in e.averaged.groupby(e.others, dropna=False):
-        total += 1
-        lead = leader(metric, level_means(rows, metric), _stratum(pairs, e.others, key))
-        if lead is None:
-            unranked += 1
-        elif lead.sure:
-            surely[lead.leaders[0]] = surely.get(lead.leaders[0], 0) + 1
-        else:
-            unsure += 1
-    if total == unranked:
+    leads: list[Lead] = []
+    for key, planned in e.infomax.groupby(e.others, dropna=False):
+        means = level_means(_stratum(e.averaged, e.others, key), metric)
+        here = _stratum(pairs, e.others, key)
+        leads.append(_lead_or_none(metric, means, here, "activation", planned_levels(e, metric, planned)))
+    unranked = sum(not lead.leaders for lead in leads)
+    unsure = sum(bool(lead.leaders) and not lead.sure for lead in leads)
+    if unranked == len(leads):
         return None
-    told = [f"{name} leads in {n}" for name, n in sorted(surely.items(), key=lambda item: -item[1])]
+    surely = Counter(lead.leaders[0] for lead in leads if lead.sure)
+    told = [f"{name} leads in {n}" for name, n in surely.most_common()]
     if unsure:
         told.append(f"no activation leads significantly in {unsure}")
     if unranked:
         told.append(f"activations cannot be ranked in {unranked}")
-    what = label(metric, per_size=e.sized)
-    return (
-        f"{capital(what)} ({METRICS[metric].better} is better): of {counted(total, 'setting')} of {words(e.others)}, "
-        f"{words(told)}."
-    )
+    of = f"{counted(len(leads), 'setting')} of {words(e.others)}"
+    text = f"{capital(label(metric, per_size=e.sized))} ({METRICS[metric].better} is better): "
+    reversed_pairs = turned(e, metric)
+    if len(reversed_pairs):
+        changed = len(reversed_pairs[e.others].drop_duplicates())
+        text += (
+            f"in {changed} of {of} the order of the activations changes with the width, so the means below hide it. "
+            f"On the mean over widths, {words(told)}."
+        )
+    else:
+        text += f"of {of}, {words(told)}."
+    for start, names in ((NO_VALUE, [lead.lost for lead in leads]), (TOO_FEW, [lead.few for lead in leads])):
+        counts = Counter(itertools.chain.from_iterable(names))
+        if counts:
+            text += f" {start} {words([f'{name} in {n}' for name, n in counts.items()])}."
+    return text
 
 
 def leader_sentences(e: Evidence) -> list[str]:
@@ -316,7 +385,7 @@ def leader_sentences(e: Evidence) -> list[str]:
         if text is None:
             continue
         effects = [lead.effect for lead in leads.values() if lead.sure and np.isfinite(lead.effect)]
-        changes = not e.others and order_changes(e, metric, leads)
+        changes = len(turned(e, metric)) > 0
         found.append((not changes, -max(effects, default=0.0), place, text))
     return [text for *_, text in sorted(found)]
 
@@ -346,28 +415,37 @@ def equivalent_sentences(e: Evidence) -> list[str]:
 
 def change_sentence(e: Evidence, metric: str) -> str | None:
     """What training did to a metric, over all cells."""
-    return change(metric, e.change[e.change["metric"] == metric], "cells") if len(e.change) else None
+    if not len(e.change):
+        return None
+    return change(metric, e.change[e.change["metric"] == metric], "cells", planned=trained_cells(e))
 
 
-def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained") -> str | None:
-    """What training did to a metric, over groups. pairs: from stats.compare, one row per group, with `a` as trained."""
+def trained_cells(e: Evidence) -> int:
+    """How many cells of InfoMax were to be trained."""
+    rows = e.infomax[e.infomax["epochs"] != 0] if "epochs" in e.infomax else e.infomax
+    return len(rows[cell_columns(e.infomax)].drop_duplicates())
+
+
+def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained", planned: int = 0) -> str | None:
+    """What training did to a metric, over groups. pairs: from stats.compare, one row per group, with `a` as trained.
+
+    planned: the number of groups, if some of them may have no row.
+    """
     rows = pairs.dropna(subset=["difference"])
     if rows.empty or not sign(metric):
         return None
     gain = rows["difference"] * sign(metric) * np.where(rows["a"] == trained, 1, -1)
-    total, better, worse = len(rows), int((gain > 0).sum()), int((gain < 0).sum())
-    tested = rows["p"].notna().any()
-
-    def surely(which: pd.Series) -> str:
-        return f" ({int((which & rows['significant']).sum())} significant)" if tested else " (not tested)"
-
+    total, better, worse = max(planned, len(rows)), int((gain > 0).sum()), int((gain < 0).sum())
+    unchanged = len(rows) - better - worse
     parts = []
     if better:
-        parts.append(f"better in {share(better, total, unit)}{surely(gain > 0)}")
+        parts.append(f"better in {share(better, total, unit)}{_surely(rows, gain > 0)}")
     if worse:
-        parts.append(f"worse in {share(worse, total, unit)}{surely(gain < 0)}")
-    if better + worse < total:
-        parts.append(f"unchanged in {share(total - better - worse, total, unit)}")
+        parts.append(f"worse in {share(worse, total, unit)}{_surely(rows, gain < 0)}")
+    if unchanged:
+        parts.append(f"unchanged in {share(unchanged, total, unit)}")
+    if len(rows) < total:
+        parts.append(f"no result in {total - len(rows)}")
     percents = rows["percent"] if (rows["a"] == trained).all() else rows["percent"].iloc[:0]
     if len(percents) and percents.notna().all():
         low, high = f"{number(percents.min())}%", f"{number(percents.max())}%"
@@ -375,49 +453,67 @@ def change(metric: str, pairs: pd.DataFrame, unit: str, trained: str = "trained"
         low, high = number(rows["difference"].min()), number(rows["difference"].max())
     # Widths change by different amounts, and so do activations: a mean over cells would hide it.
     span = f"the mean change per {unit.removesuffix('s')} ranges from {low} to {high}"
-    if total == 1:
+    if len(rows) == 1:
         span = f"the mean change is {low}"
-    return f"{_with_direction(metric)} after training: {', '.join(parts)}; {span}."
+    return f"{_with_direction(metric)} after training: {', '.join(parts)}{too_few(rows)}; {span}."
+
+
+def _surely(rows: pd.DataFrame, which: pd.Series) -> str:
+    """How many of these rows are significant, in parentheses; or that none of the rows was tested."""
+    if rows["p"].isna().all():
+        return " (not tested)"
+    return f" ({int((which & rows['significant']).sum())} significant)"
+
+
+def too_few(rows: pd.DataFrame) -> str:
+    """How many of these comparisons have too few seeds to be significant, in parentheses. Nothing if none was tested."""
+    n = int((rows["n"] < seeds_needed()).sum())
+    if not n or rows["p"].isna().all():
+        return ""
+    return f" ({n} {'has' if n == 1 else 'have'} too few seeds to tell)"
 
 
 def baseline_sentences(e: Evidence) -> list[str]:
     """In how many cells InfoMax is better than each baseline, one sentence per metric and baseline."""
     texts = []
     for (metric, infomax, baseline), pairs in e.baselines.groupby(["metric", "a", "b"], sort=False):
-        gain = (pairs["difference"] * sign(str(metric))).dropna()
+        rows = pairs.dropna(subset=["difference"])
+        gain = rows["difference"] * sign(str(metric))
         if not len(gain):
             continue
-        significant = pairs.loc[gain.index, "significant"]
         better, worse, total = gain > 0, gain < 0, len(gain)
         same = total - int(better.sum()) - int(worse.sum())
         name = "InfoMax" if infomax == "infomax" else str(infomax).replace("infomax", "InfoMax")
         texts.append(
-            f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells "
-            f"({int((better & significant).sum())} significant), worse in {int(worse.sum())} ({int((worse & significant).sum())} "
-            f"significant)" + (f" and the same in {same}." if same else ".")
+            f"{capital(label(str(metric)))}: against {baseline}, {name} is better in {int(better.sum())} of {total} cells"
+            f"{_surely(rows, better)}, worse in {int(worse.sum())}{_surely(rows, worse)}"
+            f"{f' and the same in {same}' if same else ''}{too_few(rows)}."
         )
     return texts
 
 
 def moving_sentence(e: Evidence) -> str | None:
-    """In how many cells training had not converged when it ended, and what still moved."""
+    """In how many planned cells training had converged when it ended, what still moved, and where it is unknown."""
     known = e.moving.dropna(subset=["moving"]) if len(e.moving) else e.moving
     if not len(known):
         return None
-    cell = list(known.columns[: known.columns.get_loc("metric")])  # type: ignore[misc]
-    known = known.assign(moving=known["moving"].astype(bool))
-    cells = known.groupby(cell, dropna=False)["moving"].any()
-    if not cells.any():
+    states = convergence(e.results, e.moving)["state"]
+    total, n = len(states), Counter(states)
+    when = last_epochs(e.results)
+    unknown = f" In {counted(n['unknown'], 'cell')}, this is unknown: {LACKING}." if n["unknown"] else ""
+    if n["moving"]:
+        counts = known[known["moving"].astype(bool)].groupby("metric", sort=False).size().sort_values(ascending=False)
+        told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
         return (
-            f"Training has converged in {share(len(cells), len(cells), 'cells')}: in the last tenth of the epochs, nothing "
-            "moved by more than the standard deviation over seeds."
+            f"Training has not converged in {share(n['moving'], total, 'cells')}: {when}, {words(told)} still moved by more "
+            f"than the standard deviation over seeds, so more epochs would change these numbers.{unknown} No convergence "
+            "speed is given for these cells."
         )
-    counts = known[known["moving"]].groupby("metric", sort=False).size().sort_values(ascending=False)
-    told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
+    if not n["settled"]:
+        return f"Whether training has converged is unknown in {share(total, total, 'cells')}: {LACKING}."
     return (
-        f"Training has not converged in {share(int(cells.sum()), len(cells), 'cells')}: in the last tenth of the epochs, "
-        f"{words(told)} still moved by more than the standard deviation over seeds, so more epochs would change these "
-        "numbers. No convergence speed is given for these cells."
+        f"Training has converged in {share(n['settled'], total, 'cells')}: {when}, nothing moved by more than the standard "
+        f"deviation over seeds.{unknown}"
     )
 
 
@@ -433,23 +529,50 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
     rest = [other for other in e.others if other != factor]
     strata = [*rest, "activation"]
     best: dict[str, list[str]] = {}
-    for key, rows in e.averaged.groupby(strata, dropna=False, sort=False):
-        lead = leader(metric, level_means(rows, metric, factor), _stratum(pairs, strata, key), factor)
-        if lead is None:
-            continue
+    lacking: dict[str, dict[str, list[str]]] = {NO_VALUE: {}, TOO_FEW_OF_LEVEL: {}}
+    recording = planned_levels(e, metric, e.infomax)
+    for key, planned in order(e.infomax, strata).groupby(strata, dropna=False, sort=False):
         name = str(as_tuple(key)[-1])
-        told = UNSURE
-        if lead.sure:
-            told = f"the best {factor} is {lead.leaders[0]}"
-        elif lead.text.startswith("the same for all"):
-            told = "all levels are equal"
-        best.setdefault(told, []).append(name)
-    if not best:
+        if name not in recording:
+            continue
+        means = level_means(_stratum(e.averaged, strata, key), metric, factor)
+        levels = planned_levels(e, metric, planned, factor)
+        lead = _lead_or_none(metric, means, _stratum(pairs, strata, key), factor, levels)
+        best.setdefault(_best_level(lead, factor), []).append(name)
+        for start, names in ((NO_VALUE, lead.lost), (TOO_FEW_OF_LEVEL, lead.few)):
+            for level in names:
+                lacking[start].setdefault(f"{factor} = {level}", []).append(name)
+    if set(best) <= {LEVELS_CANNOT_RANK}:
         return None
-    order = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
-    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in order)
+    ordered = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
+    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in ordered)
+    by_width = e.settings_by_width.get(factor, pd.DataFrame())
+    reversed_pairs = reversals(by_width[by_width["metric"] == metric] if len(by_width) else by_width)
+    if len(reversed_pairs):
+        names = reversed_pairs[strata].drop_duplicates()["activation"].tolist()
+        text = (
+            f"for {_who(names, rest)} the order of the levels changes with the width, so the means below hide it. On the mean "
+            f"over widths, {text}"
+        )
     what = label(metric, per_size=e.sized)
-    return f"{capital(what)} ({METRICS[metric].better} is better): {text}. {_significant_pairs(pairs)}."
+    text = f"{capital(what)} ({METRICS[metric].better} is better): {text}. {_significant_pairs(pairs)}."
+    for start, levels in lacking.items():
+        if levels:
+            text += f" {start} {'; '.join(f'{level} for {_who(names, rest)}' for level, names in levels.items())}."
+    return text
+
+
+def _best_level(lead: Lead, factor: str) -> str:
+    """What a lead says about the levels of a setting."""
+    if not lead.leaders:
+        return LEVELS_CANNOT_RANK
+    if lead.sure:
+        return f"the best {factor} is {lead.leaders[0]}"
+    if lead.text.startswith("the same for all"):
+        return "all levels are equal"
+    if lead.seeds < seeds_needed():
+        return f"{counted(lead.seeds, 'seed')} cannot show which level is best"
+    return UNSURE
 
 
 def _who(names: list[str], rest: list[str]) -> str:
@@ -489,7 +612,10 @@ def _with_direction(metric: str) -> str:
 
 
 def _significant_pairs(pairs: pd.DataFrame) -> str:
-    return f"{int(pairs['significant'].sum())} of {int(pairs['p'].notna().sum())} pairs differ significantly"
+    pairs = pairs[pairs["n"] > 0]
+    if pairs["p"].isna().all():
+        return "No pair was tested"
+    return f"{int(pairs['significant'].sum())} of {len(pairs)} pairs differ significantly{too_few(pairs)}"
 
 
 def _stratum(pairs: pd.DataFrame, columns: list[str], key: object) -> pd.DataFrame:

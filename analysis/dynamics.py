@@ -15,12 +15,16 @@ from analysis.metrics import REDUNDANCY_METRICS, to_scale
 from analysis.reshape import as_tuple, cell_columns, done, order, varying
 from analysis.stats import levels_of
 
+MANY_EPOCHS = 20
+"""A tenth of fewer epochs than this is about one epoch."""
+
 
 def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
     """Has training converged? How far the loss and each redundancy metric moved over the last tenth of the epochs.
 
     One row per cell and quantity. Columns: the cell, metric, n (seeds), change (mean over seeds of the value at the end
-    minus the value a tenth of the epochs, at least one, before the end; interpolated linearly between evaluations), spread
+    minus the value a tenth of the epochs before, or one epoch before in trainings of fewer than MANY_EPOCHS;
+    interpolated linearly between evaluations), spread
     (sd over seeds of the value at the end), moving (whether |change| > spread; empty for fewer than 2 seeds). Seeds whose
     history after epoch 0 does not reach back far enough are excluded; without a history there are no rows. A ratio is
     taken by its logarithm.
@@ -33,13 +37,15 @@ def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.Data
     trained = history[(history["epoch"] > 0) & history["trial_id"].isin(rows["trial_id"])]
     trained = trained.sort_values(["trial_id", "epoch"])
     last = trained.groupby("trial_id")["epoch"].max()
-    start = last - np.maximum(1, last / 10)
+    start = last - (last / 10).where(last >= MANY_EPOCHS, 1.0)
     parts = []
     for metric in ("loss", *REDUNDANCY_METRICS):
         if metric not in trained:
             continue
         values = trained[["trial_id", "epoch"]].assign(value=to_scale(metric, trained[metric].astype(float)))
         values = values[np.isfinite(values["value"])]
+        if values.empty:
+            continue
         since = values["trial_id"].map(start)
         before = values[values["epoch"] <= since].groupby("trial_id").last()
         after = values[values["epoch"] >= since].groupby("trial_id").first()
@@ -62,8 +68,50 @@ def still_moving(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.Data
     return order(table[columns], by)
 
 
+def last_epochs(results: pd.DataFrame) -> str:
+    """The epochs that `still_moving` looks at, in words."""
+    epochs = results["epochs"] if "epochs" in results else pd.Series(dtype=float)
+    epochs = epochs[epochs != 0]
+    if (epochs < MANY_EPOCHS).all() and len(epochs):
+        return "in the last epoch"
+    short = f" (below {MANY_EPOCHS} epochs: in the last epoch)" if (epochs < MANY_EPOCHS).any() else ""
+    return f"in the last tenth of the epochs{short}"
+
+
+def convergence(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
+    """Whether training has converged, for each planned cell in which something was to be trained.
+
+    Columns: the cell, state: "moving" if `still_moving` finds that anything moves; "settled" if it knows the loss and every
+    redundancy metric that the cell recorded, and nothing moves; otherwise "unknown" (one seed, lost trials, no history, or
+    too few evaluations).
+    """
+    by = cell_columns(results)
+    trained = results[results["epochs"] != 0] if "epochs" in results else results
+    cells = order(trained[by].drop_duplicates(), by)
+    known = moving.dropna(subset=["moving"])
+    moves, names = {}, {}
+    for key, rows in known.groupby(by, dropna=False):
+        moves[_key(key)] = bool(rows["moving"].any())
+        names[_key(key)] = set(rows["metric"])
+    metrics = [metric for metric in REDUNDANCY_METRICS if metric in results]
+    there = done(results).groupby(by, dropna=False)[metrics].count() > 0
+    needed = {_key(key): {"loss", *(m for m in metrics if row[m])} for key, row in there.iterrows()}
+
+    def state(key: tuple) -> str:
+        if moves.get(key, False):
+            return "moving"
+        return "settled" if key in names and needed.get(key, {"loss"}) <= names[key] else "unknown"
+
+    return cells.assign(state=[state(_key(key)) for key in cells.itertuples(index=False, name=None)])
+
+
+def _key(key: object) -> tuple:
+    """The key of a cell, comparable: a missing setting equals itself."""
+    return tuple(None if pd.isna(value) else value for value in as_tuple(key))  # type: ignore[arg-type]
+
+
 def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
-    """The table with convergence_epoch only in cells that have converged: those where `still_moving` finds nothing moving.
+    """The table with convergence_epoch only in cells that have converged; see `convergence`.
 
     While the loss is still falling, the epoch of 90% of its decrease measures only the number of epochs. Cells without
     information (no history, one seed) have no convergence_epoch either.
@@ -71,15 +119,8 @@ def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
     if "convergence_epoch" not in results:
         return results
     by = cell_columns(results)
-    if moving.empty:
-        return results.assign(convergence_epoch=np.nan)
-    known = moving.dropna(subset=["moving"])
-    settled = ~known.astype({"moving": bool}).groupby(by, dropna=False)["moving"].any()
-    with_loss = known[known["metric"] == "loss"].groupby(by, dropna=False).size() > 0
-    settled = (settled & with_loss.reindex(settled.index, fill_value=False)).rename("settled")
-    found = results[by].merge(settled.reset_index(), on=by, how="left")["settled"]
-    is_settled = found.astype("boolean").fillna(False).to_numpy(bool)
-    return results.assign(convergence_epoch=results["convergence_epoch"].where(is_settled))
+    found = results[by].merge(convergence(results, moving), on=by, how="left")["state"]
+    return results.assign(convergence_epoch=results["convergence_epoch"].where((found == "settled").to_numpy()))
 
 
 def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:

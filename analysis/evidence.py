@@ -24,6 +24,10 @@ LARGE = 2_000
 """With more trials than this, the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
 
 
+OTHER_OUTPUTS = ("head", "objective", "dataset")
+"""Settings whose levels are not compared by the loss or its terms: these depend on the range of the outputs."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The shared numbers of one study.
@@ -34,8 +38,8 @@ class Evidence:
     per seed. others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
     values, and within each width, on complete blocks, except for metrics by which activations are not ranked.
     interactions: of activation and width, one row per metric. moving: what still moved when training ended. change: trained
-    against untrained. baselines: InfoMax against each baseline. settings: factor -> pairs of its levels, on averaged
-    values. seed, n_resamples: of every bootstrap.
+    against untrained. baselines: InfoMax against each baseline. settings, settings_by_width: factor -> pairs of its levels,
+    on averaged values, and within each width if there are several. seed, n_resamples: of every bootstrap.
     """
 
     study: Study
@@ -58,6 +62,7 @@ class Evidence:
     seed: int
     n_resamples: int
     settings: dict[str, pd.DataFrame] = field(default_factory=dict)
+    settings_by_width: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -68,6 +73,10 @@ class Evidence:
             self.change.assign(scope="trained against untrained"),
             self.baselines.assign(scope="against the baselines"),
             *(pairs.assign(scope=f"levels of {factor}, mean over widths") for factor, pairs in self.settings.items()),
+            *(
+                pairs.assign(scope=f"levels of {factor}, within a width")
+                for factor, pairs in self.settings_by_width.items()
+            ),
         ]
         parts = [part for part in parts if "p" in part]
         return (
@@ -124,6 +133,9 @@ def gather(study: Study, *, seed: int) -> Evidence:
         seed=seed,
         n_resamples=RESAMPLES if len(results) <= LARGE else 1_999,
         settings={factor: _levels(factor, metrics, averaged, others) for factor in others},
+        settings_by_width=(
+            {factor: _levels(factor, metrics, finished, [*others, "hidden_dim"]) for factor in others} if sized else {}
+        ),
     )
 
 
@@ -131,8 +143,8 @@ def level_means(rows: pd.DataFrame, metric: str, factor: str = "activation", uni
     """Mean of each level over the seeds that have every level, with its t interval.
 
     rows: one row per seed and level. units: of the layer, 1 for values per size. Columns: factor, n (seeds), mean (geometric
-    for a ratio), ci_low, ci_high, ranked. A level that lost more than half of the seeds is not ranked, and its mean is over
-    its own seeds (see `stats.complete_blocks`).
+    for a ratio), ci_low, ci_high, ranked. A level with fewer than half as many seeds as the most complete one is not ranked,
+    and its mean is over its own seeds (see `stats.complete_blocks`).
     """
     blocks = to_scale(metric, seed_blocks(rows, metric, factor, []))
     full = complete_blocks(blocks)
@@ -162,8 +174,9 @@ def _change(stages: pd.DataFrame, cell: Sequence[str]) -> pd.DataFrame:
 
 def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others: Sequence[str]) -> pd.DataFrame:
     """The levels of a setting against each other, with all other settings equal."""
-    # A loss with another lambda is another quantity, and wr repeats weight redundancy.
+    # A loss with another lambda is another quantity, as are all its terms for other outputs; wr repeats weight redundancy.
     what = [metric for metric in metrics if metric != "loss" or not factor.startswith("lambda")]
+    what = [metric for metric in what if metric not in LOSS_TERMS or factor not in OTHER_OUTPUTS]
     what = [metric for metric in what if metric != "wr" or "weight_redundancy" not in metrics]
     rest = [other for other in others if other != factor]
     return _each(what, averaged, factor, [*rest, "activation"], complete=True)
@@ -176,12 +189,9 @@ def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFr
     is_infomax = rows["objective"] == "infomax"
     rest = reshape.varying(results, but=BASELINE_COLUMNS)
     what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]
-    # Each InfoMax setting against the baselines; other InfoMax settings are not baselines.
-    parts = [
-        _each(what, reshape.done(rows[~is_infomax | (rows["setting"] == level)]), "setting", rest, against=level)
-        for level in rows.loc[is_infomax, "setting"].drop_duplicates()
-    ]
-    return rows, stack(parts)
+    # Each InfoMax setting against the baselines, in one family; other InfoMax settings are not baselines.
+    levels = rows.loc[is_infomax, "setting"].drop_duplicates().tolist()
+    return rows, _each(what, reshape.done(rows), "setting", rest, against=levels)
 
 
 def _each(

@@ -12,13 +12,16 @@ import numpy as np
 import pandas as pd
 
 from analysis import claims
+from analysis.dynamics import last_epochs
 from analysis.evidence import Evidence
 from analysis.metrics import label, sign
+from analysis.power import seeds_needed
 from analysis.schema import DONE
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.wording import capital, counted, number, share, show, words
 
 MOST = 5
+UNSURE, UNRANKED = "no significant leader", "no ranking"
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,22 @@ def _redundancy(e: Evidence) -> Finding | None:
     told = []
     for metric, who in (("output_correlation", "outputs"), ("weight_redundancy", "weights")):
         pairs = e.change[e.change["metric"] == metric] if len(e.change) else e.change
-        answer = redundancy_answer(who, metric, pairs)
+        answer = redundancy_answer(who, metric, pairs, claims.trained_cells(e))
         if answer:
             told.append(answer)
     return Finding(" ".join(told), "change", "trained_vs_untrained") if told else None
 
 
-def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
+def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame, planned: int = 0) -> str | None:
     """Outputs become less redundant with training in 18 of 18 cells. pairs: trained (a) against untrained (b), one row per cell.
 
+    planned: the number of cells, if some of them may have no row.
     Counts only differences that the corrected test finds significant; without a test (too few seeds) it counts none.
     """
     rows = pairs.dropna(subset=["difference"]) if len(pairs) else pairs
     if not len(rows):
         return None
-    total = len(rows)
+    total = max(planned, len(rows))
     less = rows["significant"] & (rows["difference"] * sign(metric) > 0)
     more = rows["significant"] & (rows["difference"] * sign(metric) < 0)
 
@@ -78,8 +82,14 @@ def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame) -> str | None:
         return f"with a median change in {label(metric)} of {number(rows.loc[which, 'difference'].median())}"
 
     n_less, n_more = int(less.sum()), int(more.sum())
-    rest = total - n_less - n_more
-    unsure = f" (no significant change in {rest})" if rest else ""
+    rest = len(rows) - n_less - n_more
+    few = int((~rows["significant"] & (rows["n"] < seeds_needed())).sum())
+    told = [f"no significant change in {rest - few}"] if rest > few else []
+    if few:
+        told.append(f"{few} {'has' if few == 1 else 'have'} too few seeds to tell")
+    if len(rows) < total:
+        told.append(f"no result in {total - len(rows)}")
+    unsure = f" ({'; '.join(told)})" if told else ""
     start = f"{capital(who)} become"
     if n_less and not n_more:
         return f"{start} less redundant with training in {share(n_less, total, 'cells')}, {middle(less)}{unsure}."
@@ -110,9 +120,12 @@ def verdict(e: Evidence, metric: str) -> str | None:
     if not leads:
         return None
     what = capital(label(metric))
+    rest = claims.not_ranked(leads)
     sure = {lead.leaders[0] for lead in leads.values() if lead.sure}
-    if not any(lead.sure for lead in leads.values()):
-        return f"{what}: no activation leads significantly{' at any width' if e.sized else ''}."
+    if not any(lead.leaders for lead in leads.values()):
+        return f"{what}: {claims.CANNOT_RANK}.{rest}"
+    if not sure:
+        return f"{what}: no activation leads significantly{' at any width' if e.sized else ''}.{rest}"
     if len(sure) == 1 and all(lead.sure for lead in leads.values()):
         name = next(iter(sure))
         effects = [lead.effect for lead in leads.values()]
@@ -123,18 +136,22 @@ def verdict(e: Evidence, metric: str) -> str | None:
                 if np.isfinite(effects).all()
                 else ""
             )
-        return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}."
-    start = (
-        "the leader depends on the width"
-        if claims.order_changes(e, metric, leads)
-        else "no activation leads at every width"
-    )
+        return f"{what}: {name} leads{' at every width' if len(leads) > 1 else ''}{', ' + by if by else ''}.{rest}"
+    start = "no activation leads at every width"
+    if claims.leader_changes(e, metric, leads):
+        start = "the leader depends on the width"
+    elif len(claims.turned(e, metric)):
+        start = f"the order of the activations changes with the width, and {start}"
     if len(leads) > claims.MAX_WIDTHS:
-        return f"{what}: {start}."
-    told = [
-        f"{lead.leaders[0] if lead.sure else 'no significant leader'} at K = {width}" for width, lead in leads.items()
-    ]
-    return f"{what}: {start} ({words(told)})."
+        told = "; ".join(claims.by_leader(leads, "{}", UNSURE, UNRANKED))
+    else:
+        told = words(
+            [
+                f"{lead.leaders[0] if lead.sure else UNSURE if lead.leaders else UNRANKED} at K = {width}"
+                for width, lead in leads.items()
+            ]
+        )
+    return f"{what}: {start} ({told}).{rest}"
 
 
 def _settings(e: Evidence) -> list[Finding]:
@@ -174,18 +191,23 @@ def methods(e: Evidence) -> str:
     widths = [str(width) for width in sorted(e.infomax["hidden_dim"].unique())]
     finished = int((e.results["status"] == DONE).sum())
     families = e.pairs["family_size"].max() if len(e.pairs) else 0
-    exact = len(seeds) <= MAX_EXACT_SEEDS
+    drawn = e.pairs["method"].str.contains("draws") if len(e.pairs) else pd.Series([len(seeds) > MAX_EXACT_SEEDS])
+    patterns = f"{DRAWS:,} random sign patterns and a fixed seed"
+    if not drawn.any():
+        patterns = "all sign patterns counted"
+    elif len(e.pairs) and (e.pairs["method"] == "sign-flip, exact").any():
+        patterns = f"all sign patterns counted up to {MAX_EXACT_SEEDS} seeds, and {patterns} above"
+    same = ["seed", "width", *(column for column in ("dataset", "batch_size") if column in e.others)]
     parts = [
         f"{finished} of {len(e.results)} planned trials finished ({counted(e.infomax['activation'].nunique(), 'activation')}, "
         f"K = {words(widths)}, {counted(len(seeds), 'seed')}).",
-        "With the same seed and width, all settings share the initial weights and the batches, so settings were compared "
+        f"With the same {words(same)}, all settings share the initial weights and the batches, so settings were compared "
         "seed by seed.",
-        "Settings were ranked on the seeds that have results for all of them (complete blocks); a setting that lost more "
-        "than half of its seeds was not ranked.",
+        "Settings were ranked on the seeds that have results for all of them (complete blocks); a setting with fewer than "
+        "half as many seeds as the most complete one was not ranked.",
         "Differences were tested with the two-sided sign-flip test of the studentized mean at 5%, "
-        + ("with all sign patterns counted" if exact else f"with {DRAWS:,} random sign patterns and a fixed seed")
-        + ", and corrected over the family by a step-down max-T procedure that flips the signs of a seed in all comparisons "
-        "at once (Westfall and Young 1993). A family is all comparisons of one kind on one metric"
+        f"with {patterns}, and corrected over the family by a step-down max-T procedure that flips the signs of a seed in all "
+        "comparisons at once (Westfall and Young 1993). A family is all comparisons of one kind on one metric"
         + (f" (up to {int(families)})." if families else "."),
         "Intervals of differences are simultaneous 95% intervals over the family, from the same sign patterns; intervals of "
         "means are 95% Student t intervals over seeds, cut off at the limits of the metric's range.",
@@ -200,9 +222,9 @@ def methods(e: Evidence) -> str:
     parts += [
         "The variance ratio was compared by its logarithm, and its means are geometric.",
         "Activations were not ranked by the loss or its terms, because these depend on the range of the outputs.",
-        "Training counts as converged in a cell if, over the last tenth of its epochs, neither the loss nor any redundancy "
-        "metric, averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of "
-        "the loss's decrease) is given only for such cells.",
+        f"Training counts as converged in a cell if, {last_epochs(e.results)}, neither the loss nor any redundancy metric, "
+        "averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of the loss's "
+        "decrease) is given only for such cells.",
         f"Bootstrap intervals (BCa) use {e.n_resamples:,} resamples.",
     ]
     return " ".join(parts)

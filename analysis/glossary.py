@@ -32,8 +32,8 @@ SHARED: Terms = [
     ),
     (
         "leads",
-        "Some setting is always best on average. A setting leads only if it differs significantly from the next best by the "
-        "corrected test, on the seeds that all settings have. A setting that lost more than half of its seeds is not ranked.",
+        "Some setting is always best on average. A setting leads only if it differs significantly from every other ranked setting by the "
+        "corrected test, on the seeds that all settings have. A setting with fewer than half as many seeds as the most complete one is not ranked.",
     ),
     (
         "IQM",

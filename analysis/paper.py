@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.evidence import Evidence
+from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, is_log, label, sign
-from analysis.reshape import as_tuple, cell_columns
+from analysis.reshape import as_tuple, cell_columns, done
 from analysis.schema import activation_order
 from analysis.wording import capital, counted, number, show
 
@@ -24,14 +24,22 @@ MAX_TABLES = 24
 MAX_METRICS = 6
 """More columns than this are wider than a page."""
 
+DAGGER = "\u2020"
+"""Marks a number that lacks seeds."""
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table. value: as text, with its interval. letters: levels that share one do not differ significantly."""
+    """One number of a table. value: as text, with its interval; a dagger if it lacks seeds. n: its seeds.
+
+    letters: levels that share one do not differ significantly. ranked: whether it is compared with the others.
+    """
 
     value: str
     best: bool
     letters: str
+    n: int
+    ranked: bool
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ def paper_tables(e: Evidence) -> list[PaperTable]:
     for key, rows in cells[cells["n"] > 0].groupby(strata, dropna=False) if metrics else ():
         where = dict(zip(strata, as_tuple(key), strict=True))
         told = [f"{'K' if column == 'hidden_dim' else column} = {show(value)}" for column, value in where.items()]
-        made.append(_table(", ".join(told), rows, _of_stratum(pairs, where), metrics))
+        trials = _of_stratum(done(e.infomax), where)
+        made.append(_table(", ".join(told), rows, trials, _of_stratum(pairs, where), metrics))
     return made[:MAX_TABLES]
 
 
@@ -65,43 +74,61 @@ def _of_stratum(pairs: pd.DataFrame, where: dict[str, object]) -> pd.DataFrame:
     return pairs
 
 
-def _table(title: str, cells: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[str]) -> PaperTable:
+def _table(
+    title: str, cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[str]
+) -> PaperTable:
+    """cells: of the summary. trials: the finished ones. pairs: of activations. All of this table's stratum."""
     shown = tuple(metric for metric in metrics if (cells["metric"] == metric).any())
-    columns = [_entries(cells[cells["metric"] == metric], pairs, metric) for metric in shown]
+    columns = [_entries(cells[cells["metric"] == metric], trials, pairs, metric) for metric in shown]
     names = activation_order(cells["activation"])
     rows = tuple((name, tuple(column.get(name) for column in columns)) for name in names)
-    n = cells["n_seeds"]
-    seeds = counted(int(n.max()), "seed") if n.min() == n.max() else f"{n.min()} to {n.max()} seeds"
+    entries = [entry for column in columns for entry in column.values()]
+    n = [entry.n for entry in entries]
+    seeds = counted(max(n), "seed") if min(n) == max(n) else f"{min(n)} to {max(n)} seeds"
     note = f"{title}: mean over {seeds}."
-    if n.max() > 1:
+    if max(n) > 1:
         note = f"{title}: mean over {seeds} \u00b1 half the width of its 95% t interval (if asymmetric, both ends)."
-    if any(entry.letters for column in columns for entry in column.values()):
+    if any(entry.letters for entry in entries):
         note += (
             " Bold: the best mean. Activations that share a letter do not differ significantly by a sign-flip test paired by "
             "seed, corrected (max-T, 5%) for all pairs and widths of the metric."
         )
+    if any(entry.value.endswith(DAGGER) for entry in entries):
+        note += f" {DAGGER} Some seeds have no value; activations are compared on the seeds that all of them have."
+    if not all(entry.ranked for entry in entries):
+        note += " An activation with fewer than half as many seeds as the most complete one is not compared and has no letter."
     return PaperTable(title, note, shown, rows)
 
 
-def _entries(cells: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, Entry]:
-    cells = cells.assign(activation=cells["activation"].astype(str)).set_index("activation")
-    order = (sign(metric) * cells["mean"]).sort_values(ascending=False, kind="stable").index.tolist()
+def _entries(cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, Entry]:
+    """Of each activation with a value. Means, bold and letters are those of the report's sentences: on complete blocks."""
+    means = level_means(trials, metric, units=int(cells["hidden_dim"].iloc[0]))
+    means = means[means["n"] > 0].set_index("activation")
+    ranked = means.loc[means["ranked"], "mean"]
+    order = (sign(metric) * ranked).sort_values(ascending=False, kind="stable").index.astype(str).tolist()
     of_metric = pairs[pairs["metric"] == metric] if len(pairs) else pairs
-    tested = of_metric[of_metric["p"].notna()] if len(of_metric) else of_metric
+    tested = of_metric
+    if len(tested):
+        tested = tested[tested["p"].notna() & tested["a"].isin(ranked.index) & tested["b"].isin(ranked.index)]
     apart = (
         [(str(a), str(b)) for a, b, told in tested[["a", "b", "significant"]].itertuples(index=False) if told]
         if len(tested)
         else []
     )
     given = letters(order, apart) if len(tested) else {}
-    best = cells["mean"].max() if sign(metric) > 0 else cells["mean"].min()
+    best = ranked.max() if sign(metric) > 0 else ranked.min()
+    finished = cells.set_index("activation")
+    lacking = set(finished.index[finished["n"] < finished["planned"]])
     return {
         str(name): Entry(
-            with_interval(row["mean"], row["ci_low"], row["ci_high"], symmetric=not is_log(metric)),
-            len(cells) > 1 and bool(np.isclose(row["mean"], best, rtol=1e-12, atol=0)),
+            with_interval(row["mean"], row["ci_low"], row["ci_high"], symmetric=not is_log(metric))
+            + (DAGGER if name in lacking else ""),
+            bool(row["ranked"]) and len(ranked) > 1 and bool(np.isclose(row["mean"], best, rtol=1e-12, atol=0)),
             given.get(str(name), ""),
+            int(row["n"]),
+            bool(row["ranked"]),
         )
-        for name, row in cells.iterrows()
+        for name, row in means.iterrows()
     }
 
 
@@ -209,4 +236,4 @@ def _heading(metric: str) -> str:
 def _latex(text: str) -> str:
     for sign_, written in (("\\", "\\textbackslash{}"), ("_", "\\_"), ("%", "\\%"), ("&", "\\&"), ("#", "\\#")):
         text = text.replace(sign_, written)
-    return text.replace("\u00b1", "$\\pm$")
+    return text.replace("\u00b1", "$\\pm$").replace(DAGGER, "$\\dagger$")

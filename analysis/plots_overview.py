@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS, label, sign
-from analysis.reshape import by_activation_and_width, cell_columns, done, recorded_metrics
+from analysis.reshape import cell_columns, done, recorded_metrics
 from analysis.schema import activation_order
-from analysis.stats import critical_distance, rank_correlations
+from analysis.stats import by_activation_and_width, critical_distance, rank_correlations
 from analysis.style import (
     INK,
     MUTED,
@@ -47,7 +47,8 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
     """Mean over seeds of each metric as a heatmap, activations down and widths across, the mean written in each cell.
 
     Colors compare activations within a width, because a scale over all widths would show only the width: in each column the
-    best is brightest and the worst darkest (the largest and the smallest, for a metric without a better direction).
+    best is brightest and the worst darkest (the largest and the smallest, for a metric without a better direction). Means and
+    colors are those of `stats.cell_means`; a dagger marks a cell that lacks seeds, and one that is not compared has no color.
     """
     metrics = [metric for metric in metrics if metric in recorded_metrics(results)]
     if not metrics:
@@ -56,8 +57,12 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
     figure = new_figure(4.7 * len(metrics), 0.36 * len(tables[0]) + 1.1)
     grid = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric, table in zip(grid, metrics, tables, strict=True):
-        values = np.ma.masked_invalid(table.to_numpy())
-        places = _within_columns(values, sign(metric) or 1)
+        values = np.ma.masked_invalid(table.to_numpy(float))
+        ranked, complete = (
+            by_activation_and_width(results, metric, column).isin([True]).to_numpy()  # unplanned cells are neither
+            for column in ("ranked", "complete")
+        )
+        places = _within_columns(np.ma.masked_where(~ranked, values), sign(metric) or 1)
         mesh = axes.pcolormesh(places, cmap="cividis", vmin=0, vmax=1, edgecolors=PAPER, linewidth=1.5)
         widths = table.columns.tolist()
         step = math.ceil(len(widths) / 10)
@@ -69,7 +74,7 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
         for spine in axes.spines.values():
             spine.set_visible(False)
         if len(widths) <= MAX_ANNOTATED:
-            _write_values(axes, values, mesh.to_rgba(places))
+            _write_values(axes, values, mesh.to_rgba(places), complete)
         axes.set_xlabel("units (K)")
         better = METRICS[metric].better
         axes.set_title(label(metric) + (f" ({better} is better)" if better else ""))
@@ -231,14 +236,14 @@ def p_text(p: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray) -> None:
-    """colors: (rows, columns, 4), of the cells: dark ones get white text."""
+def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray, complete: np.ndarray) -> None:
+    """colors: (rows, columns, 4), of the cells: dark ones get white text. complete: which ones have no dagger."""
     for (i, j), value in np.ndenumerate(values.filled(np.nan)):
         text, ink = "n/a", MUTED
         if np.isfinite(value):
             text, ink = (
-                f"{value:.3g}",
-                "#ffffff" if np.dot(colors[i, j, :3], (0.299, 0.587, 0.114)) < 0.5 else "#000000",
+                f"{value:.3g}" + ("" if complete[i, j] else "\u2020"),
+                "#ffffff" if colors[i, j, 3] and np.dot(colors[i, j, :3], (0.299, 0.587, 0.114)) < 0.5 else "#000000",
             )
         axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
 

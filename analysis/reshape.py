@@ -255,14 +255,6 @@ def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
     return order(found.assign(complete=found["n"] == found["planned"]).reset_index(), keys)
 
 
-def by_activation_and_width(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The mean over seeds (and over anything else that varies) as a matrix: activations down, widths across."""
-    rows = done(results)
-    table = rows.pivot_table(index="activation", columns="hidden_dim", values=metric, aggfunc="mean", dropna=False)
-    known = [name for name in ACTIVATIONS if name in table.index]
-    return table.reindex([*known, *sorted(set(table.index) - set(known))]).astype(float)
-
-
 def with_untrained(results: pd.DataFrame, history: pd.DataFrame | None) -> pd.DataFrame:
     """Each finished trial twice: at the end (stage "trained") and at epoch 0 (stage "untrained").
 

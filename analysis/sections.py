@@ -46,7 +46,8 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
             *study.notes,
             *gaps(study.results),
             f"Bootstrap intervals: {e.n_resamples:,} resamples, seed {e.seed}. Sign patterns: all of them up to "
-            f"{MAX_EXACT_SEEDS} seeds; above that, {DRAWS:,} draws with a fixed seed. No other number here is drawn at random.",
+            f"{MAX_EXACT_SEEDS} seeds; above that, {DRAWS:,} draws with a fixed seed. The differences that a number of seeds can "
+            "detect are simulated, with a fixed seed. No other number here is drawn at random.",
         ],
         "sections": found,
         "glossary": glossary(e.metrics, [term for of_study in tables for term in of_study.terms]),
@@ -89,13 +90,40 @@ def _redundancy(e: Evidence) -> Section:
         )
         _say_power(section, e.change, "trained against untrained")
     else:
-        section.lead.append("The history has no epoch 0, so trained networks cannot be compared with untrained ones.")
+        section.lead.append(f"{_no_change(e)}, so trained networks cannot be compared with untrained ones.")
     if len(e.baselines):
         section.findings += claims.baseline_sentences(e)
         _say_power(section, e.baselines, "InfoMax against the baselines")
     else:
-        section.lead.append("No baseline objective was run in this study.")
+        section.lead.append(_no_baselines(e))
     return section
+
+
+def _no_change(e: Evidence) -> str:
+    """Why trained networks cannot be compared with untrained ones."""
+    history = e.study.history
+    if not claims.trained_cells(e):
+        return "No network was to be trained"
+    if history is None or not len(history):
+        return "There is no history of the training"
+    if not (history["epoch"] == 0).any():
+        return "The history has no epoch 0"
+    return "No finished trial has values both before and after training"
+
+
+def _no_baselines(e: Evidence) -> str:
+    """Why InfoMax cannot be compared with baselines."""
+    objectives = e.results["objective"].unique().tolist() if "objective" in e.results else ["infomax"]
+    baselines = [name for name in objectives if name != "infomax"]
+    if not baselines:
+        return "No baseline objective was run in this study."
+    if len(baselines) == len(objectives):
+        return "This study has no trial of InfoMax to compare its baselines with."
+    finished = set(e.results.loc[e.results["status"] == DONE, "objective"])
+    lost = [name for name in objectives if name not in finished]
+    if lost:
+        return f"InfoMax cannot be compared with the baselines: no trial of {words(lost)} finished."
+    return "InfoMax cannot be compared with the baselines: they have no seed in common."
 
 
 def _activation(e: Evidence) -> Section:

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.intervals import t_interval
 from analysis.metrics import bounds, from_scale, is_log, sign, to_scale
 from analysis.power import ALPHA, smallest_p
-from analysis.reshape import as_tuple, varying
+from analysis.reshape import as_tuple, done, varying
 from analysis.schema import activation_order
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS, flip_family
 
@@ -47,6 +47,33 @@ def complete_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
     return blocks[kept].dropna()
 
 
+def cell_means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean of each activation at each width, over the blocks (seeds and other settings) that every ranked activation has there.
+
+    One row per planned width and activation. Columns: hidden_dim, activation, mean, ranked (whether it is compared with the
+    others; if not, its mean is over its own trials; see `complete_blocks`), complete (whether each planned trial has a value).
+    """
+    others = varying(results, but=("activation", "hidden_dim"))
+    rows = done(results)
+    records = []
+    for width, planned in results.groupby("hidden_dim"):
+        blocks = seed_blocks(rows[rows["hidden_dim"] == width], metric, "activation", others)
+        full = complete_blocks(blocks)
+        ranked = list(full.columns) if len(full) else []
+        for name in levels_of(planned, "activation"):
+            own = blocks[name] if name in blocks else pd.Series(dtype=float)
+            mean = full[name].mean() if name in ranked else own.mean()
+            complete = own.count() == (planned["activation"] == name).sum()
+            records.append((width, name, mean, name in ranked, complete))
+    return pd.DataFrame(records, columns=["hidden_dim", "activation", "mean", "ranked", "complete"])
+
+
+def by_activation_and_width(results: pd.DataFrame, metric: str, column: str = "mean") -> pd.DataFrame:
+    """A column of `cell_means` as a matrix: activations down, widths across."""
+    table = cell_means(results, metric).pivot(index="activation", columns="hidden_dim", values=column)
+    return table.reindex(activation_order(table.index))
+
+
 def compare(
     rows: pd.DataFrame,
     metric: str,
@@ -62,7 +89,8 @@ def compare(
     """Every pair of levels of a factor, paired by seed, with all other settings equal.
 
     rows: one row per trial (finished ones). within: the columns that define a stratum; by default every other setting that
-    varies. against: only pairs with this level, which is then always `a`. complete: whether all pairs of a stratum use the
+    varies. against: only pairs with this level, which is then always `a`; of a list, pairs of each of them with all
+    other levels. complete: whether all pairs of a stratum use the
     seeds that have every level (see `complete_blocks`), which makes their differences agree with one ranking. family:
     whether the corrections cover all pairs of all strata of this metric ("all"), or each stratum alone ("stratum"). draws:
     number of sign patterns if there are too many seeds to count them all.
@@ -85,7 +113,8 @@ def compare(
     if against is None:
         pairs = list(itertools.combinations(blocks.columns, 2))
     else:
-        pairs = [(against, level) for level in blocks.columns if level != against]
+        chosen = against if isinstance(against, list) else [against]
+        pairs = [(one, level) for one in chosen if one in blocks for level in blocks.columns if level not in chosen]
     strata = blocks.groupby(level=within, dropna=False, sort=True) if within else [((), blocks)]
     seeds = sorted(set(blocks.index.get_level_values("seed")))
     place = {seed: i for i, seed in enumerate(seeds)}
@@ -134,7 +163,7 @@ def compare(
 
 
 def percent(metric: str, difference: Any, mean: Any) -> Any:
-    """A difference in percent of the mean; NaN if values may be negative, or the mean is 0.
+    """A difference in percent of the mean, at least -100; NaN if values may be negative, or the mean is 0.
 
     difference: of logarithms if the metric is compared by its logarithm.
     """
@@ -143,7 +172,8 @@ def percent(metric: str, difference: Any, mean: Any) -> Any:
     mean = np.asarray(mean, dtype=float)
     if bounds(metric)[0] < 0:
         return np.full_like(mean, np.nan)
-    return 100 * np.asarray(difference, dtype=float) / np.where(mean > 0, mean, np.nan)
+    # A value that cannot be negative cannot be more than 100% below another.
+    return np.maximum(-100.0, 100 * np.asarray(difference, dtype=float) / np.where(mean > 0, mean, np.nan))
 
 
 def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[np.ndarray, list[str]]:

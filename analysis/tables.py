@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import reshape
-from analysis.dynamics import convergence_speed, equal_spread, loss_spread
+from analysis.dynamics import convergence_speed, equal_spread, last_epochs, loss_spread
 from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, stack
 from analysis.intervals import cell_statistics
@@ -20,6 +20,7 @@ from analysis.metrics import METRICS
 from analysis.report import SectionId, section_of_setting
 from analysis.schema import DONE
 from analysis.stats import friedman
+from analysis.wording import capital
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -237,12 +238,12 @@ def _moving(e: Evidence) -> StudyTable:
         e.moving,
         section="activation",
         id="moving",
-        caption="Changes in the last tenth of the epochs",
+        caption=f"Changes {last_epochs(e.results)}",
         terms=(
             (
                 "still moving",
-                "Over the last tenth of the epochs, the mean over seeds moved by more than the standard deviation over seeds. "
-                "A cell has converged if neither the loss nor any redundancy metric is still moving.",
+                f"{capital(last_epochs(e.results))}, the mean over seeds moved by more than the standard deviation over seeds. A "
+                "cell has converged if the loss and every redundancy metric are known there, and none is still moving.",
             ),
         ),
     )

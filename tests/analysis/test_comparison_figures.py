@@ -160,7 +160,7 @@ def test_heatmap_colors_compare_activations_within_a_width(three):
     for metric, best in (("effective_rank", "idxmax"), ("output_correlation", "idxmin")):
         (axes,) = plots_overview.heatmaps(three, [metric]).axes
         colors = axes.collections[0].get_array().reshape(3, 2)
-        table = reshape.by_activation_and_width(three, metric)
+        table = stats.by_activation_and_width(three, metric)
         for j, width in enumerate(table):
             assert sorted(colors[:, j])[::2] == [0, 1]
             assert table.index[int(colors[:, j].argmax())] == getattr(table[width], best)()

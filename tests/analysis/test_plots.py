@@ -225,7 +225,7 @@ def test_heatmap_writes_the_mean_of_each_cell(results):
     """Six by three numbers."""
     axes = plots_overview.heatmaps(results, ["effective_rank"]).axes[0]
     written = [text.get_text() for text in axes.texts]
-    wanted = reshape.by_activation_and_width(results, "effective_rank").to_numpy().ravel()
+    wanted = stats.by_activation_and_width(results, "effective_rank").to_numpy().ravel()
     assert written == [f"{value:.3g}" for value in wanted]
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from analysis import reshape
+from analysis import reshape, stats
 from analysis.metrics import METRICS
 from analysis.schema import activation_order
 from infomax_tune.study import columns
@@ -101,7 +101,7 @@ def test_infinite_values_are_missing_to_the_statistics_and_told():
 
 def test_heatmap_matrix_has_activations_down_and_widths_across(results):
     """The mean of one cell, by hand."""
-    matrix = reshape.by_activation_and_width(results, "effective_rank")
+    matrix = stats.by_activation_and_width(results, "effective_rank")
     assert matrix.index.tolist() == list(synthetic.ACTIVATIONS)
     assert matrix.columns.tolist() == [16, 32, 64]
     cell = results.query("activation == 'relu' and hidden_dim == 32")["effective_rank"]
