@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from joblib import Parallel, cpu_count, delayed
 
@@ -117,7 +117,8 @@ def analyze_study(
 def _pictures(evidence: Evidence, files: FigureFiles) -> list[_Drawn]:
     """All figures in page order, drawn by as many processes as there are cores. Each imports matplotlib for itself."""
     jobs = min(_MOST_JOBS, cpu_count())
-    shares = Parallel(n_jobs=jobs)(delayed(_draw)(evidence, files, first, jobs) for first in range(jobs))
+    tasks = (delayed(_draw)(evidence, files, first, jobs) for first in range(jobs))
+    shares: Any = Parallel(n_jobs=jobs)(tasks)
     return [drawn for _, drawn in sorted(itertools.chain(*shares), key=lambda numbered: numbered[0])]
 
 
