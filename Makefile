@@ -4,8 +4,7 @@
 # make image   builds the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # make clean   removes the environment, and keeps the results
 # Setting up needs Python >= 3.10 (to choose one: PYTHON=python3.12 make ...) and a package index. It is repeated only
-# when pyproject.toml or constraints.txt changes. --no-compile: Python compiles a module when it is first imported.
-# Compiling all 24,000 would take a minute or two, and a sweep imports a tenth of them.
+# when pyproject.toml or constraints.txt changes.:
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -46,17 +45,17 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV). This takes a few minutes: PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need. This takes a few minutes: PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@# The packages of Ray's dashboard, for the tests of docker/. They have a separate environment, which borrows the other
 	@# packages. Otherwise, every Ray that a test starts would also start the dashboard's servers.
 	$(BIN)/python -m venv --without-pip $(CLUSTER)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(CLUSTER)/lib/python3*/site-packages)/borrowed.pth
-	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --no-compile --constraint constraints.txt 'ray[default]'
+	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --constraint constraints.txt 'ray[default]'
 	@touch $@ $(VENV)/.installed
 
 clean:
