@@ -4,12 +4,14 @@
 # make image   builds the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # make clean   removes the environment, and keeps the results
 # Setting up needs Python >= 3.10 (to choose one: PYTHON=python3.12 make ...) and a package index. It is repeated only
-# when pyproject.toml or constraints.txt changes.:
+# when pyproject.toml or constraints.txt changes.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLUSTER := $(VENV)/cluster
+# pip would compile with one core; some files are templates and no Python
+COMPILE := @$(BIN)/python -m compileall -q -j 0 $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
 .PHONY: sweep test check image clean
 .DELETE_ON_ERROR:
@@ -45,17 +47,19 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV). This takes a few minutes: PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need. This takes a few minutes: PyTorch alone is about 5 GB."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@# The packages of Ray's dashboard, for the tests of docker/. They have a separate environment, which borrows the other
 	@# packages. Otherwise, every Ray that a test starts would also start the dashboard's servers.
 	$(BIN)/python -m venv --without-pip $(CLUSTER)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >$$(echo $(CLUSTER)/lib/python3*/site-packages)/borrowed.pth
-	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --constraint constraints.txt 'ray[default]'
+	$(BIN)/python -m pip --python $(CLUSTER)/bin/python install --quiet --no-compile --constraint constraints.txt 'ray[default]'
+	$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 clean:
