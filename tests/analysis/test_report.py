@@ -131,7 +131,7 @@ def test_every_figure_has_words_and_a_heading(analyzed):
     labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
     assert len(labels) == sum(path.suffix == ".png" for path in analyzed.files)
     assert all(len(text) > 40 for text in labels)
-    assert any("Mean effective rank over widths and seeds: identity" in text for text in labels)
+    assert any("Mean effective rank / K over widths and seeds: identity" in text for text in labels)
 
 
 def test_lost_trials_are_said_first_and_listed(analyzed):
