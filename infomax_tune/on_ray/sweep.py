@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.files import for_each
 from infomax_tune.store.mending import mend_folder
+from infomax_tune.store.record import Finding
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
@@ -112,13 +113,14 @@ def run(
     ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
+    plan = space.plan()
+    found = folder.find(plan)  # raises if one of them is another sweep's trial: the folder is then left as it is
     driver = folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
-    plan = space.plan()
     for problem in mend_folder(folder, plan):
         display.warn(f"warning: {problem}")
-    ended = _find_ended(plan, folder, display)
+    ended = _set_damage_aside(found, folder, display)
     tally = Tally(plan, ended)
     tally.report_s = report_s
     sweep = _Sweep(
@@ -146,10 +148,10 @@ def run(
     return Outcome(Counter(results["status"]), interrupt.asked)
 
 
-def _find_ended(plan: Plan, folder: SweepFolder, display: Display) -> dict[str, TrialStatus]:
+def _set_damage_aside(found: Mapping[str, Finding], folder: SweepFolder, display: Display) -> dict[str, TrialStatus]:
     """The statuses of the trials that have a record; a damaged record is set aside."""
     ended: dict[str, TrialStatus] = {}
-    for trial_id, finding in folder.find(plan).items():
+    for trial_id, finding in found.items():
         if finding.record:
             ended[trial_id] = finding.status
         elif finding.status == TrialStatus.DAMAGED:
