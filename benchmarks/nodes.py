@@ -41,6 +41,7 @@ from infomax_tune.process.signals import Interrupt
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.options import Options
 from infomax_tune.study.read_space import space_from_python
+from tests.command import free_port
 
 EPOCHS, EPOCH_S = 10, 1.0
 TRIALS_A_SLOT = 12
@@ -90,10 +91,8 @@ def drive(address: str, slots: int, out: Path) -> None:
 @contextlib.contextmanager
 def nodes(count: int, slots: int) -> Iterator[str]:
     """Starts a head and more nodes on this machine, and yields the head's address; on leaving, ends all their processes."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-    port = address.rpartition(":")[2]
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     words = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
     words += ["--node-ip-address=127.0.0.1", f"--num-cpus={slots}", f"--object-store-memory={100 * 2**20}"]
     started = []
