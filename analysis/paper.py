@@ -193,21 +193,17 @@ def as_markdown(tables: Sequence[PaperTable]) -> str:
 
 
 def as_latex(tables: Sequence[PaperTable]) -> str:
-    """The tables in sequence, for a document that loads booktabs."""
-    parts = ["% For a document with \\usepackage{booktabs}."]
+    """The tables in sequence, for a document that loads booktabs; in small type, so that six metrics fit on a page."""
+    parts = ["% For a document with \\usepackage{booktabs}, whose text is about 16 cm wide."]
     for table in tables:
-        heads = [
-            "activation",
-            *(
-                _heading(metric).replace("\u2191", "$\\uparrow$").replace("\u2193", "$\\downarrow$")
-                for metric in table.metrics
-            ),
-        ]
+        heads = ["activation", *(_latex_heading(metric) for metric in table.metrics)]
         lines = [
             "\\begin{table}",
             "\\centering",
             f"\\caption{{{_latex(table.note)}}}",
-            f"\\begin{{tabular}}{{l{'r' * len(table.metrics)}}}",
+            "\\scriptsize",
+            "\\setlength{\\tabcolsep}{2pt}",
+            f"\\begin{{tabular}}{{@{{}}l{'r' * len(table.metrics)}@{{}}}}",
             "\\toprule",
             " & ".join(heads) + " \\\\",
             "\\midrule",
@@ -231,6 +227,13 @@ def as_latex(tables: Sequence[PaperTable]) -> str:
 def _heading(metric: str) -> str:
     arrow = {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
     return capital(label(metric)) + arrow
+
+
+def _latex_heading(metric: str) -> str:
+    """A word to a line, with which the columns are as narrow as their numbers."""
+    heading = _heading(metric).replace(" \u2191", "~$\\uparrow$").replace(" \u2193", "~$\\downarrow$")
+    words = " \\\\ ".join(heading.split(" "))
+    return f"\\shortstack{{{words}}}"
 
 
 def _latex(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -16,6 +16,7 @@ import torch  # noqa: E402
 from infomax_tune.science import data  # noqa: E402
 from infomax_tune.study.config import TrialConfig  # noqa: E402
 from infomax_tune.study.read_config import build_config, read_overrides  # noqa: E402
+from tests.gate import Gate  # noqa: E402
 
 MakeConfig = Callable[..., TrialConfig]
 
@@ -35,6 +36,16 @@ def _one_thread() -> None:
 def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test leaves anything in the source tree."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """At which the commands that this test starts wait in their first epochs."""
+    made = Gate(tmp_path / "trace")
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 
 from infomax_tune.follow.progress import SweepState
 from infomax_tune.store.driver_notes import BEAT_S
+from infomax_tune.store.locks import is_locked
 from infomax_tune.store.record import Finding
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
@@ -109,7 +110,9 @@ def read_run(folder: TrialFolder) -> FolderStatus | None:
     if config is None:
         return None
     finding = folder.find(config)
-    status = _UNFINISHED.get(finding.status, finding.status)
+    status = finding.status
+    if status in _UNFINISHED:
+        status = TrialStatus.RUNNING if is_locked(folder.path) else _UNFINISHED[status]
     problems = {config.trial_id: f"{finding.status}: {finding.problem}"} if finding.problem else {}
     return FolderStatus({config.cell: Counter([status])}, problems, None, Plan([config]).cell_labels())
 

@@ -14,6 +14,7 @@ from infomax_tune.store.objects import is_object
 from infomax_tune.store.outputs import find_outputs, size_and_time
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.study.trial_status import TrialStatus
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ def _run(folder: TrialFolder) -> Listed:
     status = read_run(folder)
     if status is None or status.damaged:
         return _listed(folder.path, "run", "damaged", 0, 1)
-    return _listed(folder.path, "run", "finished" if folder.has_record() else "unfinished", int(folder.has_record()), 1)
+    state = "unfinished"
+    if folder.has_record():
+        state = "finished"
+    elif status.counts[TrialStatus.RUNNING]:
+        state = "running"
+    return _listed(folder.path, "run", state, int(state == "finished"), 1)
 
 
 def _listed(root: Path, kind: str, state: str, ended: int, trials: int) -> Listed:

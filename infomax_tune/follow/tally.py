@@ -23,11 +23,13 @@ _Kind = tuple[str, int]
 
 @dataclass
 class _PackUnderWay:
-    """A running pack. reported_at: the time of its last report; trial_epochs: as in that report."""
+    """A running pack. reported_at: the time of its last report; trial_epochs: as in that report; starts_worker: whether the
+    time to its first report includes the start of a worker."""
 
     pack: Pack
     state: PackState
     reported_at: float
+    starts_worker: bool
     trial_epochs: int | None = None
 
 
@@ -63,9 +65,10 @@ class Tally:
             trial_id: config.training.epochs for trial_id, config in self._configs.items() if trial_id not in ended
         }
         self._packs: dict[str, _PackUnderWay] = {}
+        self._packs_begun = 0
         self._spent: dict[_Kind, _Spent] = {}
         self._spent_first: dict[_Kind, _Spent] = {}
-        """The same for the first epoch of each pack, which includes the pack's start."""
+        """The same for the first epoch of each pack, which includes the pack's start, but not the start of a worker."""
         self._epochs = 0
         self._recent: deque[tuple[float, int]] = deque()
         """The times at which the speed was computed, each with the epochs trained by then."""
@@ -73,7 +76,8 @@ class Tally:
     def begin(self, key: str, pack: Pack) -> None:
         """A pack has started. key: Tune's id for it."""
         state = PackState(pack.cell, pack.seeds, 0, pack.config.training.epochs)
-        self._packs[key] = _PackUnderWay(pack, state, self._clock())
+        self._packs[key] = _PackUnderWay(pack, state, self._clock(), starts_worker=self._packs_begun < self.slots)
+        self._packs_begun += 1
         if not self._recent:
             self._recent.append((self._clock(), 0))
         self._mark(pack, TrialStatus.RUNNING)
@@ -89,10 +93,11 @@ class Tally:
         before = under_way.trial_epochs
         # at a pack's first report, all but one of its epochs may come from its checkpoint
         fresh = len(under_way.pack) if before is None else max(0, progress.trial_epochs - before)
-        spent_by_kind = self._spent_first if before is None else self._spent
-        spent = spent_by_kind.setdefault(_kind(under_way.pack.config), _Spent())
-        spent.seconds += now - under_way.reported_at
-        spent.epochs += fresh
+        if before is not None or not under_way.starts_worker:
+            spent_by_kind = self._spent_first if before is None else self._spent
+            spent = spent_by_kind.setdefault(_kind(under_way.pack.config), _Spent())
+            spent.seconds += now - under_way.reported_at
+            spent.epochs += fresh
         self._epochs += fresh
         under_way.reported_at, under_way.trial_epochs = now, progress.trial_epochs
         for config, status in zip(under_way.pack, progress.statuses, strict=True):

@@ -65,6 +65,20 @@ def locked(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
         yield is_held
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds a folder's lock. False for an object store, where it takes seconds to tell."""
+    if objects.is_object(folder):
+        return False
+    try:
+        with (folder / LOCK).open(encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
     what = work.value if work else "another process is using it"
     return LockedError(f"{folder}: {what} ({holder}); wait for it, or stop it first.")

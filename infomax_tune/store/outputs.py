@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from infomax_tune.store.locks import is_locked
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
 
@@ -16,7 +17,7 @@ def find_outputs(root: Path) -> Iterator[SweepFolder | TrialFolder]:
     sweep, run = SweepFolder(root), TrialFolder(root)
     if sweep.has_sweep():
         yield sweep
-    elif run.has_config() and (run.kept() or run.has_record()):
+    elif run.has_config() and (run.kept() or run.has_record() or is_locked(root)):
         yield run
     else:
         with contextlib.suppress(PermissionError):

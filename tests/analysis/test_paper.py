@@ -1,6 +1,8 @@
 """Tables for a paper: who is bold, who shares a letter, how many digits, and that LaTeX's own signs are escaped."""
 
 import itertools
+import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -78,6 +80,25 @@ def test_the_best_is_bold_and_the_letters_are_those_of_the_pairs(tables):
     assert "leaky\\_relu" in latex
     assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 2
     assert "5\\%" in latex
+
+
+DOCUMENT = """\\documentclass{article}
+\\usepackage{booktabs}
+\\setlength{\\textwidth}{16cm}
+\\begin{document}
+%s
+\\end{document}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex (texlive-latex-base)")
+def test_latex_takes_the_tables_and_they_fit_on_a_page(tables, tmp_path):
+    with_losses = paper.paper_tables(gather(analysis.Study("made up", lost_seeds(relu_also=False)), seed=0))
+    (tmp_path / "tables.tex").write_text(DOCUMENT % paper.as_latex([*tables[1], *with_losses]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
 
 
 def lost_seeds(relu_also):

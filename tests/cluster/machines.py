@@ -6,19 +6,15 @@ Where the system does not allow that, the nodes are processes that differ in the
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import itertools
 import os
 import re
 import secrets
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +24,10 @@ import psutil
 
 from infomax_tune.process.faults import TRACE
 from tests.command import COMMAND, DASHBOARD, free_port
+from tests.gate import Gate
 
 RAY = str(Path(sys.executable).with_name("ray"))
 _OBJECT_STORE = 100 * 2**20
-_ROOM = 80
-"""Bytes in the pipe of a trace: for two lines, an epoch of a pack of two, and not for three."""
 _NOTICED_LATE = {"RAY_health_check_period_ms": "2000", "RAY_health_check_timeout_ms": "4000"}
 """A link that is cut is noticed after seconds, not half a minute; nothing else is."""
 
@@ -77,7 +72,7 @@ class Machine:
     node: subprocess.Popen[bytes] | None = None
     node_words: Sequence[str] = ()
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
-    _gate: int = -1
+    gate: Gate | None = None
     _power: subprocess.Popen[str] | None = None
     _first: psutil.Process | None = None
 
@@ -158,35 +153,15 @@ class Machine:
                     found.append(process)
         return found
 
-    def gate(self) -> None:
-        """Holds whatever trains here as soon as it has traced two epochs, until `open_gate`.
-
-        The trace is a pipe meanwhile, with room for two lines: who writes another waits, and nothing else does.
-        """
-        self.trace.unlink(missing_ok=True)
-        os.mkfifo(self.trace)
-        self._gate = os.open(self.trace, os.O_RDWR | os.O_NONBLOCK)
-        size = fcntl.fcntl(self._gate, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
-        os.write(self._gate, b"." * (size - _ROOM))
+    def set_gate(self) -> None:
+        """Holds whatever trains here in its first epochs, until `Machines.let_go`."""
+        if self.gate:
+            self.gate.close()
+        self.gate = Gate(self.trace)
 
     def has_begun(self) -> bool:
         """Whether something that trains here has come to the gate."""
-        there = array.array("i", [0])
-        fcntl.ioctl(self._gate, termios.FIONREAD, there)
-        return there[0] > select.PIPE_BUF - _ROOM
-
-    def open_gate(self) -> None:
-        """From here on the trace is a file. Who waits at the pipe finds it emptied, as often as it takes: see `drain`."""
-        self.trace.unlink(missing_ok=True)
-        self.drain()
-
-    def drain(self) -> None:
-        """Empties the pipe."""
-        if self._gate < 0:
-            return
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._gate, 65536):
-                pass
+        return self.gate is not None and self.gate.has_come()
 
     def cut(self) -> None:
         """Takes the cable out."""
@@ -208,9 +183,9 @@ class Machine:
                         stream.close()
         self._power = self._first = self.node = None
         self._started.clear()
-        if self._gate >= 0:
-            os.close(self._gate)
-            self._gate = -1
+        if self.gate:
+            self.gate.close()
+            self.gate = None
 
 
 def _of(*environments: Mapping[str, str]) -> dict[str, str]:
@@ -330,14 +305,9 @@ class Machines:
     def let_go(self, sweep: subprocess.Popen[str]) -> tuple[str, str]:
         """Opens all gates; what the sweep prints until it has ended."""
         for machine in self.machines:
-            machine.open_gate()
-        until = time.monotonic() + 300
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return sweep.communicate(timeout=0.05)
-            assert time.monotonic() < until, "the sweep does not end"
-            for machine in self.machines:
-                machine.drain()
+            if machine.gate:
+                machine.gate.open()
+        return sweep.communicate(timeout=300)
 
     def _node(self, machine: Machine, *options: str) -> Machine:
         """Starts a node on a machine."""

@@ -36,14 +36,14 @@ def test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death(
     head, off, cut = machines.head(), machines.worker(), machines.worker()
     machines.wait()
     for machine in (head, off, cut):
-        machine.gate()
+        machine.set_gate()
     out = tmp_path / "sweep"
     sweep = head.start(*COMMAND, "sweep", *WORDS, "--max-failures", "9", "--address", "auto", "--out", out)
     wait_until(lambda: all(machine.has_begun() for machine in (head, off, cut)) or sweep.poll() is not None)
     off.kill()
     cut.cut()
     late = machines.add()
-    late.gate()
+    late.set_gate()
     machines.join(late)
     wait_until(lambda: late.has_begun() or sweep.poll() is not None)  # the fourth pack, which had no place
     stdout, stderr = machines.let_go(sweep)
@@ -56,7 +56,7 @@ def test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death(
     # the head dies, with a driver that is elsewhere
     other = tmp_path / "other"
     for machine in (head, late):
-        machine.gate()
+        machine.set_gate()
     words = [*WORDS, "--address", machines.address, "--out", other]
     sweep = late.start(*COMMAND, "sweep", *words, RAY_gcs_rpc_server_reconnect_timeout_s="5")
     wait_until(lambda: (head.has_begun() and late.has_begun()) or sweep.poll() is not None)

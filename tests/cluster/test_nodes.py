@@ -53,7 +53,7 @@ def test_each_machine_trains_and_the_table_is_that_of_one(
     record_property("machines", machines.kind)
     out = tmp_path / "sweep"
     for machine in machines.machines:
-        machine.gate()
+        machine.set_gate()
     sweep = machines.machines[1].start(*COMMAND, "sweep", *WORDS, "--address", machines.address, "--out", out)
     wait_until(lambda: all(machine.has_begun() for machine in machines.machines) or sweep.poll() is not None)
     hosts = [machine.name if machine.namespace else "" for machine in machines.machines]
@@ -107,7 +107,7 @@ def test_four_packs_share_one_gpu(machines: Machines, tmp_path: Path) -> None:
     worker = machines.machines[1]
     options = ["--gpus-per-pack", "0.25", "--cpus-per-pack", "0.25", "--device", "cpu", "--pack", "1"]
     out = tmp_path / "sweep"
-    worker.gate()
+    worker.set_gate()
     sweep = worker.start(*COMMAND, "sweep", *WORDS, *options, "--address", machines.address, "--out", out)
 
     wait_until(lambda: len(worker.workers()) >= 4 or sweep.poll() is not None)

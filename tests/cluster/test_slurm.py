@@ -19,19 +19,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import call, tables, wait_until
 from tests.folders import make_sweep
+from tests.gate import Gate
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "slurm" / "sweep.sbatch"
-EPOCHS = 3000
-SETTINGS = [
-    "activation=[relu, tanh]",
-    f"epochs={EPOCHS}",
-    "checkpoint_every=9000",
-    "save_metrics_every=1000",
-    "seed=[1, 2]",
-]
+EPOCHS = 6
+SETTINGS = ["activation=[relu, tanh]", f"epochs={EPOCHS}", "checkpoint_every=9000", "seed=[1, 2]"]
 
 SRUN = """#!/usr/bin/env bash
 : "${SRUN_CPUS_PER_TASK:?}"
@@ -115,21 +109,17 @@ def submit(slurm: dict[str, str], out: Path, log: Path) -> subprocess.Popen[byte
         )
 
 
-def trains(out: Path) -> bool:
-    """Whether a pack has trained an epoch."""
-    progress = SweepFolder(out).driver.read_progress()
-    return progress is not None and any(pack["epoch"] for pack in progress["packs"])
-
-
 def test_the_script_stops_before_its_limit_and_goes_on_when_it_is_requeued(
-    slurm: dict[str, str], tmp_path: Path
+    slurm: dict[str, str], gate: Gate, tmp_path: Path
 ) -> None:
     """First on one node, then on two. A signal at the very end changes nothing."""
     slurm["ADDRESS"] = own_address()
     out, log, requeued = tmp_path / "sweep", tmp_path / "slurm.log", tmp_path / "requeued"
     job = submit(slurm, out, log)
-    wait_until(lambda: trains(out) or job.poll() is not None)
+    wait_until(lambda: gate.has_come() or job.poll() is not None)
     job.send_signal(signal.SIGTERM)
+    wait_until(lambda: (out / "stop").exists() or job.poll() is not None)
+    gate.open()
     assert job.wait(300) == 130, log.read_text(encoding="utf-8")
     assert requeued.read_text(encoding="utf-8").split() == [slurm["SLURM_JOB_ID"]]
     assert not list(out.glob("trials/*/record.json"))

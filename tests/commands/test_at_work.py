@@ -18,8 +18,9 @@ import pytest
 from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import call, infomax_tune, start, tables, wait_until
 from tests.folders import make_sweep
+from tests.gate import Gate
 
-EPOCHS = 200
+EPOCHS = 6
 SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=100", "activation=[relu, tanh]", "seed=[1, 2]"]
 LONG = [*("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))), "--no-report"]
 
@@ -33,20 +34,22 @@ def phase(out: Path) -> str:
     return (SweepFolder(out).driver.read_progress() or {}).get("phase", "")
 
 
-def trains(out: Path) -> bool:
-    """Whether TensorBoard shows an epoch of every trial, and none has ended."""
-    return len(list(out.glob("tensorboard/*/*/*/*"))) == 4 and not list(out.glob("trials/*/record.json"))
+def train(out: Path) -> bool:
+    """Whether all four trials have begun."""
+    return len(list(out.glob("tensorboard/*/*/*/*"))) == 4
 
 
-def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, gate: Gate, tmp_path: Path) -> None:
     """As a service manager or a batch system sends it: Ray's processes get it too."""
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: trains(out))
+    wait_until(lambda: (train(out) and gate.has_come()) or sweep.poll() is not None)
     driver = psutil.Process(sweep.pid)
     for process in [*driver.children(recursive=True), driver]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
+    wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
+    gate.open()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
     assert f"stopped; to resume: infomax-tune resume {out} --no-report" in stderr
@@ -84,7 +87,7 @@ def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
     """A connection that drops, say."""
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: phase(out) == "starting Ray")
+    wait_until(lambda: phase(out) == "starting Ray" or sweep.poll() is not None)
     sweep.send_signal(signal.SIGHUP)
     stdout, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
@@ -94,16 +97,17 @@ def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
 
 
 def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
-    undisturbed: Path, tmp_path: Path
+    undisturbed: Path, gate: Gate, tmp_path: Path
 ) -> None:
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: trains(out))
+    wait_until(lambda: (train(out) and gate.has_come()) or sweep.poll() is not None)
     refused = call("results", out, ok=False)
     assert refused.returncode == 2
     assert f"another sweep is running here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
     # another machine, to which this one's lock is not known, takes the driver for dead
     SweepFolder(out).driver.take_over()
+    gate.open()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 2
     assert "another driver has taken over this sweep; this one stops." in stderr
@@ -112,11 +116,12 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     assert tables(out) == tables(undisturbed)
 
 
+@pytest.mark.usefixtures("gate")
 def test_a_driver_that_waits_is_seen(tmp_path: Path) -> None:
     """Suspended, it tells nothing for as long as it takes; its process is there."""
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: phase(out) == "training")
+    wait_until(lambda: phase(out) == "training" or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
     progress = SweepFolder(out).driver.read_progress()
     assert progress is not None

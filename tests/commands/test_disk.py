@@ -18,6 +18,7 @@ import pytest
 
 from tests.command import COMMAND, call, tables, wait_until
 from tests.folders import make_sweep
+from tests.gate import Gate
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ["epochs=2", "activation=[tanh]", "seed=[1, 2]"]
@@ -77,10 +78,11 @@ def write_without_end(path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
-    small_disk: tuple[Path, list[str]], tmp_path: Path
+    small_disk: tuple[Path, list[str]], gate: Gate, tmp_path: Path
 ) -> None:
+    """While the second trial trains."""
     disk, seen = small_disk
-    settings = ["activation=[tanh]", "seed={range: [1, 6]}", "epochs=100", "checkpoint_every=1"]
+    settings = ["activation=[tanh]", "seed=[1, 2, 3]", "epochs=2", "checkpoint_every=1"]
     options = [word for setting in settings for word in ("--set", setting)]
     out = tmp_path / "disk" / "sweep"
 
@@ -94,6 +96,7 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
         wait_until(lambda: any(disk.glob("sweep/trials/*/record.json")) or sweep.poll() is not None)
         with pytest.raises(OSError, match="No space left"):
             write_without_end(disk / "ballast")
+        gate.open()
         _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 2
     last = stderr.splitlines()[-1]
@@ -102,7 +105,7 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
         f"free some space there, then resume with: infomax-tune resume {out}"
     )
     records = {path: path.read_bytes() for path in disk.glob("sweep/trials/*/record.json")}
-    assert 0 < len(records) < 6
+    assert len(records) == 1
     assert "no damage" in call("verify", disk / "sweep").stdout
     refused = resume()
     assert refused.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+import infomax_tune
 from infomax_tune import cli, sweep
 from infomax_tune.errors import ConfigError
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 from tests.command import call
@@ -116,10 +119,14 @@ def test_status_shows_a_run(alone: Path) -> None:
     (alone / "record.json").rename(alone / "aside")
     try:
         left = call("status", alone, "--watch").stdout
+        with TrialFolder(alone).lock():
+            trained = json.loads(call("status", alone, "--json").stdout)["counts"]
+            assert [each.state for each in infomax_tune.list(alone)] == ["running"]
     finally:
         (alone / "aside").rename(alone / "record.json")
     assert re.search(r"^all +0 +1$", left, flags=re.MULTILINE)
     assert f"to train it: infomax-tune run {alone}/config.yaml --out {alone}" in left
+    assert {status for status, count in trained.items() if count} == {"running"}
 
 
 @pytest.mark.parametrize("command", ["analyze", "resume", "results", "verify"])

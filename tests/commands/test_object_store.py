@@ -14,14 +14,16 @@ import pytest
 import s3fs
 
 import infomax_tune as package
+from infomax_tune.process.faults import FAULT, TRACE
 from infomax_tune.store import objects
 from infomax_tune.store.files import exists
 from infomax_tune.store.objects import location
 from tests.command import call, free_port, infomax_tune, start, tables, wait_until
 from tests.folders import make_sweep
+from tests.gate import Gate
 from tests.object_store import BUCKET, bytes_below, s3_server
 
-SETTINGS = ["epochs=400", "checkpoint_every=10", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
+SETTINGS = ["epochs=6", "checkpoint_every=1", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 PROMISED = ("results.csv", "results.parquet", "history.parquet", "trials/*/history.csv", "trials/*/weights.safetensors")
 
@@ -39,24 +41,24 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of_one_on_a_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = make_sweep(tmp_path / "here", *SETTINGS).root
     out = f"s3://{BUCKET}/lab/study"
 
-    # killed while it trains, then before the put of a record; it is held still first, so as not to end meanwhile: a
-    # worker waits for the driver with the next report, a second after the last one
+    # killed while it trains, then before the put of a record
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
     wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
-    sweep.send_signal(signal.SIGSTOP)
+    assert gate.has_come()
     assert "another sweep is running here" in infomax_tune("resume", out, ok=False).stderr
     status = json.loads(infomax_tune("status", out, "--json").stdout)
     assert status["total"] == 2
     sweep.kill()
     _, errors = sweep.communicate(timeout=60)
     assert sweep.returncode == -signal.SIGKILL, errors
+    monkeypatch.delenv(TRACE)
     with monkeypatch.context() as patch:
-        patch.setenv("INFOMAX_TUNE_FAULT", "record.json:half:1")
+        patch.setenv(FAULT, "record.json:half:1")
         infomax_tune("resume", out, "--max-failures", 0, ok=False)
     assert not objects.matching(location(out), "trials/*/record.json")
 

@@ -101,15 +101,26 @@ def test_speed_and_the_time_left_follow_the_epochs_trained(cell: list[TrialConfi
     assert state.share == pytest.approx(0.3)
 
 
-def test_a_slow_start_does_not_count_once_more_is_known(cell: list[TrialConfig], clock: Clock) -> None:
+def test_the_start_of_a_worker_does_not_count(cell: list[TrialConfig], clock: Clock) -> None:
     tally = Tally(cell, {}, clock)
-    tally.begin("a", Pack.of(cell))
+    tally.begin("a", Pack.of(cell[:2]))
     clock.now += 20  # torch is imported
-    tally.report("a", report(1, [None] * 4))
-    assert tally.state().eta_s == pytest.approx(9 * 20)
+    tally.report("a", report(1, [None] * 2))
+    assert tally.state().eta_s is None
     clock.now += 1
-    tally.report("a", report(2, [None] * 4))
-    assert tally.state().eta_s == pytest.approx(8)
+    tally.report("a", report(2, [None] * 2))
+    assert tally.state().eta_s == pytest.approx(8 + 10)
+
+
+def test_trials_of_one_epoch_have_a_time_left_after_the_first_pack(make_config: MakeConfig, clock: Clock) -> None:
+    cell = [make_config(dataset="digits", epochs=1, seed=seed) for seed in range(1, 5)]
+    tally = Tally(cell, {}, clock)
+    for key, seconds, eta_s in (("a", 20, None), ("b", 1, 2.0)):
+        tally.begin(key, Pack.of([cell["ab".index(key)]]))
+        clock.now += seconds
+        tally.report(key, report(1, ["done"]))
+        tally.end(key)
+        assert tally.state().eta_s == eta_s
 
 
 def test_what_was_trained_before_does_not_count_as_speed(cell: list[TrialConfig], clock: Clock) -> None:
@@ -119,7 +130,6 @@ def test_what_was_trained_before_does_not_count_as_speed(cell: list[TrialConfig]
     clock.now += 2
     tally.report("a", report(9, [None] * 4))
     assert tally.state().epochs_per_s == pytest.approx(2)
-    assert tally.state().eta_s == pytest.approx(2)
 
 
 def test_two_slots_halve_the_time_but_not_the_last_pack(make_config: MakeConfig, clock: Clock) -> None:
