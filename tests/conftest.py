@@ -40,7 +40,7 @@ def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """At which the commands that this test starts wait in their first epochs."""
+    """At which the commands that this test starts wait in their first epochs; so would this process if it trained."""
     made = Gate(tmp_path / "trace")
     for name, value in made.environment.items():
         monkeypatch.setenv(name, value)

@@ -18,7 +18,7 @@ from infomax_tune import load_results
 from tests.command import COMMAND, call
 
 SETTINGS = [
-    f"--set={setting}" for setting in ("activation=relu,tanh", "hidden_dim=16,32", "seed=1,2,3,4,5", "epochs=200")
+    f"--set={setting}" for setting in ("activation=relu,tanh", "hidden_dim=16,32", "seed=1,2,3,4,5", "epochs=60")
 ]
 METRICS = ("effective_rank", "weight_redundancy", "dead_units", "output_correlation", "variance_ratio")
 

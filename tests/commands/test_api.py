@@ -92,9 +92,8 @@ def test_sweep_after_sweep_in_one_process_gives_the_bytes_of_the_command(
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("--- two threads\n")
     assert "4 of 4 trials to train" in done.stdout.partition("---")[0]
-    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}".replace("'", ""))]
-    command.infomax_tune("sweep", "quickstart", *settings, "--out", "command")
-    assert command.tables(folder / "python") == command.tables(Path("command"))
+    settings = [f"{key}={value}".replace("'", "") for key, value in SMALL.items()]
+    assert command.tables(folder / "python") == command.tables(make_sweep(Path("sweep"), *settings).root)
 
 
 def test_two_threads_cannot_sweep_at_once_and_the_streams_stay(

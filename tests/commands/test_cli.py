@@ -126,19 +126,3 @@ def test_a_sweep_needs_neither_stdout_nor_stderr(tmp_path: Path) -> None:
         assert done.returncode == 0, (closed, done.stderr)
         assert "Traceback" not in done.stderr
         assert (out / "results.csv").exists()
-
-
-def test_a_quiet_sweep_says_nothing_and_a_verbose_one_tells_of_each_pack(tmp_path: Path) -> None:
-    small = ["quickstart", "--set", "epochs=2", "--set", "activation=[relu, tanh]", "--set", "seed=[1, 2]"]
-    quiet = infomax_tune("sweep", *small, "--out", tmp_path / "quiet", "--quiet")
-    assert (quiet.stdout, quiet.stderr) == ("", "")
-    verbose = infomax_tune("sweep", *small, "--out", tmp_path / "verbose", "--verbose")
-    for told in ("started", "ended"):
-        assert len(re.findall(rf"^{told}: (relu|tanh)-k16-\w+, seeds 1-2$", verbose.stdout, re.MULTILINE)) == 2
-    assert re.search(r"^4/4 trials  100% of the epochs", verbose.stdout, re.MULTILINE)
-    assert verbose.stderr == ""
-    # what Ray itself had to say is there, and nowhere else
-    log = (tmp_path / "verbose" / "ray.log").read_text()
-    assert "FileNotFoundError" not in log
-    assert "INFO ray" in log
-    assert "ray" not in verbose.stdout.replace("ray.log", "").lower().replace(str(tmp_path).lower(), "")

@@ -43,7 +43,6 @@ def s3() -> Iterator[dict[str, str]]:
 def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of_one_on_a_disk(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = make_sweep(tmp_path / "here", *SETTINGS).root
     out = f"s3://{BUCKET}/lab/study"
 
     # killed while it trains, then before the put of a record
@@ -57,6 +56,7 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     _, errors = sweep.communicate(timeout=60)
     assert sweep.returncode == -signal.SIGKILL, errors
     monkeypatch.delenv(TRACE)
+    here = make_sweep(tmp_path / "here", *SETTINGS).root
     with monkeypatch.context() as patch:
         patch.setenv(FAULT, "record.json:half:1")
         infomax_tune("resume", out, "--max-failures", 0, ok=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -24,9 +25,21 @@ SMALL = ["quickstart", *(word for setting in SETTINGS for word in ("--set", sett
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By two slots, on any machine. No test changes it."""
     out = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    done = infomax_tune("sweep", *SMALL, "--cpus-per-pack", 0.5, "--max-concurrent", 2, "--out", out)
+    two = ["--cpus-per-pack", 0.5, "--max-concurrent", 2]
+    done = infomax_tune("sweep", *SMALL, *two, "--verbose", "--out", out)
+    assert done.stderr == ""
     assert "30 of 30 trials to train" in done.stdout
+    for told in ("started", "ended"):
+        assert len(re.findall(rf"^{told}: (relu|leaky_relu|tanh)-k16-\w+, seeds 1-10$", done.stdout, re.MULTILINE)) == 3
+    assert re.search(r"^30/30 trials  100% of the epochs", done.stdout, re.MULTILINE)
+    assert "ray" not in done.stdout.replace("ray.log", "").lower().replace(str(out).lower(), "")
     return out
+
+
+def test_what_ray_has_to_say_is_in_its_log(undisturbed: Path) -> None:
+    log = (undisturbed / "ray.log").read_text(encoding="utf-8")
+    assert "FileNotFoundError" not in log
+    assert "INFO ray" in log
 
 
 def test_a_sweep_leaves_a_row_and_a_folder_for_every_trial(undisturbed: Path) -> None:
@@ -122,7 +135,7 @@ def test_more_seeds_train_the_new_trials_only_and_fewer_make_a_smaller_table(und
     assert len(list(out.glob("trials/*/record.json"))) == 30
 
 
-def test_an_existing_ray_cluster_is_joined_and_left_running(
+def test_an_existing_ray_cluster_is_joined_and_left_running_quietly(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
@@ -139,7 +152,8 @@ def test_an_existing_ray_cluster_is_joined_and_left_running(
     try:
         wait_until(lambda: "Ray runtime started" in (tmp_path / "ray.log").read_text(encoding="utf-8"))
         out = tmp_path / "joined"
-        infomax_tune("sweep", *SMALL, "--address", f"127.0.0.1:{port}", "--out", out)
+        done = infomax_tune("sweep", *SMALL, "--address", f"127.0.0.1:{port}", "--out", out, "--quiet")
+        assert (done.stdout, done.stderr) == ("", "")
         assert tables(out) == tables(undisturbed)
         assert cluster.poll() is None
     finally:
