@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import os
 import tempfile
 from dataclasses import dataclass
@@ -260,15 +261,25 @@ def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _digits() -> Dataset:
-    from sklearn.datasets import load_digits  # slow to import, and only digits needs it
-    from sklearn.model_selection import train_test_split
+    """scikit-learn's images of digits, in the order of its `train_test_split`."""
+    table = _digits_table()
+    inputs, labels = (table[:, :-1] / 16).astype(np.float32), table[:, -1].astype(np.int64)
+    order = np.random.RandomState(DATA_SEED).permutation(len(table))
+    test, train = np.split(order, [SHAPES["digits"].test])
+    return _generated("digits", "scikit-learn", inputs[train], inputs[test], labels[train], labels[test])
+
+
+def _digits_table() -> NDArray[np.float64]:
+    """A row per image, of its pixels and its label. Read from the file: importing scikit-learn takes a second."""
+    found = importlib.util.find_spec("sklearn")
+    for folder in (found and found.submodule_search_locations) or []:
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.exists():
+            return np.loadtxt(path, delimiter=",")
+    from sklearn.datasets import load_digits  # of a version that keeps it elsewhere
 
     bunch: Any = load_digits()
-    inputs = (bunch.data / 16).astype(np.float32)
-    split: Any = train_test_split(inputs, bunch.target, test_size=0.2, random_state=DATA_SEED)
-    train, test, train_labels, test_labels = split
-    labels = train_labels.astype(np.int64), test_labels.astype(np.int64)
-    return _generated("digits", "scikit-learn", train, test, *labels)
+    return np.column_stack([bunch.data, bunch.target])
 
 
 def _synthetic_2d() -> Dataset:

@@ -73,6 +73,14 @@ def test_digits_are_all_of_scikit_learns_each_with_its_label(digits: Dataset) ->
     assert sorted((row.tobytes(), label) for row, label in zip(images, labels, strict=True)) == expected
 
 
+def test_digits_are_the_same_through_scikit_learn(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a version that keeps its file elsewhere, say."""
+    import sklearn.datasets  # noqa: F401 - before the next line, which it would notice
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert_same(digits, data.load("digits"))
+
+
 def test_synthetic_2d_is_8000_and_2000_points(synthetic_2d: Dataset) -> None:
     assert SHAPES["synthetic_2d"] == Shape(8000, 2000, 2)
     assert_is_well_formed(synthetic_2d, classes=8)
