@@ -3,7 +3,8 @@
     python -m benchmarks.object_store [--repeats N]
 
 Prints each pair's seconds and ratio, and the median ratio with its spread. S3 is moto's server over loopback, in a
-process that shares the same cores. A real store would not use these cores, and would answer more slowly.
+process that shares the same cores; its CPU time is printed. A real store would not use these cores, and would answer more
+slowly.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from tests.object_store import BUCKET, bytes_below, s3_server
 
@@ -36,13 +39,17 @@ def main() -> None:
     ratios = []
     with s3_server() as environment, tempfile.TemporaryDirectory() as folder:
         os.environ.update(environment)
+        (server,) = (each for each in psutil.Process().children() if "moto.server" in each.cmdline())
         for number in range(repeats):
             here, there = Path(folder, f"{number}"), f"s3://{BUCKET}/{number}"
-            local_s, s3_s = sweep(str(here), environment), sweep(there, environment)
+            local_s, before = sweep(str(here), environment), server.cpu_times()
+            s3_s, after = sweep(there, environment), server.cpu_times()
+            server_s = after.user + after.system - before.user - before.system
             ratios.append(s3_s / local_s)
             same = bytes_below(there, "results.csv")["results.csv"] == (here / "results.csv").read_bytes()
             print(
-                f"disk {local_s:.1f} s, S3 {s3_s:.1f} s, ratio {ratios[-1]:.2f}, results.csv {'the same' if same else 'DIFFERS'}"
+                f"disk {local_s:.1f} s, S3 {s3_s:.1f} s (server {server_s:.1f} s of CPU), ratio {ratios[-1]:.2f}, "
+                f"results.csv {'the same' if same else 'DIFFERS'}"
             )
     print(f"S3 / disk: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
