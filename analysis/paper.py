@@ -230,7 +230,7 @@ def _heading(metric: str) -> str:
 
 
 def _latex_heading(metric: str) -> str:
-    """A word to a line, with which the columns are as narrow as their numbers."""
+    """One word per line, so that the headings do not widen the columns."""
     heading = _heading(metric).replace(" \u2191", "~$\\uparrow$").replace(" \u2193", "~$\\downarrow$")
     words = " \\\\ ".join(heading.split(" "))
     return f"\\shortstack{{{words}}}"

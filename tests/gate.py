@@ -15,12 +15,16 @@ from infomax_tune.process.faults import TRACE
 _LINE = 40
 """Bytes of a line of a trace at most: a trial's id and the number of its epoch."""
 
+_PAGES = 16
+"""Of the pipe. Each writer that waits takes a page of its own once it may write: more than so many must not wait."""
+
 
 class Gate:
-    """Holds all that writes this trace as soon as it has written so many lines, until `open`.
+    """Holds all that writes this trace as soon as it is full, until `open`.
 
-    A worker writes a line for each epoch of a trial. The trace is a pipe with room for those lines alone: who writes another
-    waits, and nothing else does. `environment` is what a sweep needs to trace there.
+    lines: how many it takes at least, or a few more if they are short; a worker writes one for each epoch of a trial. The
+    trace is a pipe with that room: who writes another line waits, and nothing else does. `environment` is what a sweep needs
+    to trace there.
     """
 
     def __init__(self, trace: Path, lines: int = 2) -> None:
@@ -29,8 +33,7 @@ class Gate:
         trace.unlink(missing_ok=True)
         os.mkfifo(trace)
         self._pipe = os.open(trace, os.O_RDWR | os.O_NONBLOCK)
-        # two pages: in a pipe of one, a write after `open` would wake no other that waits
-        size = fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, 2 * mmap.PAGESIZE)
+        size = fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PAGES * mmap.PAGESIZE)
         self._filled = os.write(self._pipe, b"." * (size - lines * _LINE))
 
     def has_come(self) -> bool:
@@ -47,5 +50,7 @@ class Gate:
                 pass
 
     def close(self) -> None:
-        """What still waits at the pipe gets an error."""
+        """What still waits at the pipe gets an error, and what comes later a file."""
+        if self._trace.is_fifo():
+            self._trace.unlink()
         os.close(self._pipe)

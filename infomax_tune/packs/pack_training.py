@@ -25,6 +25,7 @@ from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import convergence_epoch
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
 from infomax_tune.store.checkpoint import Checkpoint
+from infomax_tune.store.files import for_each
 from infomax_tune.store.record import EPOCH_S, HistoryRow, Record
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
@@ -217,6 +218,7 @@ def _timed(reports: Iterator[EpochReport]) -> Iterator[tuple[EpochReport, float]
 
 def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, execution: Execution) -> None:
     """Adds an epoch to each trial that has not ended; writes checkpoints and records when they are due."""
+    records: list[Callable[[], None]] = []
     for i, trial in enumerate(trials):
         if trial.status:
             continue
@@ -235,16 +237,17 @@ def _take(trials: Sequence[_Trial], report: EpochReport, epoch_s: float, executi
         trial.history.append(row)
         trial.tell_tensorboard(lambda run, row=row: run.add(row, epoch_s))
         if last or not finite:
-            _finish(trial, report, i, execution, pack_size=len(trials), finite=finite)
+            records.append(_finish(trial, report, i, execution, pack_size=len(trials), finite=finite))
+    list(for_each(lambda write: write(), records, trials[0].folder.path))
     if report.epoch and report.epoch % trials[0].config.logging.checkpoint_every == 0:
         _checkpoint(trials, report)
 
 
 def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
     """Writes a checkpoint of each trial that has not ended."""
-    for i, trial in enumerate(trials):
-        if trial.status or report.epoch == 0:
-            continue
+
+    def write(i: int) -> None:
+        trial = trials[i]
         with trial.timed("store_s"):
             tensors = {name: tensor.numpy() for name, tensor in report.state(i).tensors.items()}
             checkpoint = Checkpoint(
@@ -260,8 +263,15 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
             trial.require_leave(afresh=True)
             trial.folder.write_checkpoint(checkpoint)
 
+    if report.epoch:
+        going_on = [i for i, trial in enumerate(trials) if trial.status is None]
+        list(for_each(write, going_on, trials[0].folder.path))
 
-def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *, pack_size: int, finite: bool) -> None:
+
+def _finish(
+    trial: _Trial, report: EpochReport, i: int, execution: Execution, *, pack_size: int, finite: bool
+) -> Callable[[], None]:
+    """Ends the trial, and returns what writes its record."""
     config = trial.config
     result: dict[str, float] = {}
     if finite:
@@ -294,8 +304,14 @@ def _finish(trial: _Trial, report: EpochReport, i: int, execution: Execution, *,
         data=trial.data,
         arithmetic=ARITHMETIC,
     )
-    trial.require_leave()
-    trial.folder.write_record(record, trial.history, weights, before_record=lambda: trial.require_leave(afresh=True))
+
+    def write() -> None:
+        trial.require_leave()
+        trial.folder.write_record(
+            record, trial.history, weights, before_record=lambda: trial.require_leave(afresh=True)
+        )
+
+    return write
 
 
 def _progress(

@@ -29,6 +29,9 @@ LOCK = "lock"
 _PATIENCE_S = 60.0
 """Seconds that a process waits for brief work of another in a folder."""
 
+_LOOK_S = 0.2
+"""Seconds after which a lock is sure to be held by more than a look of `is_locked`, beside the name of a holder that died."""
+
 _LEASE_S = 30.0
 """Seconds that the holder of a lease may be silent before it counts as dead."""
 
@@ -104,14 +107,15 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
 
 
 def _take_lock(handle: TextIO, folder: Path) -> None:
-    waited_until = time.monotonic() + _PATIENCE_S
+    begun = time.monotonic()
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             holder, work = _read_holder(handle)
-            if time.monotonic() >= waited_until or not (work is None or work.is_brief):
+            patience_s = _PATIENCE_S if work is None or work.is_brief else _LOOK_S
+            if time.monotonic() - begun >= patience_s:
                 raise _refusal(folder, work, holder) from None
             time.sleep(0.1)
         except OSError as error:

@@ -91,7 +91,13 @@ DOCUMENT = """\\documentclass{article}
 """
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex (texlive-latex-base)")
+def has_latex():
+    if shutil.which("pdflatex") is None:
+        return False
+    return subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not has_latex(), reason="there is no pdflatex with booktabs (texlive-latex-recommended)")
 def test_latex_takes_the_tables_and_they_fit_on_a_page(tables, tmp_path):
     with_losses = paper.paper_tables(gather(analysis.Study("made up", lost_seeds(relu_also=False)), seed=0))
     (tmp_path / "tables.tex").write_text(DOCUMENT % paper.as_latex([*tables[1], *with_losses]))

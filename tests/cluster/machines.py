@@ -58,7 +58,7 @@ def _do(*words: str) -> None:
 
 @dataclass
 class Machine:
-    """A machine. address: its own on the bridge. Its workers trace each epoch that they train, see `epochs`.
+    """A machine. address: its own on the bridge.
 
     mounts: shell commands that make it differ from the others, in a mount namespace of its own.
     """
@@ -121,10 +121,6 @@ class Machine:
 
     def infomax_tune(self, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run(*COMMAND, *words, **environment)
-
-    def epochs(self) -> list[str]:
-        """`trial epoch` of each epoch that was trained here."""
-        return self.trace.read_text(encoding="utf-8").splitlines() if self.trace.exists() else []
 
     def family(self) -> list[psutil.Process]:
         """All processes of this machine."""

@@ -22,7 +22,11 @@ from tests.gate import Gate
 
 EPOCHS = 6
 SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=100", "activation=[relu, tanh]", "seed=[1, 2]"]
-LONG = [*("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))), "--no-report"]
+LONG = [
+    *("quickstart", *(word for setting in SETTINGS for word in ("--set", setting))),
+    *("--pack", "2", "--cpus-per-pack", "0.5", "--max-concurrent", "2", "--no-report"),
+]
+"""4 trials in 2 packs, both at a time on any machine."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,8 @@ def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, gate
     gate.open()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 130
-    assert f"stopped; to resume: infomax-tune resume {out} --no-report" in stderr
+    again = f"infomax-tune resume {out} --pack 2 --cpus-per-pack 0.5 --max-concurrent 2 --no-report"
+    assert f"stopped; to resume: {again}" in stderr
     assert (out / "results.csv").exists()
     assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
     infomax_tune("resume", out)
@@ -116,12 +121,11 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     assert tables(out) == tables(undisturbed)
 
 
-@pytest.mark.usefixtures("gate")
-def test_a_driver_that_waits_is_seen(tmp_path: Path) -> None:
+def test_a_driver_that_waits_is_seen(gate: Gate, tmp_path: Path) -> None:
     """Suspended, it tells nothing for as long as it takes; its process is there."""
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: phase(out) == "training" or sweep.poll() is not None)
+    wait_until(lambda: gate.has_come() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
     progress = SweepFolder(out).driver.read_progress()
     assert progress is not None

@@ -93,11 +93,14 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     one_by_one = ["--pack", "1", "--max-concurrent", "1", "--max-failures", "0", "--no-report"]
     command = [*seen, *COMMAND, "sweep", "quickstart", *options, *one_by_one, "--out", str(out)]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as sweep:
-        wait_until(lambda: any(disk.glob("sweep/trials/*/record.json")) or sweep.poll() is not None)
-        with pytest.raises(OSError, match="No space left"):
-            write_without_end(disk / "ballast")
-        gate.open()
-        _, stderr = sweep.communicate(timeout=300)
+        try:
+            wait_until(lambda: any(disk.glob("sweep/trials/*/record.json")) or sweep.poll() is not None)
+            with pytest.raises(OSError, match="No space left"):
+                write_without_end(disk / "ballast")
+            gate.open()
+            _, stderr = sweep.communicate(timeout=300)
+        finally:
+            sweep.kill()
     assert sweep.returncode == 2
     last = stderr.splitlines()[-1]
     assert last == (  # the first traceback of a trial stands above it

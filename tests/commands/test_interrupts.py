@@ -33,7 +33,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path, gate: Gate, tmp_path: Path) -> None:
     out = tmp_path / "stopped sweep"
     sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: len(list(out.glob("tensorboard/*/*/*/*"))) == 20 and gate.has_come())  # both packs have begun
+    begun = "tensorboard/*/*/*/*"
+    wait_until(lambda: (len(list(out.glob(begun))) == 20 and gate.has_come()) or sweep.poll() is not None)
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     gate.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
+from infomax_tune.store.objects import location
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from tests.folders import Countdown
@@ -51,6 +53,30 @@ def test_a_pack_leaves_a_record_for_each_trial(tmp_path: Path, pack: list[TrialC
     assert [progress.epoch for progress in seen] == [0, 1, 2, 3, 4, 5]
     assert [progress.statuses for progress in seen] == [(None,) * 3] * 5 + [("done",) * 3]
     assert seen[-1].trial_epochs == 15
+
+
+def test_in_an_object_store_a_pack_writes_all_of_its_trials_at_once(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, a write is mostly waiting for an answer. Each of these waits until all three are being written."""
+    for name in ("write_checkpoint", "write_record"):
+        together, write = threading.Barrier(len(pack)), getattr(TrialFolder, name)
+
+        def wait_for_the_others(
+            *words: object,
+            together: threading.Barrier = together,
+            write: Callable[..., None] = write,
+            **options: object,
+        ) -> None:
+            together.wait(60)
+            write(*words, **options)
+
+        monkeypatch.setattr(TrialFolder, name, wait_for_the_others)
+    train_pack(pack, folders(location(f"memory://packs{tmp_path}"), pack), digits)
+    monkeypatch.undo()
+    train_pack(pack, folders(tmp_path, pack), digits)
+    for there, here in zip(folders(location(f"memory://packs{tmp_path}"), pack), folders(tmp_path, pack), strict=True):
+        assert numbers(there) == numbers(here)
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 4])

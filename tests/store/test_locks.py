@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import pytest
 
 from infomax_tune.errors import LockedError, StoreError
 from infomax_tune.store import locks, objects
-from infomax_tune.store.locks import Work, locked
+from infomax_tune.store.locks import Work, is_locked, locked
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 
@@ -71,6 +72,20 @@ def test_patience_ends(
     held(Work.TABLES)
     with pytest.raises(LockedError, match="the tables are being written"), locked(tmp_path, Work.SWEEP):
         pass
+
+
+def test_who_looks_whether_a_folder_is_locked_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the name of a holder that was killed, a look holds the lock for a moment."""
+    assert not is_locked(tmp_path)
+    path = tmp_path / locks.LOCK
+    path.write_text(f"host {os.uname().nodename}, pid {os.getpid()}\nTRIAL\n")
+    assert not is_locked(tmp_path)
+    look = path.open()
+    fcntl.flock(look, fcntl.LOCK_SH)
+    monkeypatch.setattr(locks, "_LOOK_S", 60)
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: look.close())
+    with locked(tmp_path, Work.TRIAL):
+        assert is_locked(tmp_path)
 
 
 def test_the_lock_of_version_0_1_0_is_a_sweeps(
