@@ -93,7 +93,8 @@ class Tracker:
         """Logs a trial, unless it was logged already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
-        digest, record = self.sweep.trial(trial_id).record_digest(), self.sweep.trial(trial_id).find(config).record
+        finding = self.sweep.trial(trial_id).find(config)
+        record = finding.record
         if record is None or self._has(config):
             return
         files = self.folder.files_of(trial_id)
@@ -105,14 +106,14 @@ class Tracker:
         self._callback.log_trial_start(tune_trial)
         run = self.run_of(trial)
         if run:
-            self.folder.note(trial_id, digest, run=run, whole=False)
+            self.folder.note(trial_id, finding.digest, run=run, whole=False)
         for result in _results(record, self.sweep):
             self._callback.log_trial_result(result["training_iteration"], tune_trial, result)
         upload = self.upload_of(trial)
         self._callback.log_trial_end(tune_trial, failed=record.status == TrialStatus.DIVERGED)
         if upload is not None:
             ray.get(upload, timeout=UPLOAD_S)
-        self.folder.note(trial_id, digest, run=run)
+        self.folder.note(trial_id, finding.digest, run=run)
         self.given += 1
 
     def close(self) -> None:

@@ -190,9 +190,16 @@ def read_json(path: Path, kind: Format) -> dict[str, Any] | None:
     Raises DamagedFileError, or StoreError if it cannot be read or a newer infomax-tune wrote it.
     """
     try:
-        content = json.loads(read_bytes(path))
+        data = read_bytes(path)
     except FileNotFoundError:
         return None
+    return parse_json(data, path, kind)
+
+
+def parse_json(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
+    """The content of a JSON file from its bytes. path: for messages. Raises like `read_json`."""
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     checksum = content.pop("sha256", None) if isinstance(content, dict) else None

@@ -82,12 +82,13 @@ _RECORD = TypeAdapter(Record)
 class Finding:
     """The state in which a trial's folder is found. status: done, diverged, failed, missing or damaged.
 
-    problem: the damage, or the last line of the failure's traceback.
+    problem: the damage, or the last line of the failure's traceback. digest: the sha256 of record.json; "" without a record.
     """
 
     status: TrialStatus
     record: Record | None = None
     problem: str = ""
+    digest: str = ""
 
 
 def history_to_csv(history: Sequence[HistoryRow]) -> bytes:

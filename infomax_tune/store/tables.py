@@ -105,14 +105,11 @@ def read_note(folder: SweepFolder) -> TablesNote | None:
     return None if content is None else TablesNote(content["files"], content["records"])
 
 
-def digest_of_records(folder: SweepFolder, findings: Mapping[str, Finding]) -> str:
+def digest_of_records(findings: Mapping[str, Finding]) -> str:
     """One sha256 of all that tables are made of: the trials of the plan, their statuses, their records."""
-
-    def made_of(trial_id: str) -> tuple[str, list[str | None]]:
-        finding = findings[trial_id]
-        return trial_id, [_status(finding).value, folder.trial(trial_id).record_digest() if finding.record else None]
-
-    return digest(dict(for_each(made_of, findings, folder.root)))
+    return digest(
+        {trial_id: [_status(finding).value, finding.digest or None] for trial_id, finding in findings.items()}
+    )
 
 
 def holds(path: Path, data: bytes, noted: str | None = None) -> bool:
@@ -160,7 +157,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
         HISTORY_PARQUET: _parquet(_stack(histories)),
         TIMINGS_CSV: _csv(timings),
     }
-    return Tables(results, files, digest_of_records(folder, findings))
+    return Tables(results, files, digest_of_records(findings))
 
 
 def read_results(folder: SweepFolder) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from infomax_tune.store.files import (
     file_digest,
     make_folder,
     names_in,
+    parse_json,
     read_bytes,
     read_json,
     remove,
@@ -143,8 +144,9 @@ class TrialFolder:
         """
         trial_id = trial.trial_id if isinstance(trial, TrialConfig) else trial
         try:
-            record = self.read_record()
-            if record is not None:
+            found = self._read_record()
+            if found is not None:
+                record, digest = found
                 if trial_id not in (None, record.trial_id):
                     raise DamagedFileError(
                         f"{self.path / 'record.json'}: belongs to another trial ({record.trial_id})."
@@ -153,7 +155,7 @@ class TrialFolder:
                     self._refuse_a_namesake(record, trial)
                 for name, sha256 in record.files.items():
                     self._check(name, sha256)
-                return Finding(record.status, record)
+                return Finding(record.status, record, digest=digest)
         except DamagedFileError as error:
             return Finding(TrialStatus.DAMAGED, problem=str(error))
         failure = self.read_failure()
@@ -198,9 +200,17 @@ class TrialFolder:
 
     def read_record(self) -> Record | None:
         """The record, or None if there is none. Raises DamagedFileError."""
+        found = self._read_record()
+        return found[0] if found else None
+
+    def _read_record(self) -> tuple[Record, str] | None:
+        """The record and the sha256 of its file; None if there is none. Raises DamagedFileError."""
         path = self.path / "record.json"
-        content = read_json(path, formats.RECORD)
-        return None if content is None else Record.from_dict(content, path)
+        try:
+            data = read_bytes(path)
+        except FileNotFoundError:
+            return None
+        return Record.from_dict(parse_json(data, path, formats.RECORD), path), hashlib.sha256(data).hexdigest()
 
     def write_record(
         self,

@@ -87,7 +87,7 @@ def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
             found.damage.append(f"{path}: damaged (its checksum is wrong); {recreate}")
         elif not noted and not holds(path, made[name]):
             found.notes.append(f"{path}: does not match the records; {recreate}")
-    if noted and noted.records != digest_of_records(folder, folder.find(plan)):
+    if noted and noted.records != digest_of_records(folder.find(plan)):
         found.notes.append(
             f"{folder.root}: its tables are older than its records; recreate them with: {folder.command('results')}"
         )
