@@ -128,6 +128,8 @@ WRONG = "another-one-0123456789abcdef"
 @pytest.mark.parametrize(("address", "token"), [("HOST:PORT", ""), ("HOST:PORT", WRONG), ("auto", "")])
 def test_who_has_not_the_token_is_told_so_at_once(address: str, token: str, machines: Machines, tmp_path: Path) -> None:
     """On a machine of the cluster. With the commands that set it; and nothing is left behind."""
+    if address == "auto" and machines.problem:
+        pytest.skip(f"Ray finds this machine's own address here: {machines.problem}")
     address = machines.address if address == "HOST:PORT" else address
     variables = {"RAY_AUTH_TOKEN": token, "RAY_AUTH_MODE": "token" if token else "", "HOME": str(tmp_path)}
     words = ["sweep", *WORDS, "--address", address, "--out", tmp_path / "sweep"]
@@ -214,6 +216,8 @@ for port in sorted({each.laddr.port for each in psutil.net_connections("tcp") if
 def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tmp_path: Path) -> None:
     """With its search space. Its log has the plain lines; it finds the cluster and the token by itself, and shows the token
     to nobody."""
+    if machines.problem:
+        pytest.skip(f"the agents of all machines want the same port here: {machines.problem}")
     head, work = machines.machines[0], tmp_path / "work"
     work.mkdir()
     shutil.copy(ROOT / "search_spaces" / "quickstart.yaml", work / "my_study.yaml")
@@ -230,6 +234,8 @@ def test_a_sweep_is_submitted_as_a_job(machines: Machines, undisturbed: Path, tm
 
 def test_a_job_brings_its_own_code(machines: Machines, tmp_path: Path) -> None:
     """In its working directory, a checkout. The code that is sent says that its arithmetic is another."""
+    if machines.problem:
+        pytest.skip(f"the agents of all machines want the same port here: {machines.problem}")
     head, out, checkout = machines.machines[0], tmp_path / "sweep", tmp_path / "checkout"
     for name in ("infomax_tune", "search_spaces", "analysis"):
         shutil.copytree(ROOT / name, checkout / name)
