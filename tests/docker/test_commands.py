@@ -92,9 +92,9 @@ class Containers:
         }
         for theirs, here in places.items():
             word = re.sub(rf"(?<![\w.-]){theirs}\b", str(here), word)
-        for theirs, here in {"0.0.0.0": own, "localhost": own, "head:": f"{ADDRESSES['head']}:", **self.ports}.items():
-            word = word.replace(theirs, here)
-        return word
+        ours = {"0.0.0.0": own, "localhost": own, "head:": f"{ADDRESSES['head']}:", **self.ports}
+        # all in one pass: a port of this test's may have another's digits
+        return re.sub("|".join(map(re.escape, ours)), lambda found: ours[found[0]], word)
 
 
 @pytest.fixture(scope="module")
