@@ -95,7 +95,7 @@ class Tracker:
         trial_id = config.trial_id
         finding = self.sweep.trial(trial_id).find(config)
         record = finding.record
-        if record is None or self._has(config):
+        if record is None or self.folder.has(trial_id, finding.digest):
             return
         files = self.folder.files_of(trial_id)
         shutil.rmtree(files, ignore_errors=True)  # what a killed attempt left, here and at the tracker
