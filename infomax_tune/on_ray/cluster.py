@@ -19,6 +19,7 @@ from ray import _raylet
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
+from infomax_tune.on_ray.patches import without_servers
 from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
 from infomax_tune.study.options import Options
 
@@ -37,6 +38,11 @@ _SETTINGS = {
 _LOCAL_SETTINGS = {
     "RAY_enable_metrics_collection": "0",  # a port that asks for no token, on all network interfaces
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
+}
+_PRELOADED = {
+    # the workers that Ray starts with itself, one for each CPU, import what training needs while the driver goes on
+    "RAY_preload_python_modules": "infomax_tune.on_ray.trainable,infomax_tune.packs.pack_training",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",  # it would end them after a second without a pack
 }
 _SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
 """The longest path of a Ray socket below its folder."""
@@ -125,10 +131,13 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
 
 def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str], None]) -> Iterator[int]:
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
+    if not options.address and _trains_on_every_cpu(options):
+        settings |= _PRELOADED
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     started: list[psutil.Process] = []
+    servers = contextlib.nullcontext() if options.address else without_servers()
     try:
-        with kept_from_signals() as started:
+        with kept_from_signals() as started, servers:
             context = ray.init(
                 address=options.address or "local",  # not a cluster that happens to run on this machine
                 include_dashboard=None if options.address else False,
@@ -151,6 +160,10 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
             yield _slots(options)
     finally:
         _end(started)
+
+
+def _trains_on_every_cpu(options: Options) -> bool:
+    return options.max_concurrent is None and options.cpus_per_pack <= 1 and not options.gpus_per_pack
 
 
 def _end(started: list[psutil.Process]) -> None:

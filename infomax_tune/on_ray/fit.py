@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,9 @@ from ray.exceptions import OutOfMemoryError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
+from infomax_tune.on_ray.patches import in_workers_that_wait, without_usage_tags
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
+from infomax_tune.on_ray.trainable import train_on_ray
 from infomax_tune.packs.execution import Execution
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import Dataset
@@ -108,8 +109,6 @@ def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ())
 
 def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
     """Trains the packs with Tune once, with as many retries as the options allow."""
-    from infomax_tune.on_ray.trainable import train_on_ray  # imports torch
-
     options, folder = job.options, job.folder
     trainable = tune.with_parameters(
         train_on_ray,
@@ -149,7 +148,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         ),
     )
     try:
-        with _without_usage_tags():
+        with without_usage_tags(), in_workers_that_wait(of_our_ray=not options.address):
             tuner.fit()
     except RuntimeError as error:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
@@ -172,20 +171,6 @@ class _Uncopied(list[str]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Uncopied:
         return self
-
-
-@contextlib.contextmanager
-def _without_usage_tags() -> Iterator[None]:
-    """While entered, Tune does not count callbacks for Ray's usage statistics, which are off: it would import MLflow and
-    Weights & Biases for that, if they are installed, which takes seconds."""
-    from ray.air._internal import usage
-
-    counted = usage.tag_callbacks
-    usage.tag_callbacks = lambda callbacks: False
-    try:
-        yield
-    finally:
-        usage.tag_callbacks = counted
 
 
 def _ended(pack: Pack, folder: SweepFolder) -> dict[str, TrialStatus]:

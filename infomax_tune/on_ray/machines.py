@@ -44,13 +44,9 @@ class Answers:
 
 
 def ask(options: Options, out: Path) -> Answers:
-    """Asks each machine that can train a pack for its environment, and whether it can use the output folder.
-
-    A sweep that starts Ray itself has one machine, this one, and need not ask.
-    """
+    """Asks each machine of the cluster that can train a pack for its environment, and whether it can use the output
+    folder."""
     device, threads = options.device_or_default, options.threads
-    if not options.address:
-        return Answers([environment_here(device=device, threads=threads)])
     needs = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
     # no CPU, since none may be free; a GPU only if its name cannot be read without one
     question = ray.remote(num_cpus=0, num_gpus=options.gpus_per_pack, max_retries=0)(_answer)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 import ray
-from ray._private import utils as ray_utils
+
+from infomax_tune.on_ray.patches import without_sigterm_handler
 
 _KEPT_AWAY = {signal.SIGTERM, signal.SIGHUP} if sys.platform == "linux" else set()
 """Elsewhere, Ray ends what it started by SIGTERM if its driver dies."""
@@ -31,17 +32,15 @@ def kept_from_signals() -> Iterator[list[psutil.Process]]:
     on_term = signal.getsignal(signal.SIGTERM)
     there = set(psutil.Process().children())
     started: list[psutil.Process] = []
-    set_handler = ray_utils.set_sigterm_handler
-    ray_utils.set_sigterm_handler = lambda handler: None  # Ray's would end this process at once
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_AWAY)  # children inherit it
     try:
-        yield started
+        with without_sigterm_handler():
+            yield started
     finally:
         started += [process for process in psutil.Process().children() if process not in there and _is_rays(process)]
         if main:
             signal.signal(signal.SIGTERM, on_term)  # Ray's C++ part has one too, which aborts
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        ray_utils.set_sigterm_handler = set_handler
 
 
 def shut_down(started: list[psutil.Process]) -> None:

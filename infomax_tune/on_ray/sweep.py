@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,8 +19,7 @@ from infomax_tune.follow.progress import STARTING_WORKERS
 from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
-from infomax_tune.on_ray.fit import Job, train_all
-from infomax_tune.on_ray.machines import ask, drift
+from infomax_tune.on_ray.machines import Answers, ask, drift
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
@@ -35,6 +36,9 @@ from infomax_tune.study.options import Options
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
+
+if TYPE_CHECKING:
+    from infomax_tune.on_ray.fit import Job
 
 _FREE_TO_CHANGE = {"logging.save_weights", "logging.checkpoint_every"}
 """Settings that may differ when a sweep is resumed or extended: they change nothing that is compared."""
@@ -195,9 +199,11 @@ class _Sweep:
         folder, options, display = self._folder, self._options, self._display
         self._enter("starting Ray")
         with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-            # Ray takes seconds to start; torch and the data are loaded meanwhile
+            # Ray takes seconds to start; meanwhile the data is loaded, and Tune imported
             with kept_from_threads():
                 datasets = beside.submit(load_datasets, missing, options)
+                beside.submit(importlib.import_module, "infomax_tune.on_ray.fit")
+                here = beside.submit(self._ask_here)
             slots = stack.enter_context(cluster(options, folder.ray_log, display.say, display.warn))
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
@@ -206,11 +212,13 @@ class _Sweep:
                 f"{len(missing)} of {len(self._plan)} trials to train, in {len(packs)} packs, {at_once} at a time"
             )
             self._enter(STARTING_WORKERS)
-            job = self._job(datasets.result(), interrupt)
+            job = self._job(datasets.result(), here.result, interrupt)
             self._extend_folder()
             list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
             with self._feed.at_work(lambda: interrupt.asked):
                 try:
+                    from infomax_tune.on_ray.fit import train_all
+
                     train_all(packs, job)
                 except Exception:
                     folder.require_room()  # a full disk is the more likely reason
@@ -259,11 +267,20 @@ class _Sweep:
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem}")
 
-    def _job(self, datasets: dict[str, Dataset], interrupt: Interrupt) -> Job:
+    def _ask_here(self) -> Answers:
+        """The environment here, if there is another to compare it with. If not, the first worker completes
+        environment.json, and this process need not import torch."""
+        if not self._folder.environments.read_used():
+            return Answers()
+        return Answers([environment_here(device=self._options.device_or_default, threads=self._options.threads)])
+
+    def _job(self, datasets: dict[str, Dataset], ask_here: Callable[[], Answers], interrupt: Interrupt) -> Job:
         """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""
+        from infomax_tune.on_ray.fit import Job
+
         folder, options, display = self._folder, self._options, self._display
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
-        answers = ask(options, folder.root)
+        answers = ask(options, folder.root) if options.address else ask_here()
         if answers.blind:
             raise ResourceError(
                 f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
@@ -304,8 +321,6 @@ class _Sweep:
 
 def load_datasets(trials: Sequence[TrialConfig], options: Options) -> dict[str, Dataset]:
     """The datasets of these trials, by name, with what the compiled loops read. Raises DataError."""
-    import torch  # noqa: F401 - slow to import, and needed next: this runs while Ray starts
-
     datasets = {name: load(name, options.data_dir) for name in sorted({config.data.dataset for config in trials})}
     if options.device_or_default == "cpu":
         for dataset in datasets.values():

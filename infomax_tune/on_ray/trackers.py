@@ -19,10 +19,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, LoggerCallback
 
 from infomax_tune.errors import StoreError
 from infomax_tune.on_ray.addresses import hide_secrets, without_secrets
@@ -32,6 +31,9 @@ from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
+
+if TYPE_CHECKING:
+    from ray.tune.logger import LoggerCallback
 
 UPLOAD_S = 300
 """Seconds that one trial may take to reach wandb."""
@@ -148,6 +150,8 @@ class CsvTracker(Tracker):
         super().__init__(sweep, folder, str(folder.path))
 
     def make_callback(self) -> LoggerCallback:
+        from ray.tune.logger import CSVLoggerCallback  # slow, as are the others
+
         return CSVLoggerCallback()
 
 
@@ -157,6 +161,8 @@ class JsonTracker(CsvTracker):
     name = "json"
 
     def make_callback(self) -> LoggerCallback:
+        from ray.tune.logger import JsonLoggerCallback
+
         return JsonLoggerCallback()
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from ray import tune
 
 from infomax_tune.errors import StoreError
@@ -18,7 +17,6 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.on_ray.machines import seen
 from infomax_tune.packs.execution import Execution, environment_here
-from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.objects import is_object, location
@@ -45,12 +43,15 @@ def train_on_ray(
     driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
+    # not at the top, because the driver imports this module and has no need of torch, which takes seconds
+    import torch
+
+    from infomax_tune.packs.pack_training import train_pack
+
     torch.set_num_threads(threads)
     pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
     trials = [folder.trial(trial.trial_id) for trial in pack]
-    described = _described(execution.device, threads)
-    execution = replace(execution, environment=fingerprint(described))
     latest = PackProgress(statuses=(None,) * len(pack), host=socket.gethostname())
     warnings: list[str] = []
     reported = float("-inf")
@@ -67,7 +68,7 @@ def train_on_ray(
     if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
         raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
     try:
-        folder.environments.note_used(described, execution.environment)
+        execution = replace(execution, environment=_note_environment(out, execution.device, threads))
         if not folder.driver.stop_asked():
             train_pack(
                 pack,
@@ -93,6 +94,10 @@ def train_on_ray(
 
 
 @functools.cache
-def _described(device: str, threads: int) -> dict[str, Any]:
-    """This worker's environment, which may differ from the driver's."""
-    return environment_here(device=device, threads=threads)
+def _note_environment(out: str, device: str, threads: int) -> str:
+    """Writes this worker's environment, which may differ from the driver's, to the folder, and returns its fingerprint."""
+    environments, described = SweepFolder(location(out)).environments, environment_here(device=device, threads=threads)
+    used = fingerprint(described)
+    environments.note_used(described, used)
+    environments.complete_latest(described)
+    return used

@@ -42,5 +42,5 @@ def nonzeros(rows: Float32[np.ndarray, "n d"]) -> NonZeros | None:
     if len(palette) > 2**16 or not np.isfinite(palette).all():
         return None
     code = np.searchsorted(palette, values).astype(np.uint8 if len(palette) <= 2**8 else np.uint16)
-    index = np.nonzero(there)[1].astype(np.uint16)
+    index = np.broadcast_to(np.arange(rows.shape[1], dtype=np.uint16), rows.shape)[there]
     return NonZeros(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), index, code, palette)

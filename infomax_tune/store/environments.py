@@ -26,6 +26,12 @@ class Environments:
         """Writes environment.json: where and how the sweep was last trained."""
         write_json(self._root / LATEST, ENVIRONMENT, environment)
 
+    def complete_latest(self, environment: Mapping[str, Any]) -> None:
+        """Adds to environment.json what is missing there. Raises DamagedFileError."""
+        latest = read_json(self._root / LATEST, ENVIRONMENT) or {}
+        if not environment.keys() <= latest.keys():
+            self.write_latest({**environment, **latest})
+
     def begun_by(self) -> str | None:
         """The command that started the sweep, if environment.json has it."""
         with contextlib.suppress(DamagedFileError):

@@ -43,18 +43,20 @@ def test_importing_it_is_quick(tmp_path: Path) -> None:
 
 
 SWEEPS = f"""
-import sys, threading, time, torch
+import sys, threading, time
 from infomax_tune import InfomaxTuneError, run, sweep
 
 done = sweep("quickstart", settings={SMALL!r}, out="python", report=False)
 assert done.complete and not done.interrupted and done.report is None
 assert dict(done.counts) == {{"done": 4}}, done.counts
 assert len(done.results) == 4
+assert "torch" not in sys.modules  # it takes seconds to import and a quarter of a gigabyte
 again = sweep(None, out="python", quiet=True)
 assert again.report.name == "report.html" and again.report.exists()
 
 for stream in (sys.stdout, sys.stderr):
     print("--- two threads", file=stream, flush=True)
+import torch
 torch.set_num_threads(2)
 said = []
 def work(name):

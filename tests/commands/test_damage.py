@@ -306,7 +306,7 @@ def test_another_environment_is_refused_if_asked(out: Path, monkeypatch: pytest.
     from infomax_tune.on_ray import sweep
 
     monkeypatch.setattr(sweep, "cluster", lambda *arguments: nullcontext(1))  # it is not to train
-    monkeypatch.setattr(sweep, "train_all", pytest.fail)
+    monkeypatch.setattr("infomax_tune.on_ray.fit.train_all", pytest.fail)
     _note_another_environment(out, "00000000")
     (trial(out) / "record.json").unlink()
     refused = call("resume", out, "--strict-environment", ok=False)

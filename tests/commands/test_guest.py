@@ -126,7 +126,7 @@ def test_a_sweep_that_has_begun_stays(
     def full(*args: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(on_ray, "train_all", full)
+    monkeypatch.setattr("infomax_tune.on_ray.fit.train_all", full)
     out = tmp_path / "out"
     assert call(*SWEEP, out, ok=False).returncode == 2
     assert SweepFolder(out).read_space().name == "quickstart"

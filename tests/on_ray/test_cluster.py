@@ -15,10 +15,12 @@ import psutil
 import pytest
 import ray
 from ray.exceptions import AuthenticationError
+from ray.tune.execution import class_cache
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import cluster as module
 from infomax_tune.on_ray.cluster import cluster
+from infomax_tune.on_ray.patches import in_workers_that_wait
 from infomax_tune.study.options import Options
 from tests.command import wait_until
 
@@ -196,3 +198,38 @@ def test_two_clusters_in_one_process_without_a_home(tmp_path: Path, monkeypatch:
     assert len(set(seen)) == 2
     assert None not in seen
     assert dict(os.environ) == before
+
+
+class _Trainable:
+    def imported(self) -> set[str]:
+        return {"torch", "infomax_tune.on_ray.trainable"} & set(sys.modules)
+
+
+def test_tune_s_actors_run_in_the_workers_that_ray_started_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These have imported what training needs. Ray's servers that no sweep needs are not there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")  # Tune would hand it to workers of its own
+    with cluster(Options(), LOG), in_workers_that_wait(of_our_ray=True):
+        actor: Any = class_cache._ActorClassCache().get(_Trainable).remote()
+        assert ray.get(actor.imported.remote()) == {"torch", "infomax_tune.on_ray.trainable"}
+        commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert not [command for command in commands if any(name in command for name in ("dashboard.py", "monitor"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "imports"),
+    [
+        (Options(), True),
+        (Options(cpus_per_pack=0.5), True),
+        (Options(cpus_per_pack=2), False),
+        (Options(max_concurrent=1), False),
+        (Options(gpus_per_pack=0.5), False),
+        (Options(address="auto"), False),
+    ],
+)
+def test_workers_import_torch_at_their_start_only_if_each_will_train(
+    options: Options, imports: bool, started: list[dict[str, Any]]
+) -> None:
+    """It takes memory. The workers of a cluster that is joined were started by somebody else."""
+    with cluster(options, LOG):
+        pass
+    assert ("RAY_preload_python_modules" in started[0]) is imports

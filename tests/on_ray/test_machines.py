@@ -9,17 +9,12 @@ import pytest
 
 from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.on_ray import machines
-from infomax_tune.on_ray.machines import Answers, ask, drift
+from infomax_tune.on_ray.machines import drift
 from infomax_tune.packs.execution import environment_here
 from infomax_tune.process.environment import fingerprint
-from infomax_tune.study.options import Options
 
 HERE = environment_here(device="cpu", threads=1)
 OLDER = HERE | {"cpu": "an older one"}
-
-
-def test_a_sweep_that_starts_ray_itself_is_on_this_machine() -> None:
-    assert ask(Options(), Path()) == Answers([HERE])
 
 
 def test_machines_that_are_alike_and_always_were_are_not_told() -> None:

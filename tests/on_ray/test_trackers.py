@@ -14,7 +14,7 @@ import pytest
 from ray.tune.logger import LoggerCallback
 
 from infomax_tune.follow.display import Display, Lines
-from infomax_tune.on_ray import tracker_feed, trackers
+from infomax_tune.on_ray import tracker_feed
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.store.record import HistoryRow, Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -70,8 +70,8 @@ def test_a_tracker_that_raises_midway_is_left_out_and_the_others_go_on(
     folder, plan = few
     first, second, third = [config.trial_id for config in plan]
     tired, patient, lines = Recorder(bad=second), Recorder(), io.StringIO()
-    monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: tired)
-    monkeypatch.setattr(trackers, "JsonLoggerCallback", lambda: patient)
+    monkeypatch.setattr("ray.tune.logger.CSVLoggerCallback", lambda: tired)
+    monkeypatch.setattr("ray.tune.logger.JsonLoggerCallback", lambda: patient)
     with TrackerFeed("few", plan, folder, ["csv", "json"], Lines(lines, lines)).at_work():
         pass
     assert tired.told == [first]
@@ -92,7 +92,7 @@ def test_a_sweep_that_fails_does_not_wait_long_for_its_trackers(
 ) -> None:
     folder, plan = few
     recorder, lines, begun, answer = Recorder(), io.StringIO(), threading.Event(), threading.Event()
-    monkeypatch.setattr(trackers, "CSVLoggerCallback", lambda: recorder)
+    monkeypatch.setattr("ray.tune.logger.CSVLoggerCallback", lambda: recorder)
     monkeypatch.setattr(recorder, "log_trial_start", lambda trial: begun.set() or answer.wait(60))
     monkeypatch.setattr(tracker_feed, "GRACE_S", 0.1)
 

@@ -1,0 +1,58 @@
+"""What is replaced inside Ray while a sweep starts or uses it, where Ray has no setting for it. All is put back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from ray._private import utils
+from ray._private.node import Node
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, **parts: Any) -> Iterator[None]:
+    """While entered, the owner has these attributes. One that another version of Ray does not have is left out."""
+    before = {name: getattr(owner, name) for name in parts if hasattr(owner, name)}
+    for name in before:
+        setattr(owner, name, parts[name])
+    try:
+        yield
+    finally:
+        for name, part in before.items():
+            setattr(owner, name, part)
+
+
+def without_sigterm_handler() -> contextlib.AbstractContextManager[None]:
+    """Ray's handler would end this process at once."""
+    return _replaced(utils, set_sigterm_handler=lambda handler: None)
+
+
+def without_servers() -> contextlib.AbstractContextManager[None]:
+    """A Ray that is started has no dashboard's server, which runs even if no dashboard is asked for, no process that brings
+    what workers print to the driver, and no autoscaler: nothing in a sweep needs them, and starting them takes seconds."""
+
+    servers = ("start_api_server", "start_log_monitor", "start_monitor")
+    return _replaced(Node, **dict.fromkeys(servers, lambda *_, **__: None))
+
+
+def without_usage_tags() -> contextlib.AbstractContextManager[None]:
+    """Tune does not count callbacks for Ray's usage statistics, which are off: it would import MLflow and Weights & Biases
+    for that, if they are installed, which takes seconds."""
+    from ray.air._internal import usage
+
+    return _replaced(usage, tag_callbacks=lambda callbacks: False)
+
+
+def in_workers_that_wait(*, of_our_ray: bool) -> contextlib.AbstractContextManager[None]:
+    """Tune trains in the workers that Ray starts with itself.
+
+    It would have others started, because it gives its workers environment variables: one that only PyTorch Lightning
+    reads, and the driver's own for AWS and Ray Train, which the workers of a Ray that the driver started (`of_our_ray`)
+    have already.
+    """
+    from ray.tune.execution import class_cache
+
+    if of_our_ray:
+        return _replaced(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=set())
+    return _replaced(class_cache, DEFAULT_ENV_VARS={})
