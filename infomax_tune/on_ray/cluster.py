@@ -41,7 +41,7 @@ _LOCAL_SETTINGS = {
 }
 _PRELOADED = {
     # the workers that Ray starts with itself, one for each CPU, import what training needs while the driver goes on
-    "RAY_preload_python_modules": "infomax_tune.on_ray.trainable,infomax_tune.packs.pack_training",
+    "RAY_preload_python_modules": "infomax_tune.on_ray.preload",
     "RAY_idle_worker_killing_time_threshold_ms": "60000",  # it would end them after a second without a pack
 }
 _SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
