@@ -83,8 +83,9 @@ def drive(address: str, slots: int, out: Path) -> None:
             feed=TrackerFeed(space.name, plan, folder, (), display),
             interrupt=interrupt,
             driver=folder.driver.take_over(),
+            environment_missing=False,
         )
-        with mock.patch("infomax_tune.on_ray.trainable.train_on_ray", sleep):
+        with mock.patch("infomax_tune.on_ray.fit.train_on_ray", sleep):
             train_all(pack_trials(list(plan), at_once, options.pack_size), job)
 
 

@@ -5,12 +5,13 @@
 The space is the study's by default. The bare script runs one trial per core. Each imports torch, trains nothing and
 reports once: it does what no program that trains with torch under Tune can do without. What a sweep does more: it reads
 its data and hands it to the workers, writes its folder, compiles or reads the loops, and trains an epoch. Both run in turn.
-Prints the seconds of each, the CPU time of all its processes, and the ratios with their medians.
+Prints the seconds of each, the CPU time of its processes, and the ratios with their medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import statistics
@@ -42,8 +43,8 @@ tune.Tuner(train, param_space=space, run_config=tune.RunConfig(storage_path=os.e
 
 
 def first_line(command: Sequence[str], folder: Path) -> tuple[float, float]:
-    """Seconds until the command, or a process it started, writes its first line of trace, and the CPU seconds of all of
-    them until then. Ends the command."""
+    """Seconds until the command, or a process it started, writes its first line of trace, and the CPU seconds until then of
+    those that still run. Ends the command."""
     trace = folder / "trace"
     environment = os.environ | {TRACE: str(trace), "STORAGE": str(folder / "bare"), "RAY_USAGE_STATS_ENABLED": "0"}
     begun = time.perf_counter()
@@ -53,8 +54,10 @@ def first_line(command: Sequence[str], folder: Path) -> tuple[float, float]:
                 sys.exit(f"{command[0]} ended before its first line, with exit code {process.returncode}")
             time.sleep(0.01)
         seconds = time.perf_counter() - begun
-        everything = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        cpu = sum(times.user + times.system for times in (each.cpu_times() for each in everything))
+        cpu = 0.0
+        for each in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                cpu += each.cpu_times().user + each.cpu_times().system
         process.send_signal(signal.SIGINT)
     return seconds, cpu
 

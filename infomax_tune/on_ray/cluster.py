@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import ray
 from ray import _raylet
+from ray._private import utils as ray_utils
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
@@ -39,7 +40,7 @@ _LOCAL_SETTINGS = {
     "RAY_enable_metrics_collection": "0",  # a port that asks for no token, on all network interfaces
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
-_PRELOADED = {
+_PRELOADING = {
     # the workers that Ray starts with itself, one for each CPU, import what training needs while the driver goes on
     "RAY_preload_python_modules": "infomax_tune.on_ray.preload",
     "RAY_idle_worker_killing_time_threshold_ms": "60000",  # it would end them after a second without a pack
@@ -56,11 +57,14 @@ def cluster(
     log: Path,
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] = lambda line: None,
+    *,
+    trials: int = 0,
 ) -> Iterator[int]:
     """Joins or starts Ray, and yields how many packs it can train at once. On leaving, ends what it started.
 
     log: the file for Ray's own messages, one of which says where its workers' output is. say: called if Ray's files are
-    not in the usual place. warn: called if the head of a cluster that was joined stops answering.
+    not in the usual place. warn: called if the head of a cluster that was joined stops answering. trials: how
+    many are to be trained.
     Raises ResourceError if there is no cluster, or if none of its machines can ever train a pack.
     """
     if ray.is_initialized():
@@ -74,7 +78,7 @@ def cluster(
         if not options.address:
             _give_token()
             folder = _short_folder(stack, say)
-        yield from _joined(options, log, folder, warn)
+        yield from _joined(options, log, folder, warn, trials)
 
 
 @contextlib.contextmanager
@@ -129,10 +133,10 @@ def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> st
     return folder
 
 
-def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str], None]) -> Iterator[int]:
+def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str], None], trials: int) -> Iterator[int]:
     settings = _SETTINGS if options.address else _SETTINGS | _LOCAL_SETTINGS
-    if not options.address and _trains_on_every_cpu(options):
-        settings |= _PRELOADED
+    if not options.address and _every_cpu_trains(options, trials):
+        settings |= _PRELOADING
     os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
     started: list[psutil.Process] = []
     servers = contextlib.nullcontext() if options.address else without_servers()
@@ -162,8 +166,12 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
         _end(started)
 
 
-def _trains_on_every_cpu(options: Options) -> bool:
-    return options.max_concurrent is None and options.cpus_per_pack <= 1 and not options.gpus_per_pack
+def _every_cpu_trains(options: Options, trials: int) -> bool:
+    """Whether each CPU will have a pack: a worker that has imported torch holds 400 MB."""
+    cpus = ray_utils.get_num_cpus(override_docker_cpu_warning=True)
+    return (
+        options.max_concurrent is None and options.cpus_per_pack <= 1 and not options.gpus_per_pack and trials >= cpus
+    )
 
 
 def _end(started: list[psutil.Process]) -> None:

@@ -115,7 +115,7 @@ def estimate(
         return Estimate(trials=len(plan), ended=len(plan), cells=len(plan.cells), packs=0, at_once=0)
     begun = time.perf_counter()
     say("starting Ray")
-    with cluster(options, Path(os.devnull)) as slots:
+    with cluster(options, Path(os.devnull), trials=len(missing)) as slots:
         say("loading the data")
         datasets = load_datasets(missing, options)
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)

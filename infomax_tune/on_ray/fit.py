@@ -14,7 +14,7 @@ from ray.exceptions import OutOfMemoryError
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
-from infomax_tune.on_ray.patches import in_workers_that_wait, without_usage_tags
+from infomax_tune.on_ray.patches import in_prestarted_workers, without_usage_tags
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.on_ray.trainable import train_on_ray
 from infomax_tune.packs.execution import Execution
@@ -28,7 +28,11 @@ from infomax_tune.study.trial_status import TrialStatus
 
 @dataclass(frozen=True)
 class Job:
-    """What all packs of a sweep have in common. axes: see `SweepFolder.run_folder`; driver: see `DriverNotes.take_over`."""
+    """What all packs of a sweep have in common.
+
+    axes: see `SweepFolder.run_folder`. driver: see `DriverNotes.take_over`. environment_missing: whether environment.json
+    lacks the environment, which the first worker then adds.
+    """
 
     datasets: dict[str, Dataset]
     folder: SweepFolder
@@ -40,6 +44,7 @@ class Job:
     feed: TrackerFeed
     interrupt: Interrupt
     driver: str
+    environment_missing: bool
 
 
 @dataclass
@@ -118,6 +123,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         execution=job.execution,
         threads=options.threads,
         driver=job.driver,
+        environment_missing=job.environment_missing,
     )
     follow = FollowPacks(
         job.tally,
@@ -148,7 +154,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         ),
     )
     try:
-        with without_usage_tags(), in_workers_that_wait(of_our_ray=not options.address):
+        with without_usage_tags(), in_prestarted_workers(local=not options.address):
             tuner.fit()
     except RuntimeError as error:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out

@@ -12,7 +12,8 @@ from ray._private.node import Node
 
 @contextlib.contextmanager
 def _replaced(owner: Any, **parts: Any) -> Iterator[None]:
-    """While entered, the owner has these attributes. One that another version of Ray does not have is left out."""
+    """While entered, the owner has these attributes. One that another version of Ray does not have is left out: Ray then
+    works as usual, only slower."""
     before = {name: getattr(owner, name) for name in parts if hasattr(owner, name)}
     for name in before:
         setattr(owner, name, parts[name])
@@ -28,12 +29,17 @@ def without_sigterm_handler() -> contextlib.AbstractContextManager[None]:
     return _replaced(utils, set_sigterm_handler=lambda handler: None)
 
 
-def without_servers() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def without_servers() -> Iterator[None]:
     """A Ray that is started has no dashboard's server, which runs even if no dashboard is asked for, no process that brings
-    what workers print to the driver, and no autoscaler: nothing in a sweep needs them, and starting them takes seconds."""
+    what workers print to the driver, and no autoscaler: nothing in a sweep needs them, and starting them takes seconds.
 
-    servers = ("start_api_server", "start_log_monitor", "start_monitor")
-    return _replaced(Node, **dict.fromkeys(servers, lambda *_, **__: None))
+    Its agent is told that the dashboard's packages are missing, or it would look for the dashboard once a second.
+    """
+    starts = dict.fromkeys(("start_api_server", "start_log_monitor", "start_monitor"), lambda *_, **__: None)
+    missing = ImportError("no dashboard is wanted")
+    with _replaced(Node, **starts), _replaced(utils, get_dashboard_dependency_error=lambda: missing):
+        yield
 
 
 def without_usage_tags() -> contextlib.AbstractContextManager[None]:
@@ -44,15 +50,15 @@ def without_usage_tags() -> contextlib.AbstractContextManager[None]:
     return _replaced(usage, tag_callbacks=lambda callbacks: False)
 
 
-def in_workers_that_wait(*, of_our_ray: bool) -> contextlib.AbstractContextManager[None]:
+def in_prestarted_workers(*, local: bool) -> contextlib.AbstractContextManager[None]:
     """Tune trains in the workers that Ray starts with itself.
 
     It would have others started, because it gives its workers environment variables: one that only PyTorch Lightning
-    reads, and the driver's own for AWS and Ray Train, which the workers of a Ray that the driver started (`of_our_ray`)
-    have already.
+    reads, and the driver's own for AWS and Ray Train, which the workers of a Ray that the driver started (`local`) have
+    already.
     """
     from ray.tune.execution import class_cache
 
-    if of_our_ray:
+    if local:
         return _replaced(class_cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=set())
     return _replaced(class_cache, DEFAULT_ENV_VARS={})

@@ -203,8 +203,11 @@ class _Sweep:
             with kept_from_threads():
                 datasets = beside.submit(load_datasets, missing, options)
                 beside.submit(importlib.import_module, "infomax_tune.on_ray.fit")
-                here = beside.submit(self._ask_here)
-            slots = stack.enter_context(cluster(options, folder.ray_log, display.say, display.warn))
+                here = beside.submit(self._environment_here_if_compared)
+            stack.callback(beside.shutdown, cancel_futures=True)  # what has not begun when Ray fails to start
+            slots = stack.enter_context(
+                cluster(options, folder.ray_log, display.say, display.warn, trials=len(missing))
+            )
             at_once = min(slots, options.max_concurrent or slots)
             packs = pack_trials(missing, at_once, options.pack_size)
             self._tally.slots = at_once = min(at_once, len(packs))
@@ -267,20 +270,20 @@ class _Sweep:
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
             self._display.warn(f"warning: {problem}")
 
-    def _ask_here(self) -> Answers:
-        """The environment here, if there is another to compare it with. If not, the first worker completes
-        environment.json, and this process need not import torch."""
-        if not self._folder.environments.read_used():
+    def _environment_here_if_compared(self) -> Answers:
+        """The environment here, unless a cluster trains, or there is no other to compare it with. The first worker then
+        adds it to environment.json, and this process need not import torch."""
+        if self._options.address or not self._folder.environments.read_used():
             return Answers()
         return Answers([environment_here(device=self._options.device_or_default, threads=self._options.threads)])
 
-    def _job(self, datasets: dict[str, Dataset], ask_here: Callable[[], Answers], interrupt: Interrupt) -> Job:
+    def _job(self, datasets: dict[str, Dataset], here: Callable[[], Answers], interrupt: Interrupt) -> Job:
         """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""
         from infomax_tune.on_ray.fit import Job
 
         folder, options, display = self._folder, self._options, self._display
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
-        answers = ask(options, folder.root) if options.address else ask_here()
+        answers = ask(options, folder.root) if options.address else here()
         if answers.blind:
             raise ResourceError(
                 f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
@@ -304,6 +307,7 @@ class _Sweep:
             feed=self._feed,
             interrupt=interrupt,
             driver=self._driver,
+            environment_missing=not machines,
         )
 
     def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:

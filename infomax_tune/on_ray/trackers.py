@@ -150,7 +150,7 @@ class CsvTracker(Tracker):
         super().__init__(sweep, folder, str(folder.path))
 
     def make_callback(self) -> LoggerCallback:
-        from ray.tune.logger import CSVLoggerCallback  # slow, as are the others
+        from ray.tune.logger import CSVLoggerCallback  # here, because it imports Tune, which takes a second
 
         return CSVLoggerCallback()
 

@@ -36,19 +36,14 @@ def train_on_ray(
     execution: Execution,
     threads: int,
     driver: str,
+    environment_missing: bool,
 ) -> None:
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
 
     datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
-    driver that the pack is trained for, see `DriverNotes.take_over`. If training raises, each
+    driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises, each
     unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
-    # not at the top, because the driver imports this module and has no need of torch, which takes seconds
-    import torch
-
-    from infomax_tune.packs.pack_training import train_pack
-
-    torch.set_num_threads(threads)
     pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
     trials = [folder.trial(trial.trial_id) for trial in pack]
@@ -68,7 +63,17 @@ def train_on_ray(
     if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
         raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
     try:
-        execution = replace(execution, environment=_note_environment(out, execution.device, threads))
+        # not at the top, because the driver imports this module and has no need of torch, which takes seconds
+        import torch
+
+        from infomax_tune.packs.pack_training import train_pack
+
+        torch.set_num_threads(threads)
+        described = _described(execution.device, threads)
+        execution = replace(execution, environment=fingerprint(described))
+        folder.environments.note_used(described, execution.environment)
+        if environment_missing and folder.driver.is_driven_by(driver, afresh=True):
+            folder.environments.complete_latest(described)
         if not folder.driver.stop_asked():
             train_pack(
                 pack,
@@ -94,10 +99,6 @@ def train_on_ray(
 
 
 @functools.cache
-def _note_environment(out: str, device: str, threads: int) -> str:
-    """Writes this worker's environment, which may differ from the driver's, to the folder, and returns its fingerprint."""
-    environments, described = SweepFolder(location(out)).environments, environment_here(device=device, threads=threads)
-    used = fingerprint(described)
-    environments.note_used(described, used)
-    environments.complete_latest(described)
-    return used
+def _described(device: str, threads: int) -> dict[str, Any]:
+    """This worker's environment, which may differ from the driver's. Imports torch."""
+    return environment_here(device=device, threads=threads)

@@ -27,10 +27,11 @@ class Environments:
         write_json(self._root / LATEST, ENVIRONMENT, environment)
 
     def complete_latest(self, environment: Mapping[str, Any]) -> None:
-        """Adds to environment.json what is missing there. Raises DamagedFileError."""
-        latest = read_json(self._root / LATEST, ENVIRONMENT) or {}
-        if not environment.keys() <= latest.keys():
-            self.write_latest({**environment, **latest})
+        """Adds to environment.json what is missing there. One that is lost or damaged is left for `resume` to see to."""
+        with contextlib.suppress(DamagedFileError):
+            latest = read_json(self._root / LATEST, ENVIRONMENT)
+            if latest is not None and not environment.keys() <= latest.keys():
+                self.write_latest({**environment, **latest})
 
     def begun_by(self) -> str | None:
         """The command that started the sweep, if environment.json has it."""

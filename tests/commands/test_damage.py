@@ -305,7 +305,7 @@ def test_another_environment_is_refused_if_asked(out: Path, monkeypatch: pytest.
     """What it says of one if it goes on: see the test of all damages."""
     from infomax_tune.on_ray import sweep
 
-    monkeypatch.setattr(sweep, "cluster", lambda *arguments: nullcontext(1))  # it is not to train
+    monkeypatch.setattr(sweep, "cluster", lambda *_, **__: nullcontext(1))  # it is not to train
     monkeypatch.setattr("infomax_tune.on_ray.fit.train_all", pytest.fail)
     _note_another_environment(out, "00000000")
     (trial(out) / "record.json").unlink()

@@ -22,7 +22,7 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of Ray and its pilots: two slots, and each pack costs the same."""
 
     @contextlib.contextmanager
-    def cluster(*arguments: object) -> Iterator[int]:
+    def cluster(*arguments: object, **options: object) -> Iterator[int]:
         yield 2
 
     def measure(packs: dict, *arguments: object) -> estimate._Pilots:

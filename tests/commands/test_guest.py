@@ -59,7 +59,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None
 
     def start(error: Exception | None = None) -> None:
         @contextlib.contextmanager
-        def cluster(*args: object) -> Iterator[int]:
+        def cluster(*args: object, **options: object) -> Iterator[int]:
             if error is not None:
                 raise error
             yield 2

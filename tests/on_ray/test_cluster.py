@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
@@ -14,13 +15,14 @@ from typing import Any
 import psutil
 import pytest
 import ray
+import threadpoolctl
 from ray.exceptions import AuthenticationError
 from ray.tune.execution import class_cache
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import cluster as module
 from infomax_tune.on_ray.cluster import cluster
-from infomax_tune.on_ray.patches import in_workers_that_wait
+from infomax_tune.on_ray.patches import in_prestarted_workers
 from infomax_tune.study.options import Options
 from tests.command import wait_until
 
@@ -201,35 +203,46 @@ def test_two_clusters_in_one_process_without_a_home(tmp_path: Path, monkeypatch:
 
 
 class _Trainable:
-    def imported(self) -> set[str]:
-        return {"torch", "infomax_tune.on_ray.trainable"} & set(sys.modules)
+    def found(self) -> tuple[set[str], dict[str, Any], set[int]]:
+        """What this worker has imported of this, its own environment, and how many threads products have there."""
+        threads = {library["num_threads"] for library in threadpoolctl.threadpool_info()}
+        imported = {"torch", "infomax_tune.on_ray.trainable"} & set(sys.modules)
+        return imported, dict(ray.get_runtime_context().runtime_env), threads
 
 
 def test_tune_s_actors_run_in_the_workers_that_ray_started_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These have imported what training needs. Ray's servers that no sweep needs are not there."""
+    """An environment of their own would need others. They have imported what training needs, with a thread each. Ray's
+    servers that no sweep needs are not there."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")  # Tune would hand it to workers of its own
-    with cluster(Options(), LOG), in_workers_that_wait(of_our_ray=True):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with cluster(Options(), LOG, trials=1000), in_prestarted_workers(local=True):
         actor: Any = class_cache._ActorClassCache().get(_Trainable).remote()
-        assert ray.get(actor.imported.remote()) == {"torch", "infomax_tune.on_ray.trainable"}
-        commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
-    assert not [command for command in commands if any(name in command for name in ("dashboard.py", "monitor"))]
+        assert ray.get(actor.found.remote()) == ({"torch", "infomax_tune.on_ray.trainable"}, {}, {1})
+        commands = []
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                commands.append(" ".join(process.cmdline()))
+    assert any("raylet" in command for command in commands)
+    assert not [command for command in commands if any(name in command for name in ("dashboard.py", "monitor.py"))]
 
 
 @pytest.mark.parametrize(
-    ("options", "imports"),
+    ("options", "trials", "imports"),
     [
-        (Options(), True),
-        (Options(cpus_per_pack=0.5), True),
-        (Options(cpus_per_pack=2), False),
-        (Options(max_concurrent=1), False),
-        (Options(gpus_per_pack=0.5), False),
-        (Options(address="auto"), False),
+        (Options(), 8, True),
+        (Options(), 7, False),
+        (Options(cpus_per_pack=0.5), 8, True),
+        (Options(cpus_per_pack=2), 8, False),
+        (Options(max_concurrent=1), 8, False),
+        (Options(gpus_per_pack=0.5), 8, False),
+        (Options(address="auto"), 8, False),
     ],
 )
 def test_workers_import_torch_at_their_start_only_if_each_will_train(
-    options: Options, imports: bool, started: list[dict[str, Any]]
+    options: Options, trials: int, imports: bool, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes memory. The workers of a cluster that is joined were started by somebody else."""
-    with cluster(options, LOG):
+    monkeypatch.setattr(module.ray_utils, "get_num_cpus", lambda **_: 8)
+    with cluster(options, LOG, trials=trials):
         pass
     assert ("RAY_preload_python_modules" in started[0]) is imports
