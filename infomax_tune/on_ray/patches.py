@@ -31,14 +31,15 @@ def without_sigterm_handler() -> contextlib.AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def without_servers() -> Iterator[None]:
-    """A Ray that is started has no dashboard's server, which runs even if no dashboard is asked for, no process that brings
-    what workers print to the driver, and no autoscaler: nothing in a sweep needs them, and starting them takes seconds.
+    """A Ray that is started has no process that brings what workers print to the driver, no autoscaler, and no server of the
+    dashboard, which runs even if no dashboard is asked for: nothing in a sweep needs them, and starting them takes seconds.
 
-    Its agent is told that the dashboard's packages are missing, or it would look for the dashboard once a second.
+    Where the dashboard's packages are installed, its server stays: Ray's agent would look for it once a second.
     """
-    starts = dict.fromkeys(("start_api_server", "start_log_monitor", "start_monitor"), lambda *_, **__: None)
-    missing = ImportError("no dashboard is wanted")
-    with _replaced(Node, **starts), _replaced(utils, get_dashboard_dependency_error=lambda: missing):
+    servers = ["start_log_monitor", "start_monitor"]
+    if utils.get_dashboard_dependency_error() is not None:
+        servers.append("start_api_server")
+    with _replaced(Node, **dict.fromkeys(servers, lambda *_, **__: None)):
         yield
 
 
