@@ -41,8 +41,8 @@ def train_on_ray(
     """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
 
     datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
-    driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises, each
-    unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
+    driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises,
+    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
     """
     pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
