@@ -1,0 +1,29 @@
+"""The activations a = f(z), one file each; the object in it has the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation: its formula, and how the report shows it.
+
+    forward(z) gives a. derivative(z, a) gives da/dz, for an activation of each number by itself. backward(grad, z, a)
+    gives dL/dz from dL/da, for one of whole rows, the last dimension (`rows`). Without either, autograd makes the gradient.
+    With formulas made of `parts.elementwise` (or, for rows, of `parts.rowwise`) a trial runs in compiled loops.
+    bound: sup |a| if the outputs are bounded. color (#rrggbb), marker: in every figure; without, those of unknown ones.
+    place: where it stands in lists and legends. explanation: a sentence for the report's readers.
+    """
+
+    forward: Callable[[Any], Any]
+    derivative: Callable[[Any, Any], Any] | None = None
+    backward: Callable[[Any, Any, Any], Any] | None = None
+    rows: bool = False
+    bound: float | None = None
+    color: str = ""
+    marker: str = ""
+    place: int = 1000
+    explanation: str = ""
