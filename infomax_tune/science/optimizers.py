@@ -1,7 +1,4 @@
-"""Adam and plain SGD with torch's fused kernels, for the stacked parameters of a pack.
-
-Calls the functional forms of torch.optim: its classes import torch's compiler, which would cost each worker a second.
-"""
+"""Updates the stacked parameters of a pack by the rule of an optimizer."""
 
 from __future__ import annotations
 
@@ -9,38 +6,38 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
-BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
-"""torch.optim.Adam's defaults, after Kingma & Ba (2015)."""
+from infomax_tune.parts.optimizers import Rule
 
 
 class Optimizer:
-    """Updates parameters in place, given their gradients. name: adam or sgd (no momentum).
+    """Updates parameters in place, given their gradients.
 
-    moments: `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, shaped as the parameter; none with sgd.
-    steps: the number of steps taken, which Adam's bias correction needs.
+    moments: `<parameter>.<moment>`, shaped as the parameter. steps: how many were taken, in a tensor per parameter, which
+    torch's kernels count up.
     """
 
-    def __init__(self, name: str, lr: float, parameters: Mapping[str, Tensor]) -> None:
-        self.name = name
+    def __init__(self, rule: Rule, lr: float, parameters: Mapping[str, Tensor]) -> None:
+        self.rule = rule
         self.lr = lr
         self.parameters = parameters
         device = next(iter(parameters.values())).device
         self.steps = torch.zeros(len(parameters), device=device)
-        kinds = ("exp_avg", "exp_avg_sq") if name == "adam" else ()
-        self.moments = {f"{key}.{kind}": torch.zeros_like(value) for key, value in parameters.items() for kind in kinds}
+        self.moments = {
+            f"{key}.{moment}": torch.zeros_like(value) for key, value in parameters.items() for moment in rule.moments
+        }
 
     def step(self, gradients: Mapping[str, Tensor]) -> None:
         """One update. gradients: one per parameter, by name."""
-        parameters = list(self.parameters.values())
-        given = [gradients[name] for name in self.parameters]
-        if self.name == "sgd":
-            sgd(parameters, given, [None] * len(given), fused=True, lr=self.lr, weight_decay=0.0, momentum=0.0,
-                dampening=0.0, nesterov=False, maximize=False)  # fmt: skip
+        if self.rule.fused:
+            moments = [[self.moments[f"{name}.{moment}"] for name in self.parameters] for moment in self.rule.moments]
+            given = [gradients[name] for name in self.parameters]
+            self.rule.fused(list(self.parameters.values()), given, moments, self.lr, list(self.steps.unbind()))
             return
-        averages = [self.moments[f"{name}.exp_avg"] for name in self.parameters]
-        squares = [self.moments[f"{name}.exp_avg_sq"] for name in self.parameters]
-        adam(parameters, given, averages, squares, [], list(self.steps.unbind()), fused=True, lr=self.lr, beta1=BETA1,
-             beta2=BETA2, eps=ADAM_EPS, weight_decay=0.0, amsgrad=False, maximize=False)  # fmt: skip
+        self.steps += 1
+        factors = [float(factor) for factor in self.rule.factors(self.lr, self.steps[:1].cpu().double().numpy())]
+        for name, parameter in self.parameters.items():
+            kept = [self.moments[f"{name}.{moment}"] for moment in self.rule.moments]
+            found = self.rule.update(parameter, gradients[name], *kept, *factors)
+            for tensor, new in zip((parameter, *kept), found if isinstance(found, tuple) else (found,), strict=True):
+                tensor.copy_(new)

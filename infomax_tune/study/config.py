@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
-DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
-OptimizerName = Literal["adam", "sgd"]
-ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
-DATASETS: tuple[str, ...] = get_args(DatasetName)
-OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+from infomax_tune.parts import catalogue
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
@@ -60,13 +65,45 @@ _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator
 """-0.0 becomes 0.0: both mean the same trial, which must have one id."""
 
 
-# The docstring of each setting is what `infomax-tune settings` and docs/settings.md say of it.
+@dataclass(frozen=True)
+class PartName:
+    """Marks a setting that names a part. kind: its folder in `parts`. none: whether it may also be "none".
+
+    rows: only activations of whole rows. several: names with spaces between them.
+    """
+
+    kind: str
+    none: bool = False
+    rows: bool = False
+    several: bool = False
+
+    def choices(self) -> tuple[str, ...]:
+        """The names that need no file."""
+        names = [name for name in catalogue.names(self.kind) if not self.rows or _is_of_rows(name)]
+        return ("none", *([] if self.several or self.kind == "terms" else names)) if self.none else tuple(names)
+
+    def takes(self, value: str) -> bool:
+        """Whether it is one of the choices, or a part of the user's own with its digest."""
+        return all(name in self.choices() or catalogue.is_pinned(name) for name in self.split(value))
+
+    def split(self, value: str) -> list[str]:
+        """The names in a value."""
+        return value.split() if self.several else [value]
+
+
+def _is_of_rows(name: str) -> bool:
+    part = catalogue.part_or_none("activations", name)
+    return part is None or part.rows
+
+
+# The docstring of each setting is what `infomax-tune settings` and docs/settings.md say of it. A setting of a part's own
+# is described by the part.
 
 
 class DataConfig(_Section):
     """The data."""
 
-    dataset: DatasetName = "mnist"
+    dataset: Annotated[str, PartName("datasets")] = "mnist"
     """The dataset (images or points) that the layer learns from."""
     batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
     """Rows per training step; -1 uses the full training set."""
@@ -84,37 +121,64 @@ class ModelConfig(_Section):
 
     hidden_dim: int = Field(default=16, ge=1, le=65536)
     """The layer's width (number of units)."""
-    activation: ActivationName = "relu"
+    activation: Annotated[str, PartName("activations")] = "relu"
     """The function f that each unit applies."""
-    head: Literal["none", "softmax"] = "none"
-    """softmax applies a softmax over the units after f."""
+    head: Annotated[str, PartName("activations", none=True, rows=True)] = "none"
+    """A second activation, of whole rows, applied after f."""
 
 
-class LossConfig(_Section):
+_Weights = create_model(
+    "_Weights",
+    __base__=_Section,
+    **{
+        term.weight: (_NotNegative, Field(default=term.default, description=term.meaning))
+        for term in catalogue.ours("terms").values()
+    },
+)
+
+
+class LossConfig(_Weights):
     """The objective and the weights of its terms."""
 
-    lambda_tc: _NotNegative = 1.0
-    """The weight of the decorrelation term."""
-    lambda_wr: _NotNegative = 0.0
-    """The weight of the term that pushes the units' weights to be orthogonal."""
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
     """Added to variances and norms before a logarithm or a division, to avoid zeros."""
-    objective: Literal["infomax", "variance_only", "reconstruction", "random"] = "infomax"
-    """What training minimizes. infomax is the study's objective; variance_only, reconstruction and random (no training)
-    are baselines."""
+    objective: Annotated[str, PartName("objectives")] = Field(
+        default="infomax",
+        description="What training minimizes: "
+        + "; ".join(f"{name}, {part.explanation}" for name, part in catalogue.ours("objectives").items())
+        + ".",
+    )
+    term: Annotated[str, PartName("terms", none=True)] = "none"
+    """A term of your own, which is added to the objective."""
+    lambda_term: _NotNegative = 1.0
+    """The weight of the term of your own."""
 
 
-class TrainingConfig(_Section):
-    """How a trial is trained."""
+class _Training(_Section):
 
     epochs: int = Field(default=100, ge=0, le=1_000_000)
     """Passes over the training set."""
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     """The learning rate."""
-    optimizer: OptimizerName = "adam"
+    optimizer: Annotated[str, PartName("optimizers")] = "adam"
     """The update rule for each step."""
     seed: int = Field(default=1, ge=0, le=MAX_SEED)
     """Determines the initial weights and the order of the data in every epoch."""
+
+
+_WithSettings = create_model(
+    "_WithSettings",
+    __base__=_Training,
+    **{
+        name: (_NotNegative, Field(default=default, description=f"Of the optimizer {optimizer}."))
+        for optimizer, part in catalogue.ours("optimizers").items()
+        for name, default in part.settings.items()
+    },
+)
+
+
+class TrainingConfig(_WithSettings):
+    """How a trial is trained."""
 
 
 class LoggingConfig(_Section):
@@ -128,6 +192,8 @@ class LoggingConfig(_Section):
     """Epochs between checkpoints; a killed trial loses at most this many."""
     probe: bool = False
     """Measure probe_accuracy at the end: the test accuracy of a logistic regression on the outputs."""
+    metrics: Annotated[str, PartName("metrics", none=True, several=True)] = "none"
+    """Metrics of your own, with spaces between them; each becomes a column."""
 
 
 class TrialConfig(BaseModel):
@@ -152,12 +218,14 @@ class TrialConfig(BaseModel):
         """Sets the values that a baseline objective fixes, so a config never shows an unused value."""
         if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
             return data
-        objective = data.get("loss", {}).get("objective")
+        objective = catalogue.part_or_none("objectives", str(data.get("loss", {}).get("objective")))
+        if objective is None:
+            return data
         data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
-        if objective in ("variance_only", "reconstruction", "random"):
-            data["loss"] |= {"lambda_tc": 0.0, "lambda_wr": 0.0}
-        if objective == "random" and isinstance(data.setdefault("training", {}), dict):
-            data["training"]["epochs"] = 0
+        for name, value in objective.fixes.items():
+            section, key = name.split(".")
+            if isinstance(data.setdefault(section, {}), dict):
+                data[section][key] = value
         return data
 
     def with_seed(self, seed: int) -> TrialConfig:
@@ -191,7 +259,7 @@ class TrialConfig(BaseModel):
 
     @property
     def _stem(self) -> str:
-        return f"{self.model.activation}-k{self.model.hidden_dim}"
+        return f"{catalogue.short(self.model.activation)}-k{self.model.hidden_dim}"
 
     def numbers(self) -> dict[str, Any]:
         """The settings that can change this trial's numbers, by dotted name: what the id's hash covers."""
@@ -201,10 +269,38 @@ class TrialConfig(BaseModel):
             for name, value in self.flat().items()
             if name in _IN_EVERY_ID or (name not in _NEVER_IN_AN_ID and value != defaults[name])
         }
+        for name in self._unused():
+            numbers.pop(name, None)
         if self.training.epochs == 0:  # nothing is trained, so the settings of training do not matter
             kept = ("data.dataset", "model.", "loss.objective", "training.seed", "logging.")
             numbers = {name: value for name, value in numbers.items() if name.startswith(kept)}
         return numbers
+
+    def _unused(self) -> Iterator[str]:
+        """The settings added since ids exist that change nothing in this trial, because of what the others are."""
+        if self.loss.term == "none":
+            yield "loss.lambda_term"
+        for name, optimizer in catalogue.ours("optimizers").items():
+            if name != self.training.optimizer:
+                yield from (f"training.{setting}" for setting in optimizer.settings)
+        objective = catalogue.part_or_none("objectives", self.loss.objective)
+        if objective is not None and objective.terms is not None:
+            weights = {term.weight for term in catalogue.ours("terms").values()} - set(objective.terms)
+            yield from (f"loss.{weight}" for weight in weights if f"loss.{weight}" not in _IN_EVERY_ID)
+
+    def parts(self) -> list[tuple[str, str]]:
+        """The parts that it names: their kind, and their name."""
+        flat = self.flat()
+        return [
+            (mark.kind, each)
+            for name, mark in part_names()
+            for each in mark.split(flat[name])
+            if not (mark.none and each == "none")
+        ]
+
+    def weights(self) -> dict[str, float]:
+        """The weight of each of our terms, by the setting's name in `loss`."""
+        return {term.weight: getattr(self.loss, term.weight) for term in catalogue.ours("terms").values()}
 
     def differences(self, kept: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """The settings in which a saved trial differs from this one, in words; empty if none differ.
@@ -260,8 +356,22 @@ NAMES: tuple[str, ...] = tuple(f"{section}.{key}" for section, model in SECTIONS
 """Every setting by its dotted name."""
 
 
+@functools.cache
+def part_names() -> tuple[tuple[str, PartName], ...]:
+    """Each setting that names a part, by its dotted name."""
+    return tuple(
+        (f"{section}.{key}", mark)
+        for section, model in SECTIONS.items()
+        for key, field in model.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, PartName)
+    )
+
+
 def choices(name: str) -> tuple[str, ...]:
     """The values that a setting can have, as they are typed, if they are few; else none. name: dotted."""
     section, key = name.split(".")
+    if mark := dict(part_names()).get(name):
+        return mark.choices()
     hint = SECTIONS[section].model_fields[key].annotation
     return ("true", "false") if hint is bool else get_args(hint)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError, unknown
+from infomax_tune.parts import catalogue, own
 from infomax_tune.study import yaml_document
-from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig
+from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
 
 NO_EFFECT = {
     "num_workers": "the data is held in memory",
@@ -27,9 +28,12 @@ NO_EFFECT = {
 
 
 def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialConfig:
-    """The inverse of `TrialConfig.nested`. Raises ConfigError, with `where` as the place of every mistake."""
-    settings, _, problems = read_settings(nested, yaml_document.Document({}, where))
-    config, mistakes = validate(settings)
+    """The inverse of `TrialConfig.nested`. Raises ConfigError, with `where` as the place of every mistake.
+
+    Loads no part, and takes the name of one that this version does not know: the folder can still be looked at.
+    """
+    settings, _, problems = read_settings(nested, yaml_document.Document({}, where), load=False)
+    config, mistakes = validate(settings, saved=True)
     if problems or config is None:
         raise ConfigError("\n".join(problems + mistakes))
     return config
@@ -66,9 +70,9 @@ def unknown_key(key: str) -> str:
 
 
 def read_settings(
-    content: Any, document: yaml_document.Document, *prefix: str
+    content: Any, document: yaml_document.Document, *prefix: str, load: bool = True
 ) -> tuple[Settings, list[str], list[str]]:
-    """Settings of a config mapping: nested by section, or flat with short or dotted names.
+    """Settings of a config mapping: nested by section, or flat with short or dotted names. load: see `read_setting`.
 
     Returns the settings, the notes (keys without effect) and the problems (unknown keys, wrong shapes).
     """
@@ -88,7 +92,7 @@ def read_settings(
         elif name in settings:
             problems.append(f"{name}: given twice ({settings[name].where}; {where})")
         else:
-            settings[name] = Setting(value, where)
+            settings[name] = read_setting(name, value, where, problems, document.folder if load else None)
 
     if content is None:
         return settings, notes, problems
@@ -107,6 +111,33 @@ def read_settings(
     return settings, notes, problems
 
 
+def read_setting(name: str, value: Any, where: str, problems: list[str], folder: Path | None) -> Setting:
+    """A setting, or an axis, as given. Parts of the user's own get the digest of their source; mistakes go to `problems`.
+
+    folder: where files are looked for before the working directory; None loads no part.
+    """
+    mark = dict(part_names()).get(name)
+    if mark is None or folder is None:
+        return Setting(value, where)
+
+    def pinned(given: Any) -> Any:
+        if not isinstance(given, str):
+            is_plain = given is None or isinstance(given, (bool, int, float, Mapping))
+            return given if is_plain else own.pin_object(mark.kind, given)
+        return " ".join(each if each in mark.choices() else _pin(mark.kind, each, folder) for each in mark.split(given))
+
+    try:
+        return Setting([pinned(each) for each in value] if isinstance(value, list) else pinned(value), where)
+    except ConfigError as error:
+        problems.append(f"{name.split('.')[1]}: {error} ({where})")
+        return Setting([] if isinstance(value, list) else TrialConfig().flat()[name], where)
+
+
+def _pin(kind: str, given: str, folder: Path) -> str:
+    """The name with its digest; as it is if it names no file, module or package."""
+    return catalogue.pin(kind, given, folder) if catalogue.is_own(kind, given) else given
+
+
 def read_override(text: str) -> tuple[str, Setting]:
     """One `key=value` override: its dotted name and its value. Raises ConfigError."""
     key, separator, value = text.partition("=")
@@ -118,9 +149,14 @@ def read_override(text: str) -> tuple[str, Setting]:
         raise ConfigError(f"{unknown_key(key)} (override {text!r})")
     try:
         is_list = "," in value and value.lstrip()[:1] not in ("[", "{")  # relu,tanh as people type it
-        return name, Setting(yaml_document.parse_value(f"[{value}]" if is_list else value), f"override {text!r}")
+        parsed = yaml_document.parse_value(f"[{value}]" if is_list else value)
     except ValueError:
         raise ConfigError(f"override {text!r}: {value!r} is not a valid value.") from None
+    problems: list[str] = []
+    setting = read_setting(name, parsed, f"override {text!r}", problems, Path())
+    if problems:
+        raise ConfigError(problems[0])
+    return name, setting
 
 
 def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
@@ -136,16 +172,22 @@ def read_overrides(texts: Iterable[str]) -> tuple[Settings, list[str]]:
     return settings, problems
 
 
-def validate(settings: Settings) -> tuple[TrialConfig | None, list[str]]:
-    """The config that these settings make on top of the defaults, or None and the problems."""
+def validate(settings: Settings, *, saved: bool = False) -> tuple[TrialConfig | None, list[str]]:
+    """The config that these settings make on top of the defaults, or None and the problems. saved: see `from_nested`."""
     nested: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for name, setting in settings.items():
         section, key = name.split(".")
         nested[section][key] = setting.value
+    unknowns = [
+        _unknown_part(name, value, settings)
+        for name, mark in part_names()
+        if name in settings and isinstance(value := settings[name].value, str) and not (saved or mark.takes(value))
+    ]
     try:
-        return TrialConfig.model_validate(nested), []
+        config = TrialConfig.model_validate(nested)
     except ValidationError as error:
-        return None, [_explain(detail, settings) for detail in error.errors()]
+        return None, unknowns + [_explain(detail, settings) for detail in error.errors()]
+    return (None if unknowns else config), unknowns
 
 
 def build_config(*layers: Settings) -> TrialConfig:
@@ -222,14 +264,17 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def _unknown_part(name: str, given: Any, settings: Settings) -> str:
+    return f"{unknown(name.split('.')[1], given, choices(name))} ({settings[name].where})"
+
+
 def _explain(detail: Any, settings: Settings) -> str:
     """One pydantic error, worded for someone who writes config files."""
     section, key = detail["loc"]
     name = f"{section}.{key}"
     where = f" ({settings[name].where})" if name in settings else ""
-    if detail["type"] == "literal_error":
-        allowed = get_args(SECTIONS[section].model_fields[key].annotation)
-        return unknown(key, detail["input"], allowed) + where
+    if detail["type"] == "string_type":
+        return _unknown_part(name, detail["input"], settings)
     return f"{key}: {_complaint(detail)}{where}"
 
 

@@ -18,6 +18,7 @@ from infomax_tune.study.read_config import (
     Setting,
     Settings,
     document_from_python,
+    read_setting,
     read_settings,
     resolve_name,
     settings_from_python,
@@ -120,7 +121,7 @@ def parse_space(
 
     under, notes, mistakes = read_settings(config.content, config) if config else ({}, [], [])
     problems += mistakes
-    base, more_notes, mistakes = read_settings(content.get("base"), document, "base")
+    base, more_notes, mistakes = read_settings(content.get("base"), document, "base", load=not as_run)
     notes += more_notes
     problems += mistakes
 
@@ -130,7 +131,7 @@ def parse_space(
         given = {}
     # the original study's files have their axes at the top level, without `axes:`
     flat = {key: value for key, value in content.items() if key not in known}
-    axes = _read_axes(given, document, ("axes",), problems)
+    axes = _read_axes(given, document, ("axes",), problems, load=not as_run)
     _merge(axes, _read_axes(flat, document, (), problems), problems)
     for axis, setting in overrides.items():
         axes.pop(axis, None)
@@ -161,7 +162,12 @@ def parse_space(
 
 
 def _read_axes(
-    given: Mapping[Any, Any], document: yaml_document.Document, prefix: tuple[str, ...], problems: list[str]
+    given: Mapping[Any, Any],
+    document: yaml_document.Document,
+    prefix: tuple[str, ...],
+    problems: list[str],
+    *,
+    load: bool = True,
 ) -> Settings:
     axes: Settings = {}
     for key, value in given.items():
@@ -174,14 +180,15 @@ def _read_axes(
             )
         elif key in SECTIONS and isinstance(value, Mapping):
             inner = {f"{key}.{short}": values for short, values in value.items()}
-            _merge(axes, _read_axes(inner, document, prefix, problems), problems)
+            _merge(axes, _read_axes(inner, document, prefix, problems, load=load), problems)
         elif name is None and key in NO_EFFECT:
             problems.append(f"{key}: cannot be an axis: {NO_EFFECT[key]} ({where})")
         elif name is None:
             allowed = "" if prefix else " A space has name, description, base and axes."
             problems.append(f"{unknown_key(key)} ({where}){allowed}")
         else:
-            _merge(axes, {name: Setting(value, where)}, problems)
+            setting = read_setting(name, value, where, problems, document.folder if load else None)
+            _merge(axes, {name: setting}, problems)
     return axes
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from infomax_tune.study.config import SECTIONS, TrialConfig
+from infomax_tune.study.config import SECTIONS, PartName, TrialConfig
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,15 @@ def as_typed(value: Any) -> str:
 
 
 def _type(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "text"
-    return {int: "whole number", float: "number", bool: "true or false"}[hint]
+    return {str: "text", int: "whole number", float: "number", bool: "true or false"}[hint]
 
 
 def _range(field: FieldInfo) -> str:
     if isinstance(field.json_schema_extra, dict):
         return str(field.json_schema_extra["range"])
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(get_args(field.annotation))
+    for mark in field.metadata:
+        if isinstance(mark, PartName):
+            return ", ".join([*mark.choices(), "or your own"])
     if field.annotation is bool:
         return "true, false"
     limits = dict(_limits(field))

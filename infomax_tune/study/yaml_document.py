@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +65,11 @@ class Document:
     content: dict[str, Any]
     source: str
     lines: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where a file that it names is looked for first."""
+        return pathlib.Path(self.source).parent
 
     def where(self, *path: str) -> str:
         """`FILE, line N` of a key, or of the nearest key above it."""

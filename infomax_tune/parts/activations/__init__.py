@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from infomax_tune.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -27,3 +29,12 @@ class Activation:
     marker: str = ""
     place: int = 1000
     explanation: str = ""
+
+
+def part_from(given: Any, where: str) -> Activation:
+    """A user's activation: an Activation, or a function of a tensor. Raises ConfigError, with `where`, for anything else."""
+    if isinstance(given, Activation):
+        return given
+    if callable(given):
+        return Activation(given)
+    raise ConfigError(f"{where}: is not an activation, but {given!r}; write a function of a tensor, or an Activation")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from infomax_tune.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -38,3 +40,14 @@ class Optimizer:
     settings: Mapping[str, float] = field(default_factory=dict)
     place: int = 1000
     explanation: str = ""
+
+
+def part_from(given: Any, where: str) -> Optimizer:
+    """A user's optimizer: an Optimizer, a Rule, or a function update(parameter, gradient, lr). Raises ConfigError."""
+    if isinstance(given, Optimizer):
+        return given
+    if isinstance(given, Rule):
+        return Optimizer(lambda: given)
+    if callable(given):
+        return Optimizer(lambda: Rule(given))
+    raise ConfigError(f"{where}: is not an optimizer, but {given!r}; write a function of a parameter, its gradient and lr, or a Rule")

@@ -1,0 +1,50 @@
+"""The terms of a loss, one file each; the object in it has the file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from infomax_tune.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss, which adds its weight times its value.
+
+    on: what it is a function of.
+    - "outputs": value(a) and gradient(a) = d value / da, a of shape (..., n, k), values (...).
+    - "weights": value(weight, eps) and gradient(weight, eps), weight of shape (..., k, d).
+    - "correlation": value(s) and gradient(s), s the `losses.Statistics` of the outputs. The gradient is a pair:
+      d value / dC, or 0 for none, and -d value / d log(Var_j + eps), by which a unit's own variance counts.
+    Without a gradient, autograd makes it.
+    weight: the name of its weight in the section `loss`, with its default. always: whether every table has its column;
+    the others have one where the weight is not 0.
+    label, explanation, grows, low: as of a `Metric`; place: as of an `Activation`.
+    """
+
+    value: Callable[..., Any]
+    gradient: Callable[..., Any] | None = None
+    on: Literal["outputs", "weights", "correlation"] = "outputs"
+    weight: str = ""
+    default: float = 0.0
+    always: bool = False
+    place: int = 1000
+    meaning: str = ""
+
+
+def part_from(given: Any, where: str) -> Term:
+    """A user's term: a Term, or a function of the outputs (n, k) to one number. Raises ConfigError."""
+    if isinstance(given, Term):
+        return given
+    if callable(given):
+        return Term(lambda a: _of_each(given, a))
+    raise ConfigError(f"{where}: is not a term of a loss, but {given!r}; write a function of the outputs, or a Term")
+
+
+def _of_each(function: Callable[[Any], Any], a: Any) -> Any:
+    """What the function gives for each replica by itself, (s,) for outputs (s, n, k): their bits are those of each alone."""
+    import torch
+
+    return torch.stack([torch.as_tensor(function(one)).reshape(()) for one in a])
