@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from infomax_tune.parts import catalogue
 from infomax_tune.study import columns
-from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import IN_TABLES, TrialStatus
 
 DONE = TrialStatus.DONE.value
@@ -35,7 +36,11 @@ TEXT_COLUMNS = (
 
 LOSS_TERMS = columns.TERMS
 
-BASELINE_COLUMNS = ("objective", "lambda_tc", "lambda_wr", "epochs")
+ACTIVATIONS = tuple(catalogue.ours("activations"))
+"""Ours, in the order of the report."""
+
+_FIXED = {name for objective in catalogue.ours("objectives").values() for name in objective.fixes}
+BASELINE_COLUMNS = ("objective", *(column for column, setting in columns.SETTINGS.items() if setting in _FIXED))
 """What a baseline changes at once: `variance_only` also sets both lambdas to 0, `random` also sets epochs to 0."""
 
 

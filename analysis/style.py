@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from analysis.output import DPI
 from analysis.svg import with_titles
+from infomax_tune.parts import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -24,15 +25,8 @@ T = TypeVar("T")
 
 # Found by a search: at least 3:1 contrast against white, 2.9:1 against the report's dark page, and as different as possible
 # for normal, deuteranope, protanope and tritanope vision at once (the tests measure it). Markers repeat the distinction.
-COLORS = {
-    "identity": "#606173",
-    "relu": "#b82a24",
-    "leaky_relu": "#e37800",
-    "softmax": "#0056e4",
-    "tanh": "#49a672",
-    "softplus": "#a877d2",
-}
-MARKERS = {"identity": "o", "relu": "s", "leaky_relu": "D", "softmax": "^", "tanh": "v", "softplus": "P"}
+COLORS = {name: part.color for name, part in catalogue.ours("activations").items()}
+MARKERS = {name: part.marker for name, part in catalogue.ours("activations").items()}
 
 # Roles: the report replaces these with colors of the page's theme, so no data may use them.
 INK, MUTED, GRID, PAPER, ACCENT = "#1a1d21", "#59606b", "#dde0e5", "#fffffe", "#31708f"

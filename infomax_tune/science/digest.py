@@ -7,16 +7,17 @@ import itertools
 
 from infomax_tune.science.data import load
 from infomax_tune.science.training import train
-from infomax_tune.study.config import ACTIVATIONS
 from infomax_tune.study.read_config import build_config, read_overrides
+from infomax_tune.study.read_space import load_space
 
 
 def digest() -> str:
-    """16 hex digits of a SHA-256 over parameters, moments and losses, on a CPU, of every activation with and without head, 16
+    """16 hex digits of a SHA-256 over parameters, moments and losses, on a CPU, of every activation of the study with and without head, 16
     and 64 units, after three epochs of digits and of synthetic_2d."""
     found = hashlib.sha256()
     datasets = [load(name) for name in ("digits", "synthetic_2d")]
-    for dataset, activation, head, units in itertools.product(datasets, ACTIVATIONS, ("none", "softmax"), (16, 64)):
+    activations = load_space("activation_study")[0].axes["model.activation"]
+    for dataset, activation, head, units in itertools.product(datasets, activations, ("none", "softmax"), (16, 64)):
         settings = {"dataset": dataset.name, "activation": activation, "head": head, "hidden_dim": units, "epochs": 3}
         config = build_config(read_overrides([f"{name}={value}" for name, value in settings.items()])[0])
         *_, report = train([config], dataset)

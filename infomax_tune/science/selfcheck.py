@@ -13,7 +13,7 @@ import torch
 from infomax_tune.process.environment import describe
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.training import packs_agree
-from infomax_tune.study.config import ACTIVATIONS, OPTIMIZERS
+from infomax_tune.study.config import choices
 from infomax_tune.study.read_config import Setting, build_config
 
 
@@ -24,11 +24,11 @@ class Grid:
     widths: the study's narrowest and widest layer, and one that fills no vector register.
     """
 
-    activations: Sequence[str] = ACTIVATIONS
-    heads: Sequence[str] = ("none", "softmax")
+    activations: Sequence[str] = choices("model.activation")
+    heads: Sequence[str] = choices("model.head")
     widths: Sequence[int] = (16, 64, 5)
     batches: Sequence[int] = (128, 100)
-    optimizers: Sequence[str] = OPTIMIZERS
+    optimizers: Sequence[str] = choices("training.optimizer")
     pack_sizes: Sequence[int] = (2, 3, 5, 10)
 
 

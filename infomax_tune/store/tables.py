@@ -43,10 +43,12 @@ from infomax_tune.study.trial_status import TrialStatus
 
 _DEFAULTS = {column: TrialConfig().flat()[name] for column, name in columns.SETTINGS.items()}
 _TEXT = ("trial_id", "status", *(column for column, value in _DEFAULTS.items() if isinstance(value, str)))
+_TYPES = {str: "str", bool: "bool", int: "int64", float: "float64"}
+"""The type of a column, by that of the setting it shows."""
 _RESULT_TYPES: dict[str, Any] = (
     dict.fromkeys(columns.RESULTS, "float64")
     | dict.fromkeys(_TEXT, "str")
-    | dict.fromkeys(("hidden_dim", "batch_size", "epochs", "seed"), "int64")
+    | {column: _TYPES[type(value)] for column, value in _DEFAULTS.items()}
     | {"diverged_epoch": "Int64"}
 )
 _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")

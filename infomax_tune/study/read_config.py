@@ -6,6 +6,7 @@ reported together, each with its place.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,7 @@ def read_setting(name: str, value: Any, where: str, problems: list[str], folder:
 
     def pinned(given: Any) -> Any:
         if not isinstance(given, str):
-            is_plain = given is None or isinstance(given, (bool, int, float, Mapping))
-            return given if is_plain else own.pin_object(mark.kind, given)
+            return own.pin_object(mark.kind, given) if callable(given) or dataclasses.is_dataclass(given) else given
         return " ".join(each if each in mark.choices() else _pin(mark.kind, each, folder) for each in mark.split(given))
 
     try:

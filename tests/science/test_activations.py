@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infomax_tune.science.activations import ACTIVATION, LEAKY_SLOPE, Activation, activate, with_head
-from infomax_tune.study.config import ACTIVATIONS
+from infomax_tune.study.config import choices
+
+ACTIVATIONS = choices("model.activation")
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.science.nonzeros import nonzeros
 from infomax_tune.science.training import train
-from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+from infomax_tune.study.config import TrialConfig, choices
 from tests.conftest import MakeConfig
 
 
@@ -141,6 +141,8 @@ from infomax_tune.science.digest import digest
 torch.set_num_threads(1)
 print(digest())
 """
+
+ACTIVATIONS = choices("model.activation")
 
 
 def digest_under(**variables: str) -> str:

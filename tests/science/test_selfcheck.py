@@ -11,7 +11,9 @@ from infomax_tune.science import training
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.selfcheck import Grid, check
 from infomax_tune.science.training import EpochReport, TrialState
-from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+from infomax_tune.study.config import TrialConfig, choices
+
+ACTIVATIONS = choices("model.activation")
 
 CORNER = Grid(activations=("relu", "tanh"), widths=(16, 5), batches=(100,), pack_sizes=(2, 10))
 

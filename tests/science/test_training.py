@@ -17,7 +17,9 @@ from infomax_tune.science.data import Dataset
 from infomax_tune.science.model import SingleLayer, initial_weight
 from infomax_tune.science.training import EpochReport, TrialState, train
 from infomax_tune.study import columns
-from infomax_tune.study.config import ACTIVATIONS, TrialConfig
+from infomax_tune.study.config import TrialConfig, choices
+
+ACTIVATIONS = choices("model.activation")
 
 MakeConfig = Callable[..., TrialConfig]
 Array = NDArray[np.float64]
