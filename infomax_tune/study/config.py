@@ -6,16 +6,22 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from infomax_tune.parts.catalogue import ours
+
 ActivationName = Literal["identity", "relu", "leaky_relu", "softmax", "tanh", "softplus"]
-DatasetName = Literal["mnist", "fashion_mnist", "kmnist", "digits", "synthetic_2d"]
 OptimizerName = Literal["adam", "sgd"]
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
-DATASETS: tuple[str, ...] = get_args(DatasetName)
+DATASETS: tuple[str, ...] = tuple(ours("datasets"))
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[DATASETS]
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
