@@ -33,7 +33,8 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
     """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
 
     It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running, or a trial
-    has no weights; ConfigError if the data has no labels; DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
+    has no weights; ConfigError if the data has no labels; DataError or EnvironmentDriftError if the data or the arithmetic
+    differs from that of the trials.
     """
     with folder.lock():
         space = folder.read_space()

@@ -42,8 +42,11 @@ class Arrays(NamedTuple):
 class Clusters(NamedTuple):
     """Round clusters of points in a plane, with one standard deviation."""
 
-    centers: tuple[tuple[float, float], ...]
-    sd: float
+    centers: tuple[tuple[float, float], ...] = ()
+    sd: float = 0.0
+
+
+NO_CLUSTERS = Clusters()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class DataSource:
     load: Callable[[Path | None], Arrays]
     digest: str = ""
     different: Callable[[Path | None], tuple[str, str]] = lambda data_dir: ("the data has changed", ".")
-    clusters: Clusters | None = None
+    clusters: Clusters = NO_CLUSTERS
     place: int = 1000
     explanation: str = ""
 

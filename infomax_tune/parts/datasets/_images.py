@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -91,6 +90,8 @@ def _through_torchvision(name: str, held: str, data_dir: Path, way_out: str) -> 
 
 def _open(dataset_class: Any, name: str, data_dir: Path, way_out: str, *, train: bool) -> Any:
     """torchvision's dataset, from the files in `data_dir`, which are downloaded if they are missing."""
+    from http.client import HTTPException  # only a download needs it
+
     raw = data_dir / dataset_class.__name__ / "raw"
     there = raw.is_dir()
     try:
