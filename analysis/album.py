@@ -124,15 +124,17 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
             stacks=False,
         )
     if lines:
-        title = "Learned weights as lines over the clusters"
+        dataset = str(first["dataset"].iloc[0]) if "dataset" in first else ""
+        clusters = plots_weights.clusters_of(dataset).centers
+        title = "Learned weights as lines" + (" over the clusters" if clusters else "")
         yield Drawing(
             "weight_lines",
             "redundancy",
             title,
             f"{title} of one network with K = {k} for {words(activation_order(lines))}.",
-            f"{which}. Each line is where a unit's pre-activation is 0; its arrow points to the positive side. The discs show "
-            "one and two standard deviations of the clusters.",
-            lambda: plots_weights.weight_lines(lines),
+            f"{which}. Each line is where a unit's pre-activation is 0; its arrow points to the positive side."
+            + (" The discs show one and two standard deviations of the clusters." if clusters else ""),
+            lambda: plots_weights.weight_lines(lines, dataset),
         )
 
 

@@ -13,14 +13,19 @@ import numpy as np
 
 from analysis.schema import activation_order
 from analysis.style import INK, MUTED, color, empty_figure, new_figure, styled
+from infomax_tune.parts.catalogue import ours
+from infomax_tune.parts.datasets import NO_CLUSTERS, Clusters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from analysis.load import Weights
 
-CLUSTERS, RADIUS, CLUSTER_SD = 8, 2.0, 0.3
-"""synthetic_2d: eight isotropic Gaussian clusters on a circle."""
+
+def clusters_of(dataset: str) -> Clusters:
+    """The clusters to draw behind the weights; none if the dataset is a user's own."""
+    source = ours("datasets").get(dataset)
+    return source.clusters if source else NO_CLUSTERS
 
 
 def drawable(weight: np.ndarray) -> str | None:
@@ -60,10 +65,11 @@ def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
 
 
 @styled
-def weight_lines(weights: Mapping[str, Weights]) -> Figure:
-    """Each unit as the line where its pre-activation is 0, over the clusters; the arrow points to its positive side.
+def weight_lines(weights: Mapping[str, Weights], dataset: str = "synthetic_2d") -> Figure:
+    """Each unit as the line where its pre-activation is 0, over the dataset's clusters; the arrow points to its positive side.
 
-    weights: activation -> (weight (k, 2), bias (k,)). The rings are one and two standard deviations of each cluster.
+    weights: activation -> (weight (k, 2), bias (k,)). The rings are one and two standard deviations of each cluster,
+    for a dataset that has clusters.
     """
     names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "lines"]
     if not names:
@@ -74,11 +80,11 @@ def weight_lines(weights: Mapping[str, Weights]) -> Figure:
     lines = math.ceil(len(names) / columns)
     figure = new_figure(3.1 * columns, 3.25 * lines)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    angles = 2 * np.pi * np.arange(CLUSTERS) / CLUSTERS
+    clusters = clusters_of(dataset)
     for axes, name in zip(grid.flat, names, strict=False):
-        for center in RADIUS * np.column_stack([np.cos(angles), np.sin(angles)]):
+        for center in clusters.centers:
             for times in (1, 2):
-                axes.add_patch(Circle(tuple(center), times * CLUSTER_SD, facecolor=MUTED, alpha=0.16, edgecolor="none"))
+                axes.add_patch(Circle(center, times * clusters.sd, facecolor=MUTED, alpha=0.16, edgecolor="none"))
         weight, bias = weights[name]
         for w, b in zip(weight, bias, strict=True):
             length = float(np.hypot(*w))

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from infomax_tune.science.data import Dataset, default_data_dir, load, shuffle
+from infomax_tune.parts.datasets import default_data_dir
+from infomax_tune.science.data import Dataset, load, shuffle
 from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.science.training import train

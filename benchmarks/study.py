@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import peers
 from infomax_tune.process.environment import describe
 from infomax_tune.science.data import Dataset, load
-from infomax_tune.study.datasets import SHAPES
+from infomax_tune.study.datasets import shape_of
 from infomax_tune.study.read_space import load_space
 
 WIDTHS = (16, 32, 64)
@@ -90,7 +90,7 @@ def main() -> None:
     if everywhere:
         os.sched_setaffinity(0, everywhere)
     trials = [config.with_epochs(epochs) for config in load_space("activation_study")[0].trials()]
-    batches = -(-SHAPES["mnist"].train // peers.BATCH)
+    batches = -(-shape_of("mnist").train // peers.BATCH)
     floor_s = sum(min(found[BASE][config.model.hidden_dim]) for config in trials) * batches * epochs / 1e6 / cores
     print(
         f"\n180 trials, {epochs} epochs, {cores} cores: seconds, and times the products' {floor_s:.1f} s\n", flush=True

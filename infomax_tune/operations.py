@@ -29,7 +29,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
-from infomax_tune.study.datasets import check_batch_size
+from infomax_tune.study.datasets import check_batch_size, check_labels
 from infomax_tune.study.options import Options, device_problems
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.template import space_template
@@ -349,6 +349,7 @@ def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
     _require_shared(folder.root, options)
     for config in space.trials():
         check_batch_size(config)
+        check_labels(config)
     if options.address is None:
         _require_device(options.device)
 

@@ -27,7 +27,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.cost import epoch_cost
-from infomax_tune.study.datasets import SHAPES
+from infomax_tune.study.datasets import shape_of
 from infomax_tune.study.options import Options
 from infomax_tune.study.pack import Pack
 from infomax_tune.study.space import SearchSpace
@@ -247,7 +247,7 @@ def _makespan(seconds: Sequence[float], at_once: int) -> float:
 
 def _disk(config: TrialConfig) -> int:
     """Bytes that a trial leaves: its weights, its history, its share of the tables, its record, its TensorBoard run."""
-    shape, rows = SHAPES[config.data.dataset], config.training.epochs + 1
+    shape, rows = shape_of(config.data.dataset), config.training.epochs + 1
     weights = 4 * config.model.hidden_dim * (shape.inputs + 1) if config.logging.save_weights else 0
     numbers = rows * (len(columns.TERMS) + 1) + _evaluations(config) * len(columns.METRICS)
     run = _RUN_BYTES + _RUN_EPOCH_BYTES * rows + _PICTURE_SHARE * weights

@@ -23,6 +23,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.datasets import check_labels
 from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
@@ -32,7 +33,8 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
     """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
 
     It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running, or a trial
-    has no weights; DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
+    has no weights; ConfigError if the data has no labels; DataError or EnvironmentDriftError if the data or the arithmetic
+    differs from that of the trials.
     """
     with folder.lock():
         space = folder.read_space()
@@ -42,6 +44,8 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
             )
         before, after = _with_probe(space, probe=False), _with_probe(space, probe=True)
         pairs = list(zip(before.trials(), after.trials(), strict=True))
+        for _, new in pairs:
+            check_labels(new)
         left = [(old, new) for old, new in pairs if folder.trial(new.trial_id).find(new).record is None]
         records = {old.trial_id: _finished(folder.trial(old.trial_id), old, folder) for old, _ in left}
         datasets = {name: load(name, data_dir) for name in sorted({old.data.dataset for old, _ in left})}
@@ -71,6 +75,7 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
             )
         config = from_nested(record.config, str(folder.path))
         new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
+        check_labels(new)
         if "probe_accuracy" not in record.result:
             datasets = {config.data.dataset: load(config.data.dataset, data_dir)}
             refuse_to_mix([record], datasets, mix_arithmetic=False)

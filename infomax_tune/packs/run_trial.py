@@ -20,7 +20,7 @@ from infomax_tune.store.objects import is_object
 from infomax_tune.store.record import Record
 from infomax_tune.store.trial_folder import TrialFolder, run_path
 from infomax_tune.study.config import TrialConfig
-from infomax_tune.study.datasets import check_batch_size
+from infomax_tune.study.datasets import check_batch_size, check_labels
 from infomax_tune.study.trial_status import TrialStatus
 
 
@@ -41,6 +41,7 @@ def run_trial(
     before training starts, KeyboardInterrupt if it is stopped.
     """
     check_batch_size(config)
+    check_labels(config)
     folder.refuse_another(config)
     done = folder.find(config).record
     if done:

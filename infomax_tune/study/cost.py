@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from infomax_tune.study.datasets import SHAPES
+from infomax_tune.study.datasets import shape_of
 
 
 def epoch_cost(dataset: str, hidden_dim: int) -> float:
     """Relative cost of one epoch of a trial, without a unit: what each unit takes, and what a row takes without units."""
-    shape = SHAPES[dataset]
+    shape = shape_of(dataset)
     return shape.train * shape.inputs * (hidden_dim + _WITHOUT_UNITS)
 
 

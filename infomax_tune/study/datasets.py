@@ -1,34 +1,21 @@
-"""Facts about each dataset that are known before it is loaded."""
+"""What a config needs of its dataset, known before it is loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from infomax_tune.errors import ConfigError
+from infomax_tune.parts import catalogue
+from infomax_tune.parts.datasets import Shape
 from infomax_tune.study.config import TrialConfig
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A dataset's size: training rows, test rows, inputs."""
-
-    train: int
-    test: int
-    inputs: int
-
-
-SHAPES: dict[str, Shape] = {
-    "mnist": Shape(60_000, 10_000, 784),
-    "fashion_mnist": Shape(60_000, 10_000, 784),
-    "kmnist": Shape(60_000, 10_000, 784),
-    "digits": Shape(1437, 360, 64),
-    "synthetic_2d": Shape(8000, 2000, 2),
-}
+def shape_of(name: str) -> Shape:
+    """The size of the dataset of that name."""
+    return catalogue.find("datasets", name).shape
 
 
 def check_batch_size(config: TrialConfig) -> None:
     """Raises ConfigError if a batch is larger than the training set, or an epoch ends with a batch of a single row."""
-    rows, batch = SHAPES[config.data.dataset].train, config.data.batch_size
+    rows, batch = shape_of(config.data.dataset).train, config.data.batch_size
     if batch > rows:
         raise ConfigError(
             f"data.batch_size: {batch} is more than the {rows} training rows of {config.data.dataset}; "
@@ -38,4 +25,14 @@ def check_batch_size(config: TrialConfig) -> None:
         raise ConfigError(
             f"data.batch_size: {batch} leaves a single row for the last batch ({config.data.dataset} has {rows} rows), "
             f"and one row has no variance; use {batch + 1}."
+        )
+
+
+def check_labels(config: TrialConfig) -> None:
+    """Raises ConfigError if a probe is asked for, but the dataset has no labels to tell apart."""
+    name = config.data.dataset
+    if config.logging.probe and catalogue.find("datasets", name).classes < 2:
+        raise ConfigError(
+            f"logging.probe: {name} has no two different labels, so there is nothing to predict; use probe=false, or add "
+            "labels to the dataset."
         )

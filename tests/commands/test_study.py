@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from infomax_tune.parts.datasets import DATA_DIR_VARIABLE, default_data_dir
 from infomax_tune.science import data
 from infomax_tune.study import columns
 from tests.command import infomax_tune
 
 
 def has_mnist() -> bool:
-    folder = Path(os.environ.get(data.DATA_DIR_VARIABLE) or data.default_data_dir())
+    folder = Path(os.environ.get(DATA_DIR_VARIABLE) or default_data_dir())
     return (folder / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -20,18 +21,22 @@ import numpy as np
 import pytest
 
 from infomax_tune.errors import ConfigError, DataError
+from infomax_tune.parts import catalogue
+from infomax_tune.parts.datasets import DATA_DIR_VARIABLE, Shape, default_data_dir
 from infomax_tune.science import data
 from infomax_tune.science.data import Dataset
 from infomax_tune.study.config import DATASETS, TrialConfig
-from infomax_tune.study.datasets import SHAPES, Shape, check_batch_size
+from infomax_tune.study.datasets import check_batch_size, shape_of
 
 MakeConfig = Callable[..., TrialConfig]
+
+PINNED = {name: source.digest for name, source in catalogue.ours("datasets").items() if source.digest}
 
 WAY_OUT = r"--data-dir .*--set dataset=digits"
 
 
 def assert_is_well_formed(dataset: Dataset, classes: int) -> None:
-    shape = SHAPES[dataset.name]
+    shape = shape_of(dataset.name)
     assert dataset.train.shape == (shape.train, shape.inputs)
     assert dataset.test.shape == (shape.test, shape.inputs)
     assert dataset.train_labels.shape == (shape.train,)
@@ -48,14 +53,14 @@ def assert_same(one: Dataset, other: Dataset) -> None:
 
 
 def test_every_dataset_a_config_may_name_has_a_shape() -> None:
-    assert tuple(SHAPES) == DATASETS
+    assert all(isinstance(shape_of(name), Shape) for name in DATASETS)
 
 
 # ---- digits and synthetic_2d
 
 
 def test_digits_are_1437_and_360_images_of_64_pixels_in_0_to_1(digits: Dataset) -> None:
-    assert SHAPES["digits"] == Shape(1437, 360, 64)
+    assert shape_of("digits") == Shape(1437, 360, 64)
     assert_is_well_formed(digits, classes=10)
     for part in (digits.train, digits.test):
         assert part.min() == 0
@@ -82,7 +87,7 @@ def test_digits_are_the_same_through_scikit_learn(digits: Dataset, monkeypatch: 
 
 
 def test_synthetic_2d_is_8000_and_2000_points(synthetic_2d: Dataset) -> None:
-    assert SHAPES["synthetic_2d"] == Shape(8000, 2000, 2)
+    assert shape_of("synthetic_2d") == Shape(8000, 2000, 2)
     assert_is_well_formed(synthetic_2d, classes=8)
 
 
@@ -122,30 +127,29 @@ def test_a_generated_set_has_the_digest_that_is_pinned(name: str) -> None:
     digest = hashlib.sha256()
     for array in (dataset.train, dataset.test, dataset.train_labels, dataset.test_labels):
         digest.update(f"{array.dtype.str} {array.shape};".encode() + array.tobytes())
-    assert dataset.digest == digest.hexdigest()[:16] == data.PINNED[name]
+    assert dataset.digest == digest.hexdigest()[:16] == PINNED[name]
 
 
 @pytest.mark.parametrize(("name", "maker"), [("digits", "scikit-learn"), ("synthetic_2d", "numpy")])
 def test_a_generated_set_that_a_library_makes_otherwise_is_refused(
     name: str, maker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "DATA_SEED", 43)
-    message = (
-        rf"^{name}: {maker} [\d.]+ with numpy [\d.]+ produces different numbers here.*not {data.PINNED[name]}.*Install"
-    )
+    seed = "synthetic_2d.DATA_SEED" if name == "synthetic_2d" else "DATA_SEED"
+    monkeypatch.setattr(f"infomax_tune.parts.datasets.{seed}", 43)
+    message = rf"^{name}: {maker} [\d.]+ with numpy [\d.]+ produces different numbers here.*not {PINNED[name]}.*Install"
     with pytest.raises(DataError, match=message):
         data.load(name)
 
 
 def test_mnist_is_mnist() -> None:
-    folder = data.default_data_dir()
+    folder = default_data_dir()
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip("needs MNIST: give the folder that holds MNIST/raw as $INFOMAX_TUNE_DATA_DIR")
-    assert data.load("mnist", folder).digest == data.PINNED["mnist"]
+    assert data.load("mnist", folder).digest == PINNED["mnist"]
 
 
 def test_other_images_under_mnists_name_are_refused(fake_raw: Path) -> None:
-    found = rf"^mnist: the files under .* hold different images or labels .*not {data.PINNED['mnist']}"
+    found = rf"^mnist: the files under .* hold different images or labels .*not {PINNED['mnist']}"
     message = rf"{found}.*remove .*MNIST\. .*{WAY_OUT}"
     with pytest.raises(DataError, match=message):
         data.load("mnist", fake_raw.parents[1])
@@ -182,7 +186,7 @@ def test_a_batch_of_more_than_all_rows_is_refused(make_config: MakeConfig) -> No
 
 @pytest.mark.parametrize(("dataset", "size"), [("digits", 2), ("digits", 4), ("digits", 1436), ("mnist", 59_999)])
 def test_a_batch_size_that_leaves_a_single_row_is_refused(make_config: MakeConfig, dataset: str, size: int) -> None:
-    message = rf"data\.batch_size: {size} leaves a single row for the last batch \({dataset} has {SHAPES[dataset].train} rows\)"
+    message = rf"data\.batch_size: {size} leaves a single row for the last batch \({dataset} has {shape_of(dataset).train} rows\)"
     with pytest.raises(ConfigError, match=message):
         check_batch_size(make_config(dataset=dataset, batch_size=size))
 
@@ -190,7 +194,7 @@ def test_a_batch_size_that_leaves_a_single_row_is_refused(make_config: MakeConfi
 @pytest.mark.parametrize("name", ["digits", "mnist", "synthetic_2d"])
 def test_the_batch_size_a_refusal_proposes_is_accepted(make_config: MakeConfig, name: str) -> None:
     """For every size that leaves a single row."""
-    rows = SHAPES[name].train
+    rows = shape_of(name).train
     refused = [size for size in range(2, rows) if rows % size == 1]
     assert refused
     for size in refused:
@@ -243,7 +247,8 @@ def filled(fake_raw: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def any_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST's digest is not checked."""
-    monkeypatch.delitem(data.PINNED, "mnist")
+    ours = catalogue.ours("datasets")
+    monkeypatch.setitem(ours, "mnist", dataclasses.replace(ours["mnist"], digest=""))
 
 
 def damage(folder: Path, file: str, content: Callable[[bytes], bytes]) -> None:
@@ -274,18 +279,18 @@ def test_mnist_files_are_read_without_a_download(folder: Path, any_mnist: None) 
 def test_the_data_folder_is_the_one_of_the_environment_variable(
     folder: Path, any_mnist: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(data.DATA_DIR_VARIABLE, str(folder))
-    assert data.default_data_dir() == folder
+    monkeypatch.setenv(DATA_DIR_VARIABLE, str(folder))
+    assert default_data_dir() == folder
     assert data.load("mnist").train.shape == (60_000, 784)
 
 
 def test_the_data_folder_is_in_the_users_cache_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(data.DATA_DIR_VARIABLE, raising=False)
+    monkeypatch.delenv(DATA_DIR_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert data.default_data_dir() == tmp_path / "cache" / "infomax-tune"
+    assert default_data_dir() == tmp_path / "cache" / "infomax-tune"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert data.default_data_dir() == tmp_path / ".cache" / "infomax-tune"
+    assert default_data_dir() == tmp_path / ".cache" / "infomax-tune"
 
 
 @pytest.mark.parametrize(
@@ -503,7 +508,7 @@ def test_a_server_that_speaks_no_http_is_told_without_a_traceback(
 
 def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose user has no entry in /etc/passwd."""
-    for name in (data.DATA_DIR_VARIABLE, "XDG_CACHE_HOME", "HOME"):
+    for name in (DATA_DIR_VARIABLE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
 
     def unknown(uid: int) -> None:
