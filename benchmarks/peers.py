@@ -147,7 +147,7 @@ def _autograd_loop(rows: Any, inputs: int, units: int, steps: int) -> Steps:
         for x, *_ in loader:
             optimizer.zero_grad()
             a = torch.relu(layer(x.flatten(1)))
-            infomax(a, layer.weight, lambda_tc=1.0, lambda_wr=0.0, eps=EPS).loss.backward()
+            infomax(a, layer.weight, lambda_tc=1.0, lambda_wr=0.0, eps=EPS)["loss"].backward()
             optimizer.step()
         return (time.process_time() - begun) / steps
 

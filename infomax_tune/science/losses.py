@@ -83,12 +83,12 @@ def infomax_gradient(
     """
     given = _given(a, weight, eps)
     (stats,) = given["correlation"]
-    values: list[tuple[str, float, Tensor]] = []
+    values: list[tuple[str, float, Tensor | None]] = []
     shared, own_variance = torch.zeros_like(stats.excess), torch.zeros_like(stats.variance)
     further: dict[str, Tensor] = {}
     for name, term, scale in _active(weights, own):
         if term.on == "weights" and scale == 0:
-            values.append((name, scale, torch.full_like(stats.variance[..., 0], math.nan)))
+            values.append((name, scale, None))
             continue
         value = term.value(*given[term.on])
         values.append((name, scale, value))
@@ -131,9 +131,11 @@ def _active(
     return [each for each in given + further if each[1].always or each[2] != 0]
 
 
-def _summed(values: Sequence[tuple[str, float, Tensor]]) -> Terms:
-    """The terms by name, after their sum."""
-    loss = torch.zeros_like(values[0][2])
-    for _, scale, value in values:
-        loss = loss + scale * value if scale != 0 else loss
-    return {"loss": loss, **{name: value for name, _, value in values}}
+def _summed(values: Sequence[tuple[str, float, Tensor | None]]) -> Terms:
+    """The terms by name, after their sum. None is a term that was not computed, which has no weight: NaN."""
+    known = [(scale, value) for _, scale, value in values if value is not None]
+    loss = torch.zeros_like(known[0][1])
+    for scale, value in known:
+        loss = loss + scale * value
+    nothing = torch.full_like(loss, math.nan)
+    return {"loss": loss, **{name: nothing if value is None else value for name, _, value in values}}

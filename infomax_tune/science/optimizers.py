@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,8 @@ class Optimizer:
             self.rule.fused(list(self.parameters.values()), given, moments, self.lr, list(self.steps.unbind()))
             return
         self.steps += 1
-        factors = [float(factor) for factor in self.rule.factors(self.lr, self.steps[:1].cpu().double().numpy())]
+        steps = self.steps[:1].cpu().double().numpy()
+        factors = [np.ravel(factor)[0].item() for factor in self.rule.factors(self.lr, steps)]
         for name, parameter in self.parameters.items():
             kept = [self.moments[f"{name}.{moment}"] for moment in self.rule.moments]
             found = self.rule.update(parameter, gradients[name], *kept, *factors)

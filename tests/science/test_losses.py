@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infomax_tune.science.losses import Terms, infomax, infomax_gradient, reconstruction, redundancy
+from infomax_tune.parts.objectives.reconstruction import rebuild
+from infomax_tune.science.losses import Terms, infomax, infomax_gradient, redundancy
 
 Array = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ def wrapped(lambda_tc: float, lambda_wr: float, eps: float = EPS):
             terms, gradient = infomax_gradient(a, weight, lambda_tc=lambda_tc, lambda_wr=lambda_wr, eps=eps)
             none = torch.zeros_like(weight)
             ctx.save_for_backward(gradient.activation, none if gradient.weight is None else gradient.weight)
-            return terms.loss
+            return terms["loss"]
 
         @staticmethod
         def backward(ctx, grad):
@@ -81,7 +83,7 @@ def by_autograd(a: Array, weight: Array, **settings: float) -> tuple[Terms, Tens
     """The terms, and the gradient of their loss with respect to activations and weights."""
     leaves = torch.from_numpy(a).requires_grad_(), torch.from_numpy(weight).requires_grad_()
     terms = infomax(*leaves, **settings)
-    return terms, *torch.autograd.grad(terms.loss.sum(), leaves)
+    return terms, *torch.autograd.grad(terms["loss"].sum(), leaves)
 
 
 @pytest.mark.parametrize(("lambda_tc", "lambda_wr"), LAMBDAS)
@@ -94,9 +96,9 @@ def test_infomax_is_its_formula(name: str, lambda_tc: float, lambda_wr: float) -
         terms = function(torch.from_numpy(a), torch.from_numpy(weight), **settings)
         for term, value in expected.items():
             if term == "wr" and lambda_wr == 0 and function is not infomax:
-                assert terms.wr.isnan()  # no step needs it then
+                assert terms["wr"].isnan()  # no step needs it then
             else:
-                assert getattr(terms, term).item() == pytest.approx(value, rel=1e-10, abs=1e-10), term
+                assert terms[term].item() == pytest.approx(value, rel=1e-10, abs=1e-10), term
         assert redundancy(torch.from_numpy(weight), EPS).item() == pytest.approx(expected["wr"], rel=1e-10, abs=1e-10)
 
 
@@ -106,9 +108,9 @@ def test_infomax_in_float32_is_its_formula_to_five_digits(name: str) -> None:
     settings = {"lambda_tc": 1.0, "lambda_wr": 1.0, "eps": EPS}
     expected = infomax_oracle(a.double().numpy(), weight.double().numpy(), **settings)
     terms = infomax_gradient(a, weight, **settings)[0]
-    assert terms.loss.dtype == torch.float32
+    assert terms["loss"].dtype == torch.float32
     for term, value in expected.items():
-        assert getattr(terms, term).item() == pytest.approx(value, rel=1e-5), term
+        assert terms[term].item() == pytest.approx(value, rel=1e-5), term
 
 
 @pytest.mark.parametrize("eps", [1e-8, 1e-3, 1.0])
@@ -118,17 +120,17 @@ def test_eps_is_added_to_variances_and_to_norms(eps: float) -> None:
     settings = {"lambda_tc": 1.0, "lambda_wr": 1.0, "eps": eps}
     terms = infomax(torch.from_numpy(a), torch.from_numpy(weight), **settings)
     for term, value in infomax_oracle(a, weight, **settings).items():
-        assert getattr(terms, term).item() == pytest.approx(value, rel=1e-10), term
+        assert terms[term].item() == pytest.approx(value, rel=1e-10), term
 
 
 def test_the_loss_of_four_points_by_hand() -> None:
     """Two uncorrelated units of variance 4/3 and orthogonal weights: all that is left is the entropy term."""
     a = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
     terms = infomax(a, torch.eye(2, 3, dtype=torch.float64), lambda_tc=1.0, lambda_wr=1.0, eps=1e-12)
-    assert terms.entropy.item() == pytest.approx(-2 * np.log(4 / 3))
-    assert terms.tc.item() == pytest.approx(0, abs=1e-20)
-    assert terms.wr.item() == pytest.approx(0, abs=1e-20)
-    assert terms.loss.item() == pytest.approx(-2 * np.log(4 / 3))
+    assert terms["entropy"].item() == pytest.approx(-2 * np.log(4 / 3))
+    assert terms["tc"].item() == pytest.approx(0, abs=1e-20)
+    assert terms["wr"].item() == pytest.approx(0, abs=1e-20)
+    assert terms["loss"].item() == pytest.approx(-2 * np.log(4 / 3))
 
 
 def test_two_units_that_are_one_cost_two_in_each_penalty() -> None:
@@ -136,22 +138,22 @@ def test_two_units_that_are_one_cost_two_in_each_penalty() -> None:
     a = torch.tensor([[1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
     weight = torch.ones(2, 3, dtype=torch.float64)
     terms = infomax(a, weight, lambda_tc=10.0, lambda_wr=100.0, eps=1e-12)
-    assert (terms.tc.item(), terms.wr.item()) == pytest.approx((2, 2))
-    assert terms.loss.item() == pytest.approx(-2 * np.log(2) + 20 + 200)
+    assert (terms["tc"].item(), terms["wr"].item()) == pytest.approx((2, 2))
+    assert terms["loss"].item() == pytest.approx(-2 * np.log(2) + 20 + 200)
 
 
 def test_a_dead_layer_costs_one_per_unit_and_term() -> None:
     """No variance: -log eps each, and a diagonal of C of 0 instead of 1; the same for weights of 0 in G."""
     terms = infomax(torch.zeros(5, 3), torch.zeros(3, 4), lambda_tc=1.0, lambda_wr=1.0, eps=1e-4)
-    assert terms.entropy.item() == pytest.approx(-3 * np.log(1e-4), rel=1e-6)
-    assert (terms.tc.item(), terms.wr.item()) == (3, 3)
+    assert terms["entropy"].item() == pytest.approx(-3 * np.log(1e-4), rel=1e-6)
+    assert (terms["tc"].item(), terms["wr"].item()) == (3, 3)
 
 
 def test_the_diagonal_of_c_is_not_forced_to_one() -> None:
     """One unit whose variance is eps: C = 1/2, so tc = 1/4."""
     a = torch.tensor([[0.0], [2.0**0.5]], dtype=torch.float64)
     terms = infomax(a, torch.ones(1, 1, dtype=torch.float64), lambda_tc=1.0, lambda_wr=0.0, eps=1.0)
-    assert terms.tc.item() == pytest.approx(0.25)
+    assert terms["tc"].item() == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(("lambda_tc", "lambda_wr"), LAMBDAS)
@@ -161,8 +163,8 @@ def test_the_gradient_is_that_of_autograd(name: str, lambda_tc: float, lambda_wr
     settings = {"lambda_tc": lambda_tc, "lambda_wr": lambda_wr, "eps": EPS}
     terms, grad_a, grad_weight = by_autograd(a, weight, **settings)
     ours, gradient = infomax_gradient(torch.from_numpy(a), torch.from_numpy(weight), **settings)
-    for term, expected in zip(ours, terms, strict=True):
-        if term is not ours.wr or lambda_wr:
+    for term, expected in zip(ours.values(), terms.values(), strict=True):
+        if term is not ours["wr"] or lambda_wr:
             torch.testing.assert_close(term, expected.detach(), rtol=1e-12, atol=1e-12)
     # relative to the gradient's size: where terms of size 1/eps cancel, both are left with their rounding
     torch.testing.assert_close(gradient.activation, grad_a, rtol=0, atol=1e-9 * float(grad_a.abs().max()))
@@ -217,10 +219,10 @@ def test_stacked_replicas_have_the_terms_and_gradients_each_has_alone(name: str)
     settings = {"lambda_tc": 2.0, "lambda_wr": 3.0, "eps": EPS}
     defined = infomax(a, weight, **settings)
     terms, gradient = infomax_gradient(a, weight, **settings)
-    assert {tuple(term.shape) for term in terms} == {(3,)}
+    assert {tuple(term.shape) for term in terms.values()} == {(3,)}
     for i in range(3):
         alone, own = infomax_gradient(a[i], weight[i], **settings)
-        for term, stacked, other in zip(alone, terms, defined, strict=True):
+        for term, stacked, other in zip(alone.values(), terms.values(), defined.values(), strict=True):
             torch.testing.assert_close(stacked[i], term, rtol=1e-12, atol=1e-13)
             torch.testing.assert_close(other[i], term, rtol=1e-12, atol=1e-13)
         scale = float(own.activation.abs().max())
@@ -234,7 +236,7 @@ def test_infomax_does_not_see_the_order_of_the_rows_or_of_the_units() -> None:
     rows, units = torch.randperm(12, generator=torch.Generator().manual_seed(1)), torch.tensor([3, 0, 4, 1, 2])
     terms = infomax(a, weight, **settings)
     shuffled = infomax(a[rows][:, units], weight[units], **settings)
-    for term, other in zip(terms, shuffled, strict=True):
+    for term, other in zip(terms.values(), shuffled.values(), strict=True):
         torch.testing.assert_close(term, other, rtol=1e-12, atol=1e-12)
 
 
@@ -243,6 +245,20 @@ def test_infomax_does_not_see_the_order_of_the_rows_or_of_the_units() -> None:
 
 def reconstruction_oracle(a: Array, weight: Array, x: Array, offset: Array) -> float:
     return float(np.mean([np.sum((row - weight.T @ unit - offset) ** 2) for row, unit in zip(x, a, strict=True)]))
+
+
+class Rebuilt(NamedTuple):
+    """The loss, and its gradients with respect to a, W and c."""
+
+    loss: Tensor
+    activation: Tensor
+    weight: Tensor
+    offset: Tensor
+
+
+def reconstruction(a: Tensor, weight: Tensor, x: Tensor, offset: Tensor) -> Rebuilt:
+    loss, through_a, gradients = rebuild(a, x, {"weight": weight, "offset": offset})
+    return Rebuilt(loss, through_a, gradients["weight"], gradients["offset"])
 
 
 def reconstruction_case(seed: int = 1, n: int = 12) -> tuple[Array, Array, Array, Array]:

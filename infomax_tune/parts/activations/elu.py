@@ -1,11 +1,11 @@
 """elu: a = z where z > 0, else e^z - 1 (Clevert et al. 2016)."""
 
 from infomax_tune.parts.activations import Activation
-from infomax_tune.parts.elementwise import expm1, minimum, where_less
+from infomax_tune.parts.elementwise import expm1, where_less
 
 
 def forward(z):
-    return where_less(0.0, z, z, expm1(minimum(z, 0.0)))
+    return where_less(0.0, z, z, expm1(z))
 
 
 def derivative(z, a):

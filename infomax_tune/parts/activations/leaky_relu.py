@@ -7,7 +7,7 @@ SLOPE = 0.01
 
 
 def forward(z):
-    return where_less(z, 0.0, SLOPE * z, z)
+    return where_less(0.0, z, z, SLOPE * z)
 
 
 def derivative(z, a):
