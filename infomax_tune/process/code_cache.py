@@ -23,13 +23,13 @@ def user_cache() -> Path | None:
     return folder if folder.is_absolute() else None  # older versions of platformdirs do not raise
 
 
-def cache_folder(*sources: str) -> Path | None:
-    """The folder for code compiled from these source files; None if no folder is usable.
+def cache_folder(*sources: str, also: bytes = b"") -> Path | None:
+    """The folder for code compiled from these source files, and from this text; None if no folder is usable.
 
     It is in $INFOMAX_TUNE_CACHE_DIR, else in the user's cache folder, else in the user's own folder among the temporary
     files. Its name holds a hash of the sources, so code compiled from other sources is never used.
     """
-    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources) + also).hexdigest()[:16]
     for parent in _parents():
         folder = parent / "compiled" / digest
         try:

@@ -1,148 +1,41 @@
 """An epoch of one trial as compiled loops over the numbers of the data that are not zero: what training uses on a CPU.
 
-It computes what `losses`, `activations` and `optimizers` define, in float32, and nothing leaves the core's cache between
-the rows of a batch and the new weights. Units are filled up to whole `LANES`; the units that are added stay zero.
+It computes what `losses` and the parts define, in float32, and nothing leaves the core's cache between the rows of a batch
+and the new weights. Units are filled up to whole `LANES`; the units that are added stay zero.
 """
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
-from numba.core import config
 
-from infomax_tune.process.code_cache import cache_folder
+from infomax_tune.parts import rowwise
 from infomax_tune.science.lanes import (
     LANES,
     absolute,
-    exponent,
     fma,
     largest,
     load,
-    power_of_two,
     prefetch,
-    scale_down,
     splat,
     sqrt,
     store,
     total,
     where_less,
 )
-from infomax_tune.science.lanes import __file__ as lanes_file
-from infomax_tune.science.optimizers import ADAM_EPS, BETA1, BETA2
+from infomax_tune.science.loop_functions import exp_below, inline, log
 
-IDENTITY, RELU, LEAKY_RELU, SOFTMAX, TANH, SOFTPLUS = range(6)
 _CODES_A_LINE, _INDEXES_A_LINE = 64, 32
 """Numbers in a cache line."""
 _ROWS_AHEAD = 24
-_inline = njit(error_model="numpy", forceinline=True)
 _part = njit(error_model="numpy")
 
 
-@_inline
-@no_type_check
-def _exp(x):
-    """e^x for x <= 0, to 1 unit in the last place or two; below -87 it is e^-87."""
-    x = where_less(x, splat(-87.0), splat(-87.0), x)
-    magic = splat(12582912.0)  # 1.5 * 2^23: a sum with it has no fraction
-    shifted = fma(x, splat(1.44269504), magic)
-    whole = shifted - magic
-    r = fma(whole, splat(-0.693359375), x)
-    r = fma(whole, splat(2.12194440e-4), r)
-    p = fma(splat(1.9875691500e-4), r, splat(1.3981999507e-3))
-    p = fma(p, r, splat(8.3334519073e-3))
-    p = fma(p, r, splat(4.1665795894e-2))
-    p = fma(p, r, splat(1.6666665459e-1))
-    p = fma(p, r, splat(5.0000001201e-1))
-    p = fma(p * r, r, r) + splat(1.0)
-    return p * power_of_two(shifted)
-
-
-@_inline
-@no_type_check
-def _twice_artanh(s):
-    """2 artanh(s) = log((1 + s) / (1 - s)), for |s| <= 1/3."""
-    square = s * s
-    p = fma(splat(1 / 15), square, splat(1 / 13))
-    p = fma(p, square, splat(1 / 11))
-    p = fma(p, square, splat(1 / 9))
-    p = fma(p, square, splat(1 / 7))
-    p = fma(p, square, splat(1 / 5))
-    p = fma(p, square, splat(1 / 3))
-    twice = s + s
-    return fma(p * square, twice, twice)
-
-
-@_inline
-@no_type_check
-def _log(x):
-    """log(x) for x >= 0."""
-    e = exponent(x)
-    m = scale_down(x, e)
-    fraction = _twice_artanh((m - splat(1.0)) / (m + splat(1.0)))
-    result = fma(e, splat(0.693359375), fma(e, splat(-2.12194440e-4), fraction))
-    result = where_less(splat(0.0), x, result, splat(-np.inf))
-    return where_less(x, splat(np.inf), result, x)  # infinity and NaN stay
-
-
-@_inline
-@no_type_check
-def _tanh(z):
-    size = absolute(z)
-    e = _exp(splat(-2.0) * size)
-    large = (splat(1.0) - e) / (splat(1.0) + e)
-    square = z * z
-    p = fma(splat(-5.70498872745e-3), square, splat(2.06390887954e-2))
-    p = fma(p, square, splat(-5.37397155531e-2))
-    p = fma(p, square, splat(1.33314422036e-1))
-    p = fma(p, square, splat(-3.33332819422e-1))
-    small = fma(p * square, z, z)
-    large = where_less(z, splat(0.0), splat(0.0) - large, large)
-    return where_less(size, splat(0.625), small, large)
-
-
-@_inline
-@no_type_check
-def _softplus(z):
-    e = _exp(splat(0.0) - absolute(z))
-    positive = where_less(z, splat(0.0), splat(0.0), z)
-    return positive + _twice_artanh(e / (splat(2.0) + e))
-
-
-@_inline
-@no_type_check
-def _sigmoid(z):
-    e = _exp(splat(0.0) - absolute(z))
-    return where_less(z, splat(0.0), e, splat(1.0)) / (splat(1.0) + e)
-
-
 @_part
 @no_type_check
-def _activate(kind, z, a, size, real, units):
-    """a = f(z), row by row."""
-    zero = splat(0.0)
-    if kind == SOFTMAX:
-        for first in range(0, size, units):
-            _softmax(z, a, first, real, units)
-        return
-    for first in range(0, size, units):
-        for j in range(0, units, LANES):
-            x = load(z, first + j)
-            if kind == RELU:
-                x = where_less(x, zero, zero, x)
-            elif kind == LEAKY_RELU:
-                x = where_less(x, zero, splat(0.01) * x, x)
-            elif kind == TANH:
-                x = _tanh(x)
-            elif kind == SOFTPLUS:
-                x = _softplus(x) * load(real, j)
-            store(a, first + j, x)
-
-
-@_part
-@no_type_check
-def _softmax(z, a, first, real, units):
+def _softmax_row(z, a, first, real, units):
     """a = softmax(z) of the row that begins at `first`, over the real units."""
     top = splat(-np.inf)
     lowest = splat(-np.inf)
@@ -152,7 +45,7 @@ def _softmax(z, a, first, real, units):
     top = splat(largest(top))
     added = splat(0.0)
     for j in range(0, units, LANES):
-        e = _exp(load(z, first + j) - top) * load(real, j)
+        e = exp_below(load(z, first + j) - top) * load(real, j)
         added = added + e
         store(a, first + j, e)
     scale = splat(np.float32(1.0) / total(added))
@@ -160,9 +53,14 @@ def _softmax(z, a, first, real, units):
         store(a, first + j, load(a, first + j) * scale)
 
 
-@_part
 @no_type_check
-def _softmax_back(grad, a, size, units):
+def _softmax(z, a, size, real, units):
+    for first in range(0, size, units):
+        _softmax_row(z, a, first, real, units)
+
+
+@no_type_check
+def _softmax_back(grad, z, a, size, real, units):
     """dL/dz = a (dL/da - sum(dL/da a)), in place."""
     for first in range(0, size, units):
         added = splat(0.0)
@@ -173,31 +71,93 @@ def _softmax_back(grad, a, size, units):
             store(grad, first + j, load(a, first + j) * (load(grad, first + j) - mean))
 
 
+ROWWISE = {rowwise.softmax: (_softmax, _softmax_back)}
+"""The loops of the functions of whole rows, by the function of tensors."""
+
+
 @_part
 @no_type_check
-def _activate_back(kind, grad, z, a, size, units):
-    """dL/dz from dL/da, in place."""
-    zero = splat(0.0)
-    if kind == IDENTITY:
-        return
-    if kind == SOFTMAX:
-        _softmax_back(grad, a, size, units)
-        return
-    for i in range(0, size, LANES):
-        g = load(grad, i)
-        if kind == RELU:
-            g = where_less(zero, load(z, i), g, zero)
-        elif kind == LEAKY_RELU:
-            g = where_less(zero, load(z, i), g, splat(0.01) * g)
-        elif kind == TANH:
-            f = load(a, i)
-            g = g * (splat(1.0) - f * f)
-        else:
-            g = g * _sigmoid(load(z, i))
-        store(grad, i, g)
+def _add_lse(grad, a, part, size, real, units, weight):
+    """Adds the gradient of the term lse, its weight times softmax(-a) over the rows; returns its mean over them."""
+    rows, added = size // units, 0.0
+    for first in range(0, size, units):
+        for j in range(0, units, LANES):
+            store(part, j, splat(0.0) - load(a, first + j))
+        lowest = splat(-np.inf)
+        top = lowest
+        for j in range(0, units, LANES):
+            x = where_less(splat(0.5), load(real, j), load(part, j), lowest)
+            top = where_less(top, x, x, top)
+        highest = largest(top)
+        summed = splat(0.0)
+        for j in range(0, units, LANES):
+            e = exp_below(load(part, j) - splat(highest)) * load(real, j)
+            summed = summed + e
+            store(part, j, e)
+        shares = total(summed)
+        added -= np.float64(highest) + np.log(np.float64(shares))
+        scale = splat(weight / (np.float32(rows) * shares))
+        for j in range(0, units, LANES):
+            store(grad, first + j, fma(load(part, j), scale, load(grad, first + j)))
+    return added / rows
 
 
-@_inline
+@_part
+@no_type_check
+def _add_l1(grad, a, size, units, count, weight):
+    """Adds the gradient of the term l1, its weight times the sign of a, over all entries; returns the mean of |a|."""
+    zero, entries = splat(0.0), np.float32(size // units) * np.float32(count)
+    scale = splat(weight / entries)
+    added = 0.0
+    for first in range(0, size, units):
+        row = zero
+        for j in range(0, units, LANES):
+            x = load(a, first + j)
+            row = row + absolute(x)  # a unit that was added is 0
+            change = where_less(x, zero, zero - scale, where_less(zero, x, scale, zero))
+            store(grad, first + j, load(grad, first + j) + change)
+        added += np.float64(total(row))
+    return added / np.float64(entries)
+
+
+@_part
+@no_type_check
+def _add_redundancy(weight, gram, identity, inverse, result, inputs, units, scale, eps):
+    """Adds `scale` times the gradient of the term wr to dL/dW; returns its value. See `parts/terms/wr.py`.
+
+    Written out, with P = W W^T and l = |w| + eps: the gradient is M W, M_ij = 4 E_ij / (l_i l_j), less
+    4 sum_k E_ik P_ik / l_k / (|w_i| l_i^2) on the diagonal.
+    """
+    _products(weight, gram, inputs, units)
+    tiny = np.float32(2.0**-126)
+    for i in range(units):
+        inverse[i] = np.float32(1.0) / (np.sqrt(gram[i * units + i]) + eps)
+    value = 0.0
+    for i in range(units):
+        norm, own = max(np.sqrt(gram[i * units + i]), tiny), splat(inverse[i])
+        excesses, radial = splat(0.0), splat(0.0)
+        for j in range(0, units, LANES):
+            at = i * units + j
+            product = load(gram, at)
+            excess = product * own * load(inverse, j) - load(identity, at)
+            excesses = fma(excess, excess, excesses)
+            radial = fma(excess * load(inverse, j), product, radial)
+            store(gram, at, splat(np.float32(4.0) * scale) * excess * own * load(inverse, j))
+        value += np.float64(total(excesses))
+        gram[i * units + i] -= np.float32(4.0) * scale * total(radial) * inverse[i] * inverse[i] / norm
+    for first in range(0, inputs * units, units):
+        for j in range(0, units, LANES):
+            a, b, c, d = load(result, first + j), splat(0.0), splat(0.0), splat(0.0)
+            for k in range(0, units, 4):
+                a = fma(splat(weight[first + k]), load(gram, k * units + j), a)
+                b = fma(splat(weight[first + k + 1]), load(gram, (k + 1) * units + j), b)
+                c = fma(splat(weight[first + k + 2]), load(gram, (k + 2) * units + j), c)
+                d = fma(splat(weight[first + k + 3]), load(gram, (k + 3) * units + j), d)
+            store(result, first + j, (a + b) + (c + d))
+    return value
+
+
+@inline
 @no_type_check
 def _prefetch_row(starts, index, code, row):
     """Asks for a row's numbers: rows come in random order, which the CPU cannot foresee."""
@@ -316,7 +276,7 @@ def _products(centered, products, rows, units):
 
 @_part
 @no_type_check
-def _terms(products, identity, real, variance, inverse_sd, rows, units, lambda_tc, eps):
+def _terms(products, identity, real, variance, inverse_sd, rows, units, lambda_var, lambda_tc, eps):
     """Entropy and tc; turns `products` into M = dL/dCov. See `losses.infomax_gradient`."""
     inverse = np.float32(1.0) / np.float32(rows - 1)
     one, twice = np.float32(1.0), np.float32(2.0) * lambda_tc
@@ -325,7 +285,7 @@ def _terms(products, identity, real, variance, inverse_sd, rows, units, lambda_t
         variance[i] = own if real[i] > 0 else one  # a unit that was added has no share in the loss
     entropy, tc = splat(0.0), splat(0.0)
     for j in range(0, units, LANES):
-        entropy = entropy - _log(load(variance, j))
+        entropy = entropy - log(load(variance, j))
         store(inverse_sd, j, splat(1.0) / sqrt(load(variance, j)))
     for i in range(units):
         own = splat(0.0)
@@ -337,7 +297,7 @@ def _terms(products, identity, real, variance, inverse_sd, rows, units, lambda_t
             tc = fma(excess, excess, tc)
             own = fma(excess, correlation, own)
             store(products, at, splat(twice) * excess * scale)
-        products[i * units + i] -= (one + twice * total(own)) / variance[i]
+        products[i * units + i] -= (lambda_var + twice * total(own)) / variance[i]
     return total(entropy), total(tc)
 
 
@@ -419,42 +379,6 @@ def _grad_bias(grad, result, rows, units):
 
 @_part
 @no_type_check
-def _power(base, exponent):
-    """base^exponent by products alone: the C library's may round differently on another machine."""
-    result = 1.0
-    while exponent > 0:
-        if exponent & 1:
-            result *= base
-        base *= base
-        exponent >>= 1
-    return result
-
-
-@_part
-@no_type_check
-def _adam(parameter, mean, square, grad, lr, steps):
-    """One step, the `steps`-th."""
-    step = np.float32(lr / (1.0 - _power(BETA1, steps)))
-    inverse_root = np.float32(1.0 / np.sqrt(1.0 - _power(BETA2, steps)))
-    for at in range(0, len(parameter), LANES):
-        g = load(grad, at)
-        m = fma(splat(1 - BETA1), g - load(mean, at), load(mean, at))
-        v = fma(splat(1 - BETA2) * g, g, splat(BETA2) * load(square, at))
-        store(mean, at, m)
-        store(square, at, v)
-        change = splat(step) * m / fma(sqrt(v), splat(inverse_root), splat(ADAM_EPS))
-        store(parameter, at, load(parameter, at) - change)
-
-
-@_part
-@no_type_check
-def _sgd(parameter, grad, step):
-    for at in range(0, len(parameter), LANES):
-        store(parameter, at, load(parameter, at) - splat(step) * load(grad, at))
-
-
-@_part
-@no_type_check
 def _redundancy(weight, products, inputs, units, count, eps):
     """||G - I||_F^2 over the first `count` units, see `losses.redundancy`."""
     _products(weight, products, inputs, units)
@@ -471,18 +395,20 @@ def _redundancy(weight, products, inputs, units, count, eps):
 @no_type_check
 def _train_epoch(
     starts, index, code, palette, order, batch, real, weight, bias,
-    weight_mean, weight_square, bias_mean, bias_square, steps, adam, lr, kind, head, lambda_tc, eps,
+    weight_moments, bias_moments, factors, update, activate, activate_back, is_identity, head, head_back, has_head,
+    lambda_var, lambda_tc, lambda_wr, lambda_lse, lambda_l1, eps,
 ):  # fmt: skip
     """Trains one trial on the rows of `order`, a batch after another; changes its parameters and moments in place.
 
     starts, index, code, palette: see `NonZeros`. real: 1 for each unit, 0 for each that was added, (units,).
-    weight: (D * units,), input by input. steps: how many were taken before.
-    Returns the means over the rows of entropy and tc, and wr at the end.
+    weight: (D * units,), input by input. moments: (2, size of the parameter), or (2, 0) without any. factors: of each
+    step, see `Rule`, (steps, factors). update, activate, head: see `loops_of_rule` and `loops_of_activation`.
+    Returns the means over the rows of entropy, tc, wr, lse and l1; where lambda_wr is 0, wr is that at the end.
     """
-    units = len(real)
+    units, count = len(real), int(real.sum())
     z = np.empty(batch * units, np.float32)
-    f = np.empty(batch * units if kind != IDENTITY else 0, np.float32)
-    a = np.empty(batch * units if head else 0, np.float32)
+    f = z if is_identity else np.empty(batch * units, np.float32)
+    a = np.empty(batch * units, np.float32) if has_head else f
     centered = np.empty(batch * units, np.float32)
     grad = np.empty(batch * units, np.float32)
     products = np.empty(units * units, np.float32)
@@ -491,57 +417,44 @@ def _train_epoch(
         identity[i * units + i] = real[i]
     variance = np.empty(units, np.float32)
     inverse_sd = np.empty(units, np.float32)
-    if kind == IDENTITY:
-        f = z
-    if not head:
-        a = f
     grad_weight = np.empty(len(weight), np.float32)
     grad_bias = np.empty(units, np.float32)
-    entropy_sum = tc_sum = 0.0
+    entropy_sum = tc_sum = wr_sum = lse_sum = l1_sum = 0.0
     for begin in range(0, len(order), batch):
         rows = order[begin : begin + batch]
         n = len(rows)
         size = n * units
         _forward(starts, index, code, palette, rows, weight, bias, z, units)
-        if kind != IDENTITY:
-            _activate(kind, z, f, size, real, units)
-        if head:
-            _activate(SOFTMAX, f, a, size, real, units)
+        if not is_identity:
+            activate(z, f, size, real, units)
+        if has_head:
+            head(f, a, size, real, units)
         _center(a, centered, n, units)
         _products(centered, products, n, units)
-        entropy, tc = _terms(products, identity, real, variance, inverse_sd, n, units, lambda_tc, eps)
+        entropy, tc = _terms(products, identity, real, variance, inverse_sd, n, units, lambda_var, lambda_tc, eps)
         _grad_activation(centered, products, grad, n, units)
-        if head:
-            _softmax_back(grad, a, size, units)
-        _activate_back(kind, grad, z, f, size, units)
+        if lambda_lse != 0:
+            lse_sum += _add_lse(grad, a, variance, size, real, units, lambda_lse) * n
+        if lambda_l1 != 0:
+            l1_sum += _add_l1(grad, a, size, units, count, lambda_l1) * n
+        if has_head:
+            head_back(grad, f, a, size, real, units)
+        if not is_identity:
+            activate_back(grad, z, f, size, real, units)
         _grad_weight(starts, index, code, palette, rows, grad, grad_weight, units)
         _grad_bias(grad, grad_bias, n, units)
-        steps += 1
-        if adam:
-            _adam(weight, weight_mean, weight_square, grad_weight, lr, steps)
-            _adam(bias, bias_mean, bias_square, grad_bias, lr, steps)
-        else:
-            _sgd(weight, grad_weight, np.float32(lr))
-            _sgd(bias, grad_bias, np.float32(lr))
+        if lambda_wr != 0:
+            inputs = len(weight) // units
+            wr_sum += n * _add_redundancy(
+                weight, products, identity, inverse_sd, grad_weight, inputs, units, lambda_wr, eps
+            )
+        step = factors[begin // batch]
+        update(weight, weight_moments[0], weight_moments[1], grad_weight, step)
+        update(bias, bias_moments[0], bias_moments[1], grad_bias, step)
         entropy_sum += np.float64(entropy) * n
         tc_sum += np.float64(tc) * n
-    wr = _redundancy(weight, products, len(weight) // units, units, int(real.sum()), np.float64(eps))
-    return entropy_sum / len(order), tc_sum / len(order), wr
-
-
-_settings: Any = config
-
-
-def _cached(function: Any) -> Any:
-    """The function, compiled when it is first called, unless its code for this CPU and this source is in the cache."""
-    folder, before = cache_folder(__file__, lanes_file), _settings.CACHE_DIR
-    if folder is None:
-        return njit(error_model="numpy", nogil=True)(function)
-    _settings.CACHE_DIR = str(folder)
-    try:
-        return njit(error_model="numpy", nogil=True, cache=True)(function)
-    finally:
-        _settings.CACHE_DIR = before
-
-
-train_epoch = _cached(_train_epoch)
+    n = max(1, len(order))
+    wr = wr_sum / n
+    if lambda_wr == 0:
+        wr = _redundancy(weight, products, len(weight) // units, units, count, np.float64(eps))
+    return entropy_sum / n, tc_sum / n, wr, lse_sum / n, l1_sum / n

@@ -13,7 +13,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic, models, register_model
-from numba.core.imputils import lower_builtin
+from numba.core.imputils import lower_builtin, lower_cast
+from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
 LANES = 16
@@ -25,8 +26,12 @@ class _Lanes(types.Type):
     def __init__(self) -> None:
         super().__init__("float32x16")
 
+    def can_convert_from(self, typingctx: Any, other: Any) -> Any:
+        return Conversion.safe if isinstance(other, types.Number) else None
 
-_lanes = _Lanes()
+
+lanes = _Lanes()
+"""The type of these sixteen numbers."""
 
 
 @register_model(_Lanes)
@@ -35,17 +40,25 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, _FLOATS)
 
 
+@lower_cast(types.Number, _Lanes)
+def _sixteen_times(context: Any, builder: Any, kind: Any, to: Any, value: Any) -> Any:
+    """A number beside lanes becomes lanes."""
+    number = context.cast(builder, value, kind, types.float32)
+    first = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(first, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+
+
 def _operator(python: Callable[..., Any], instruction: str) -> None:
-    """Makes one of Python's operators that instruction of LLVM's."""
+    """Makes one of Python's operators that instruction of LLVM's, for lanes with lanes or with a number."""
 
     @infer_global(python)  # pyright: ignore[reportOptionalCall]
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
-            if args == (_lanes, _lanes):
-                return signature(_lanes, _lanes, _lanes)
+            if lanes in args and all(kind is lanes or isinstance(kind, types.Number) for kind in args):
+                return signature(lanes, lanes, lanes)
             return None
 
-    @lower_builtin(python, _lanes, _lanes)
+    @lower_builtin(python, lanes, lanes)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return getattr(builder, instruction)(*args)
 
@@ -54,6 +67,17 @@ _operator(operator.add, "fadd")
 _operator(operator.sub, "fsub")
 _operator(operator.mul, "fmul")
 _operator(operator.truediv, "fdiv")
+
+
+@infer_global(operator.neg)  # pyright: ignore[reportOptionalCall]
+class _Negative(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(lanes, lanes) if args == (lanes,) else None
+
+
+@lower_builtin(operator.neg, lanes)
+def _negative(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.fneg(args[0])
 
 
 def _constant(value: float) -> ir.Constant:
@@ -73,18 +97,18 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, sig.args[0], *args), align=4)
 
-    return _lanes(array, types.intp), generate
+    return lanes(array, types.intp), generate
 
 
 @intrinsic
-def store(typingctx: Any, array: Any, index: Any, lanes: Any) -> Any:
-    """array[index : index + 16] = lanes."""
+def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + 16] = value."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         builder.store(args[2], _place(context, builder, sig.args[0], *args[:2]), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _lanes), generate
+    return types.void(array, types.intp, lanes), generate
 
 
 @intrinsic
@@ -92,10 +116,9 @@ def splat(typingctx: Any, value: Any) -> Any:
     """Sixteen times the same number."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), args[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(first, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+        return args[0]
 
-    return _lanes(types.float32), generate
+    return lanes(lanes), generate
 
 
 def _call(builder: Any, name: str, *args: Any) -> Any:
@@ -110,7 +133,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.fma", *args)
 
-    return _lanes(_lanes, _lanes, _lanes), generate
+    return lanes(lanes, lanes, lanes), generate
 
 
 @intrinsic
@@ -120,7 +143,7 @@ def sqrt(typingctx: Any, a: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.sqrt", *args)
 
-    return _lanes(_lanes), generate
+    return lanes(lanes), generate
 
 
 @intrinsic
@@ -130,7 +153,7 @@ def absolute(typingctx: Any, a: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.fabs", *args)
 
-    return _lanes(_lanes), generate
+    return lanes(lanes), generate
 
 
 @intrinsic
@@ -140,7 +163,7 @@ def where_less(typingctx: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
 
-    return _lanes(_lanes, _lanes, _lanes, _lanes), generate
+    return lanes(lanes, lanes, lanes, lanes), generate
 
 
 @intrinsic
@@ -151,7 +174,7 @@ def power_of_two(typingctx: Any, magic: Any) -> Any:
         bits = builder.shl(builder.bitcast(args[0], _INTS), ir.Constant(_INTS, [23] * LANES))
         return builder.bitcast(builder.add(bits, ir.Constant(_INTS, [127 << 23] * LANES)), _FLOATS)
 
-    return _lanes(_lanes), generate
+    return lanes(lanes), generate
 
 
 @intrinsic
@@ -163,7 +186,7 @@ def exponent(typingctx: Any, a: Any) -> Any:
         bits = builder.ashr(builder.sub(builder.bitcast(args[0], _INTS), offset), ir.Constant(_INTS, [23] * LANES))
         return builder.sitofp(bits, _FLOATS)
 
-    return _lanes(_lanes), generate
+    return lanes(lanes), generate
 
 
 @intrinsic
@@ -174,7 +197,7 @@ def scale_down(typingctx: Any, a: Any, exponents: Any) -> Any:
         shift = builder.shl(builder.fptosi(args[1], _INTS), ir.Constant(_INTS, [23] * LANES))
         return builder.bitcast(builder.sub(builder.bitcast(args[0], _INTS), shift), _FLOATS)
 
-    return _lanes(_lanes, _lanes), generate
+    return lanes(lanes, lanes), generate
 
 
 @intrinsic
@@ -187,7 +210,7 @@ def total(typingctx: Any, a: Any) -> Any:
             result = builder.fadd(result, builder.extract_element(args[0], ir.IntType(32)(i)))
         return result
 
-    return types.float32(_lanes), generate
+    return types.float32(lanes), generate
 
 
 @intrinsic
@@ -201,7 +224,7 @@ def largest(typingctx: Any, a: Any) -> Any:
             result = builder.select(builder.fcmp_ordered("<", result, other), other, result)
         return result
 
-    return types.float32(_lanes), generate
+    return types.float32(lanes), generate
 
 
 @intrinsic

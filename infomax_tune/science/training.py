@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +33,6 @@ from infomax_tune.science.stack import Stack, stackable
 from infomax_tune.science.stepper import Stepper, TrialState
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
-
-if TYPE_CHECKING:
-    from infomax_tune.science.compiled_trial import CompiledTrial
 
 _LARGEST_BATCH = 1024
 """Rows above which a batch's activations leave the core's cache, so that the compiled loops lose their advantage."""
@@ -109,7 +106,7 @@ def train(
         raise ValueError("a pack must start at one epoch")
     states = list(start) if start is not None else [None] * len(pack)
     stacks: Sequence[Stepper]
-    if compiled and device == "cpu" and _runs_compiled(pack[0], dataset):
+    if compiled and device == "cpu" and not why_not_compiled(pack[0], dataset):
         stacks = _compiled_trials(pack, states, dataset)
     else:
         inputs = _tensor(dataset.train).to(device)
@@ -128,27 +125,27 @@ def train(
             yield EpochReport(epoch, list(itertools.chain(*found)), members, dataset)
 
 
-def _runs_compiled(config: TrialConfig, dataset: Dataset) -> bool:
-    """Whether a trial runs in compiled loops on a CPU: what most studies are made of does."""
-    return (
-        config.loss.objective in ("infomax", "variance_only")
-        and config.loss.lambda_wr == 0
-        and 0 < config.data.batch_size <= _LARGEST_BATCH
-        and config.model.hidden_dim <= _WIDEST
-        and importlib.util.find_spec("numba") is not None
-        and dataset.nonzeros is not None
-    )
+def why_not_compiled(config: TrialConfig, dataset: Dataset) -> str:
+    """Why a trial is trained by torch on a CPU, and not in compiled loops; "" if it is not."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed"
+    if not 0 < config.data.batch_size <= _LARGEST_BATCH:
+        return f"its batches have more than {_LARGEST_BATCH} rows"
+    if config.model.hidden_dim > _WIDEST:
+        return f"it has more than {_WIDEST} units"
+    if dataset.nonzeros is None:
+        return "most numbers of its data are not zero"
+    from infomax_tune.science.compiled_trial import why_not  # numba is slow to import
+
+    return why_not(parts_of(config))
 
 
 def _compiled_trials(
     pack: Sequence[TrialConfig], states: Sequence[TrialState | None], dataset: Dataset
-) -> list[CompiledTrial]:
-    from infomax_tune.science.compiled_trial import CompiledTrial  # numba is slow to import
+) -> Sequence[Stepper]:
+    from infomax_tune.science.compiled_trial import CompiledTrial
 
-    return [
-        CompiledTrial(config, state.tensors if state else None, state.epoch if state else 0, dataset)
-        for config, state in zip(pack, states, strict=True)
-    ]
+    return [CompiledTrial(config, state, dataset) for config, state in zip(pack, states, strict=True)]
 
 
 @contextlib.contextmanager

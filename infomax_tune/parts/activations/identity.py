@@ -7,8 +7,10 @@ def forward(z):
     return z
 
 
-def derivative(z, a):
-    return z * 0.0 + 1.0
+def backward(grad, z, a):
+    return grad
 
 
-identity = Activation(forward, derivative, color="#606173", marker="o", place=1, explanation="a = z, a linear layer")
+identity = Activation(
+    forward, backward=backward, color="#606173", marker="o", place=1, explanation="a = z, a linear layer"
+)
