@@ -39,15 +39,15 @@ TERM_WEIGHTS = tuple(name for name in inspect.signature(compiled._train_epoch).p
 """The settings of the terms that the loops have: they take the weight of each as an argument."""
 
 
-def _compile(function: Any, signature: Any, formula: Callable[..., Any] | None = None, **names: Any) -> Any:
+def _compile(function: Any, signature: Any, of: Callable[..., Any] | None = None, **names: Any) -> Any:
     """The function, compiled, unless its code for this CPU, its source and that of its formula is in the cache.
 
-    names: what the function's names mean, beside its module's: its formula, above all. They are no closure, because what
+    of: the formula that it is made of. names: what the function's names mean, beside its module's: its formula, above all. They are no closure, because what
     numba looks for in its cache would then be different in every process.
     """
     given = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__)
     given.__module__, given.__qualname__ = function.__module__, function.__qualname__
-    about = "" if formula is None else _about(formula)
+    about = "" if of is None else _about(of)
     folder = None if about is None else cache_folder(*_OURS, also=about.encode())
     settings: Any = config
     before = settings.CACHE_DIR
