@@ -14,7 +14,6 @@ from infomax_tune.parts.catalogue import ours
 from infomax_tune.parts.column import Column
 from infomax_tune.parts.loss_columns import LOSS_COLUMNS
 
-
 _COLUMNS: dict[str, Column] = ours("metrics") | LOSS_COLUMNS
 
 METRICS = dict(sorted(_COLUMNS.items(), key=lambda item: item[1].report_place))

@@ -18,8 +18,8 @@ effective_rank = Metric(
     measure,
     label="effective rank",
     better="higher",
-    explanation="How many directions the weights really use: (sum s)\u00b2 / sum s\u00b2 of the singular values s. It ranges from 1 "
-    "(all units parallel) to the smaller of K and the input size; higher is better.",
+    explanation="How many directions the weights really use: (sum s)\u00b2 / sum s\u00b2 of the singular values s. It ranges from "
+    "1 (all units parallel) to the smaller of K and the input size; higher is better.",
     redundancy=True,
     headline=True,
     grows="unit",
