@@ -64,8 +64,7 @@ def album(e: Evidence) -> Iterator[Drawing]:
 
 
 def _before_and_after(e: Evidence) -> Iterator[Drawing]:
-    wanted = ("effective_rank", "weight_redundancy", "output_correlation")
-    shown = [metric for metric in wanted if metric in e.stages]
+    shown = [metric for metric in REDUNDANCY_METRICS if METRICS[metric].headline and metric in e.stages]
     if shown and len(e.stages):
         yield Drawing(
             "trained_vs_untrained",

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.metrics import from_scale, is_log, label, to_scale
+from analysis.metrics import METRICS, REDUNDANCY_METRICS, from_scale, is_log, label, to_scale
 from analysis.reshape import cell_columns, done, infomax_rows, order
 from analysis.wording import show
 
-IN_ANSWER = ("effective_rank", "weight_redundancy", "dead_units", "output_correlation", "variance_ratio")
-"""The metrics that the study is about."""
+IN_ANSWER = sorted(REDUNDANCY_METRICS, key=lambda name: METRICS[name].place)[:5]
+"""The metrics that the study is about, in the order of the tables: as many as fit into a terminal."""
 
 HEADINGS = {"hidden_dim": "units"}
 

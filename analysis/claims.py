@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.dynamics import convergence, last_epochs
 from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence, level_means
-from analysis.metrics import METRICS, label, sign
+from analysis.metrics import METRICS, REDUNDANCY_METRICS, is_log, label, sign
 from analysis.power import ALPHA, power_of, seeds_needed, smallest_p
 from analysis.reshape import as_tuple, cell_columns, done, infomax_rows, order
 from analysis.schema import DONE, UNFINISHED
@@ -38,8 +38,8 @@ from analysis.wording import (
     words,
 )
 
-IN_SHORT = ("effective_rank", "weight_redundancy", "output_correlation", "gaussian_total_correlation", "dead_units")
-"""The metrics that answer the study's questions first."""
+IN_SHORT = sorted((name for name in REDUNDANCY_METRICS if not is_log(name)), key=lambda name: METRICS[name].integer)
+"""The metrics that answer the study's questions first: counts last, and no ratios."""
 
 CANNOT_RANK = "the activations cannot be ranked"
 NO_VALUE = "No value for"

@@ -16,6 +16,8 @@ from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from infomax_tune.errors import ResourceError
+from infomax_tune.parts.catalogue import ours
+from infomax_tune.parts.loss_columns import LOSS_COLUMNS
 
 PORT = 6006
 """TensorBoard's default."""
@@ -23,7 +25,7 @@ PORT = 6006
 UPDATE_S = 10.0
 """Seconds between two updates of runs that are a copy."""
 
-_PINNED = ("effective_rank", "weight_redundancy", "output_correlation", "loss")
+_PINNED = tuple(name for name, column in (ours("metrics") | LOSS_COLUMNS).items() if column.headline)
 """The study's main metrics, shown above all other curves."""
 
 

@@ -17,6 +17,7 @@ from infomax_tune.errors import StoreError
 from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.science.data import Dataset, load
+from infomax_tune.science.metrics import asked_for
 from infomax_tune.science.training import TrialState, probe_of
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -76,7 +77,7 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
         config = from_nested(record.config, str(folder.path))
         new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
         check_labels(new)
-        if "probe_accuracy" not in record.result:
+        if not record.result.keys() >= asked_for(new, "labels").keys():
             datasets = {config.data.dataset: load(config.data.dataset, data_dir)}
             refuse_to_mix([record], datasets, mix_arithmetic=False)
             folder.copy_from(folder, _probed(record, new, folder, datasets[config.data.dataset]))
@@ -111,7 +112,7 @@ def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Da
             record.epoch, {name: torch.from_numpy(array) for name, array in trial.read_weights().items()}
         )
         with _threads(int(record.timing.get("threads", 1))):
-            result["probe_accuracy"] = probe_of(config, state, dataset)
+            result |= probe_of(config, state, dataset)
     return dataclasses.replace(record, trial_id=config.trial_id, config=config.nested(), result=result)
 
 

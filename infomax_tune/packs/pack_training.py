@@ -22,7 +22,7 @@ from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.process import faults
 from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
-from infomax_tune.science.metrics import convergence_epoch
+from infomax_tune.science.metrics import asked_for
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import for_each
@@ -277,9 +277,8 @@ def _finish(
     if finite:
         losses = [row["loss"] for row in trial.history if row["epoch"] > 0]
         result = {name: value for name, value in trial.history[-1].items() if name != "epoch"}
-        result["convergence_epoch"] = convergence_epoch(losses)
-        if config.logging.probe:
-            result["probe_accuracy"] = report.probe(i)
+        result |= {name: metric.measure(losses) for name, metric in asked_for(config, "losses").items()}
+        result |= report.probe(i)
     trial.status = status = TrialStatus.DONE if finite else TrialStatus.DIVERGED
     weights = None
     if config.logging.save_weights:

@@ -64,10 +64,11 @@ class EpochReport:
         """The trial's metrics on the whole test set."""
         stack, replica = self._members[trial]
         activations = _activations(stack.config, self._layer(trial), self._dataset.test)
-        return metrics.evaluate(stack.parameters(replica)["weight"].cpu(), activations)
+        weight = stack.parameters(replica)["weight"].cpu()
+        return metrics.evaluate(weight, activations, metrics.asked_for(stack.config, "layer"))
 
-    def probe(self, trial: int) -> float:
-        """The trial's probe accuracy: logistic regression on its activations."""
+    def probe(self, trial: int) -> dict[str, float]:
+        """The trial's metrics on labels that its settings ask for."""
         stack, _ = self._members[trial]
         return _probe(stack.config, self._layer(trial), self._dataset)
 
@@ -77,8 +78,8 @@ class EpochReport:
         return _layer(stack.parameters(replica))
 
 
-def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> float:
-    """The probe accuracy of a finished trial from its weights, bit for bit as `EpochReport.probe` gives it on a CPU."""
+def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> dict[str, float]:
+    """What `EpochReport.probe` gives on a CPU, bit for bit, for a finished trial from its weights."""
     return _probe(config, _layer(state.tensors), dataset)
 
 
@@ -204,10 +205,14 @@ def _activations(config: TrialConfig, layer: SingleLayer, rows: np.ndarray) -> F
     return layer_activation(parts.activation, parts.head).forward(z)[0].cpu()
 
 
-def _probe(config: TrialConfig, layer: SingleLayer, data: Dataset) -> float:
-    """The probe accuracy of a stack of one layer."""
+def _probe(config: TrialConfig, layer: SingleLayer, data: Dataset) -> dict[str, float]:
+    """The metrics on labels that the settings ask for, of a stack of one layer."""
+    asked_for = metrics.asked_for(config, "labels")
+    if not asked_for:
+        return {}
     train, test = _activations(config, layer, data.train), _activations(config, layer, data.test)
-    return metrics.probe_accuracy(train, data.train_labels, test, data.test_labels)
+    labeled = (train, data.train_labels, test, data.test_labels)
+    return {name: float(metric.measure(*labeled)) for name, metric in asked_for.items()}
 
 
 def _tensor(array: np.ndarray) -> Tensor:

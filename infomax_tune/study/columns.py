@@ -1,6 +1,9 @@
-"""The names and order of the columns in the tables. Imports nothing."""
+"""The names and order of the columns in the tables."""
 
 from __future__ import annotations
+
+from infomax_tune.parts.catalogue import ours
+from infomax_tune.parts.loss_columns import LOSS_COLUMNS
 
 SETTINGS: dict[str, str] = {
     "dataset": "data.dataset",
@@ -19,23 +22,13 @@ SETTINGS: dict[str, str] = {
 }
 """The results table's columns for a trial's settings, each with the setting it shows; the rows are sorted by them."""
 
-TERMS: tuple[str, ...] = ("loss", "entropy", "tc", "wr")
+TERMS: tuple[str, ...] = tuple(LOSS_COLUMNS)
 """The loss and its terms: means over the rows of an epoch."""
 
-METRICS: tuple[str, ...] = (
-    "effective_rank",
-    "weight_redundancy",
-    "dead_units",
-    "output_correlation",
-    "variance_ratio",
-    "activation_mean",
-    "activation_std",
-    "max_avg_responsibility",
-    "gaussian_total_correlation",
-)
+METRICS: tuple[str, ...] = tuple(name for name, metric in ours("metrics").items() if metric.on == "layer")
 """Measured on the weights and on the whole test set's activations: at epoch 0, during training and at the end."""
 
-FINAL: tuple[str, ...] = (*TERMS, *METRICS, "convergence_epoch", "probe_accuracy")
+FINAL: tuple[str, ...] = (*TERMS, *ours("metrics"))
 """The final numbers of a trial."""
 
 RESULTS: tuple[str, ...] = ("trial_id", "status", "diverged_epoch", *SETTINGS, *FINAL)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infomax_tune.parts.metrics.probe_accuracy import probe_accuracy
 from infomax_tune.science import metrics
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.model import SingleLayer, initial_weight
@@ -388,14 +389,14 @@ def test_the_metrics_are_of_the_whole_test_set(make_config: MakeConfig, wide: Da
 
 
 def test_the_probe_is_fitted_on_the_training_set(make_config: MakeConfig, digits: Dataset) -> None:
-    (report,) = train([make_config(dataset="digits", epochs=0)], digits)
+    (report,) = train([make_config(dataset="digits", epochs=0, probe=True)], digits)
     tensors = report.state(0).tensors
     layer = SingleLayer(tensors["weight"].unsqueeze(0), tensors["bias"].unsqueeze(0))
     train_a, test_a = (
         torch.relu(layer.pre_activation(torch.from_numpy(x).unsqueeze(0)))[0] for x in (digits.train, digits.test)
     )
-    expected = metrics.probe_accuracy(train_a, digits.train_labels, test_a, digits.test_labels)
-    assert report.probe(0) == expected
+    expected = probe_accuracy.measure(train_a, digits.train_labels, test_a, digits.test_labels)
+    assert report.probe(0) == {"probe_accuracy": expected}
     assert expected > 0.5  # ten classes
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from infomax_tune.science import metrics
+from infomax_tune.errors import ConfigError
+from infomax_tune.parts import metrics
+from infomax_tune.parts.catalogue import ours
+from infomax_tune.parts.loss_columns import LOSS_COLUMNS
+from infomax_tune.parts.metrics import Layer, Metric
+from infomax_tune.science.metrics import evaluate
 from infomax_tune.study import columns
 
+METRICS: dict[str, Metric] = ours("metrics")
+ROOT = Path(__file__).resolve().parents[2]
 Array = NDArray[np.float64]
+
+
+def of_activations(a: torch.Tensor) -> Layer:
+    return Layer(torch.ones(1, 1).double(), a.double())
+
+
+def measured(name: str, tensor: torch.Tensor) -> float:
+    """One metric alone, of weights or of activations."""
+    layer = Layer(tensor.double(), torch.ones(2, 1).double()) if name in OF_WEIGHT else of_activations(tensor)
+    return METRICS[name].measure(layer)
 
 
 # ---- oracles
@@ -121,7 +141,7 @@ ACTIVATIONS = (
 def test_a_metric_of_weights_is_its_formula(name: str, kind: str, dtype: torch.dtype) -> None:
     weight = torch.from_numpy(weights(kind)).to(dtype)
     expected = OF_WEIGHT[name](weight.double().numpy())
-    assert getattr(metrics, name)(weight) == pytest.approx(expected, rel=1e-9)
+    assert measured(name, weight) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -130,24 +150,25 @@ def test_a_metric_of_weights_is_its_formula(name: str, kind: str, dtype: torch.d
 def test_a_metric_of_activations_is_its_formula(name: str, kind: str, dtype: torch.dtype) -> None:
     a = torch.from_numpy(activations(kind)).to(dtype)
     expected = OF_ACTIVATIONS[name](a.double().numpy())
-    assert getattr(metrics, name)(a) == pytest.approx(expected, rel=1e-5, abs=1e-12, nan_ok=True)
+    assert measured(name, a) == pytest.approx(expected, rel=1e-5, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 def test_covariance_and_correlation_are_numpys(kind: str) -> None:
     a = activations(kind)
-    np.testing.assert_allclose(metrics.covariance_matrix(torch.from_numpy(a)), np.cov(a.T), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(metrics.correlation_matrix(torch.from_numpy(a)), correlations(a), rtol=1e-9, atol=1e-12)
+    layer = of_activations(torch.from_numpy(a))
+    np.testing.assert_allclose(layer.covariance, np.cov(a.T), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(layer.correlation, correlations(a), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["random", "dead unit", "identical units", "two rows", "shares"])
 def test_evaluate_is_the_metrics_one_by_one_under_the_names_of_the_table(kind: str) -> None:
     weight, a = torch.from_numpy(weights("random")).float(), torch.from_numpy(activations(kind)).float()
-    found = metrics.evaluate(weight, a)
+    found = evaluate(weight, a)
     assert tuple(found) == columns.METRICS
     for name, value in found.items():
         assert type(value) is float
-        alone = getattr(metrics, name)(weight if name in OF_WEIGHT else a)
+        alone = measured(name, weight if name in OF_WEIGHT else a)
         assert value == alone or (math.isnan(value) and math.isnan(alone)), name
 
 
@@ -156,24 +177,24 @@ def test_evaluate_is_the_metrics_one_by_one_under_the_names_of_the_table(kind: s
 
 def test_orthogonal_units_have_full_rank_and_no_redundancy() -> None:
     eye = torch.eye(4, 7)
-    assert metrics.effective_rank(eye) == pytest.approx(4)
-    assert metrics.weight_redundancy(eye) == pytest.approx(0, abs=1e-12)
+    assert measured("effective_rank", eye) == pytest.approx(4)
+    assert measured("weight_redundancy", eye) == pytest.approx(0, abs=1e-12)
 
 
 def test_parallel_units_have_rank_one_and_the_most_redundancy() -> None:
     """Whatever their lengths and signs: all k (k - 1) entries off the diagonal are 1 or -1."""
     weight = torch.tensor([1.0, -2.0, 3.0, 0.5])[:, None] * torch.ones(4, 6)
-    assert metrics.effective_rank(weight) == pytest.approx(1)
-    assert metrics.weight_redundancy(weight) == pytest.approx(12)
+    assert measured("effective_rank", weight) == pytest.approx(1)
+    assert measured("weight_redundancy", weight) == pytest.approx(12)
 
 
 def test_effective_rank_weighs_the_singular_values() -> None:
     """3 and 4: 49 / 25. The entropy-based effective rank of the same matrix is 1.98."""
-    assert metrics.effective_rank(torch.diag(torch.tensor([3.0, 4.0]))) == pytest.approx(49 / 25)
+    assert measured("effective_rank", torch.diag(torch.tensor([3.0, 4.0]))) == pytest.approx(49 / 25)
 
 
 def test_a_zero_row_adds_one_to_the_redundancy() -> None:
-    assert metrics.weight_redundancy(torch.tensor([[1.0, 0.0], [0.0, 0.0]])) == pytest.approx(1)
+    assert measured("weight_redundancy", torch.tensor([[1.0, 0.0], [0.0, 0.0]])) == pytest.approx(1)
 
 
 def test_a_unit_is_dead_below_one_percent_of_the_samples_not_at_it() -> None:
@@ -182,36 +203,36 @@ def test_a_unit_is_dead_below_one_percent_of_the_samples_not_at_it() -> None:
     a[:2, 2] = -1  # exactly one, and negative
     a[:, 3] = 1e-6  # on every sample, but not over the threshold
     a[:, 4] = 2e-6
-    assert metrics.dead_units(a) == 3
+    assert measured("dead_units", a) == 3
 
 
 def test_uncorrelated_units_have_no_output_correlation() -> None:
     a = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    assert metrics.output_correlation(a) == pytest.approx(0, abs=1e-10)
-    assert metrics.gaussian_total_correlation(a) == pytest.approx(0, abs=2e-6)
-    assert metrics.variance_ratio(a) == pytest.approx(1)
+    assert measured("output_correlation", a) == pytest.approx(0, abs=1e-10)
+    assert measured("gaussian_total_correlation", a) == pytest.approx(0, abs=2e-6)
+    assert measured("variance_ratio", a) == pytest.approx(1)
 
 
 def test_two_units_that_are_one_have_an_output_correlation_of_two() -> None:
     """det R = (1 + 1e-6)^2 - 1, about 2e-6."""
     unit = torch.randn(100, 1, generator=torch.Generator().manual_seed(1)) * 100
     a = torch.cat([unit, -unit], dim=1)
-    assert metrics.output_correlation(a) == pytest.approx(2, rel=1e-5)
-    assert metrics.gaussian_total_correlation(a) == pytest.approx(-0.5 * math.log(2e-6), abs=0.02)
+    assert measured("output_correlation", a) == pytest.approx(2, rel=1e-5)
+    assert measured("gaussian_total_correlation", a) == pytest.approx(-0.5 * math.log(2e-6), abs=0.02)
 
 
 def test_the_gaussian_total_correlation_of_correlated_gaussians_is_the_true_one() -> None:
     """-1/2 log(1 - rho^2) for a pair with correlation rho."""
     generator = np.random.default_rng(1)
     a = generator.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=200_000)
-    found = metrics.gaussian_total_correlation(torch.from_numpy(a))
+    found = measured("gaussian_total_correlation", torch.from_numpy(a))
     assert found == pytest.approx(-0.5 * math.log(1 - 0.64), rel=0.01)
 
 
 def test_a_constant_unit_adds_half_a_log_of_a_million_to_the_gaussian_total_correlation() -> None:
     a = torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
     with_constant = torch.cat([a, torch.ones(500, 1)], dim=1)
-    added = metrics.gaussian_total_correlation(with_constant) - metrics.gaussian_total_correlation(a)
+    added = measured("gaussian_total_correlation", with_constant) - measured("gaussian_total_correlation", a)
     assert added == pytest.approx(0.5 * math.log(1e6))
 
 
@@ -220,27 +241,29 @@ def test_the_gaussian_total_correlation_of_shares_is_theirs_and_not_the_regulari
     three is 0 but for the regularizer, whose logarithm it was (6.4)."""
     drawn = torch.rand(20_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) / 4
     shares = torch.cat([drawn, 1 - drawn.sum(dim=1, keepdim=True)], dim=1)
-    assert metrics.gaussian_total_correlation(shares) == pytest.approx(0, abs=1e-3)
-    r = metrics.correlation_matrix(shares)
+    assert measured("gaussian_total_correlation", shares) == pytest.approx(0, abs=1e-3)
+    r = of_activations(shares).correlation
     assert -0.5 * torch.linalg.slogdet(r + 1e-6 * torch.eye(3)).logabsdet.item() > 6
-    assert metrics.gaussian_total_correlation(shares.float()) == pytest.approx(0, abs=1e-3)
+    assert measured("gaussian_total_correlation", shares.float()) == pytest.approx(0, abs=1e-3)
 
 
 def test_variance_ratio_of_spreads_one_and_three_is_nine() -> None:
     unit = torch.tensor([1.0, -1.0, 1.0, -1.0])
-    assert metrics.variance_ratio(torch.stack([unit, 3 * unit], dim=1)) == pytest.approx(9)
-    assert metrics.variance_ratio(torch.zeros(4, 2)) == 0
+    assert measured("variance_ratio", torch.stack([unit, 3 * unit], dim=1)) == pytest.approx(9)
+    assert measured("variance_ratio", torch.zeros(4, 2)) == 0
 
 
 def test_mean_and_std_are_over_all_entries() -> None:
     a = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
-    assert metrics.activation_mean(a) == 1.5
-    assert metrics.activation_std(a) == pytest.approx(math.sqrt(5 / 3))
+    assert measured("activation_mean", a) == 1.5
+    assert measured("activation_std", a) == pytest.approx(math.sqrt(5 / 3))
 
 
 def test_max_avg_responsibility_is_the_largest_share() -> None:
-    assert metrics.max_avg_responsibility(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])) == pytest.approx(0.525)
-    assert metrics.max_avg_responsibility(torch.full((7, 4), 0.25)) == pytest.approx(0.25)
+    assert measured("max_avg_responsibility", torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])) == pytest.approx(
+        0.525
+    )
+    assert measured("max_avg_responsibility", torch.full((7, 4), 0.25)) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +278,7 @@ def test_max_avg_responsibility_is_the_largest_share() -> None:
     ],
 )
 def test_max_avg_responsibility_is_missing_unless_all_rows_are_shares(rows: list[list[float]]) -> None:
-    assert math.isnan(metrics.max_avg_responsibility(torch.tensor(rows)))
+    assert math.isnan(measured("max_avg_responsibility", torch.tensor(rows)))
 
 
 # ---- invariances
@@ -267,7 +290,7 @@ def rotation(size: int) -> Array:
 
 @pytest.mark.parametrize("name", OF_WEIGHT)
 def test_a_metric_of_weights_does_not_see_unit_order_rotation_or_scale(name: str) -> None:
-    weight, metric = weights("random"), getattr(metrics, name)
+    weight, metric = weights("random"), partial(measured, name)
     expected = pytest.approx(metric(torch.from_numpy(weight)), rel=1e-6)
     assert metric(torch.from_numpy(weight[[3, 1, 4, 0, 2]])) == expected
     assert metric(torch.from_numpy(weight @ rotation(8))) == expected
@@ -277,14 +300,14 @@ def test_a_metric_of_weights_does_not_see_unit_order_rotation_or_scale(name: str
 def test_redundancy_sees_directions_only_and_rank_sees_lengths_too() -> None:
     weight = weights("random")
     stretched = torch.from_numpy(np.array([1.0, 2, 3, 40, 5])[:, None] * weight)
-    assert metrics.weight_redundancy(stretched) == pytest.approx(weight_redundancy(weight), rel=1e-6)
-    assert metrics.effective_rank(stretched) < 0.8 * metrics.effective_rank(torch.from_numpy(weight))
+    assert measured("weight_redundancy", stretched) == pytest.approx(weight_redundancy(weight), rel=1e-6)
+    assert measured("effective_rank", stretched) < 0.8 * measured("effective_rank", torch.from_numpy(weight))
 
 
 @pytest.mark.parametrize("kind", ["random", "dead unit", "shares"])
 @pytest.mark.parametrize("name", OF_ACTIVATIONS)
 def test_a_metric_of_activations_does_not_see_the_order_of_units_or_samples(name: str, kind: str) -> None:
-    a, metric = activations(kind), getattr(metrics, name)
+    a, metric = activations(kind), partial(measured, name)
     expected = pytest.approx(metric(torch.from_numpy(a)), rel=1e-9, abs=1e-12, nan_ok=True)
     assert metric(torch.from_numpy(a[:, [3, 1, 4, 0, 2]])) == expected
     assert metric(torch.from_numpy(a[np.random.default_rng(1).permutation(len(a))])) == expected
@@ -292,14 +315,14 @@ def test_a_metric_of_activations_does_not_see_the_order_of_units_or_samples(name
 
 @pytest.mark.parametrize("name", ["output_correlation", "gaussian_total_correlation"])
 def test_a_correlation_does_not_see_each_units_scale_sign_and_offset(name: str) -> None:
-    a, metric = activations("random"), getattr(metrics, name)
+    a, metric = activations("random"), partial(measured, name)
     changed = a * np.array([2.0, -3, 10, 0.5, 1]) + np.array([0.0, 5, -1, 2, 100])
     assert metric(torch.from_numpy(changed)) == pytest.approx(metric(torch.from_numpy(a)), rel=1e-4)
 
 
 def test_variance_ratio_does_not_see_a_common_scale() -> None:
     a = torch.from_numpy(activations("random"))
-    assert metrics.variance_ratio(50 * a) == pytest.approx(metrics.variance_ratio(a), rel=1e-6)
+    assert measured("variance_ratio", 50 * a) == pytest.approx(measured("variance_ratio", a), rel=1e-6)
 
 
 matrices = st.tuples(st.integers(2, 30), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -312,7 +335,7 @@ def test_metrics_stay_in_their_range(drawn: tuple[int, int, int]) -> None:
     generator = np.random.default_rng(seed)
     a = torch.from_numpy(generator.normal(size=(n, k)) * generator.integers(0, 2, size=k))
     weight = torch.from_numpy(generator.normal(size=(k, n)) * generator.integers(0, 2, size=(k, 1)))
-    found = metrics.evaluate(weight, a)
+    found = evaluate(weight, a)
     slack = 1e-9
     assert 1 - slack <= found["effective_rank"] <= min(n, k) + slack
     assert 0 <= found["weight_redundancy"] <= max(k * (k - 1), k) + slack
@@ -341,17 +364,17 @@ def test_metrics_stay_in_their_range(drawn: tuple[int, int, int]) -> None:
     ],
 )
 def test_convergence_epoch_is_the_first_with_90_percent_of_the_fall(losses: list[float], epoch: int) -> None:
-    assert metrics.convergence_epoch(losses) == epoch
+    assert METRICS["convergence_epoch"].measure(losses) == epoch
 
 
 def test_convergence_epoch_is_missing_without_an_epoch() -> None:
-    assert math.isnan(metrics.convergence_epoch([]))
+    assert math.isnan(METRICS["convergence_epoch"].measure([]))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_convergence_epoch_is_within_the_epochs_and_is_the_definition(losses: list[float]) -> None:
-    epoch = metrics.convergence_epoch(losses)
+    epoch = METRICS["convergence_epoch"].measure(losses)
     assert epoch in range(1, len(losses) + 1)
     fall = losses[0] - losses[-1]
     if fall <= 0:
@@ -376,7 +399,7 @@ def blobs(n: int, seed: int, distance: float) -> tuple[torch.Tensor, NDArray[np.
 def test_probe_accuracy_tells_separable_blobs_apart() -> None:
     train, train_labels = blobs(150, 1, distance=20)
     test, test_labels = blobs(90, 2, distance=20)
-    assert metrics.probe_accuracy(train, train_labels, test, test_labels) == 1.0
+    assert METRICS["probe_accuracy"].measure(train, train_labels, test, test_labels) == 1.0
 
 
 def test_probe_accuracy_is_measured_on_the_test_set() -> None:
@@ -385,13 +408,13 @@ def test_probe_accuracy_is_measured_on_the_test_set() -> None:
     test, test_labels = blobs(90, 2, distance=20)
     wrong = test_labels.copy()
     wrong[::3] = (wrong[::3] + 1) % 3
-    assert metrics.probe_accuracy(train, train_labels, test, wrong) == pytest.approx(2 / 3)
+    assert METRICS["probe_accuracy"].measure(train, train_labels, test, wrong) == pytest.approx(2 / 3)
 
 
 def test_probe_accuracy_without_signal_is_chance() -> None:
     train, train_labels = blobs(300, 1, distance=0)
     test, test_labels = blobs(600, 2, distance=0)
-    assert metrics.probe_accuracy(train, train_labels, test, test_labels) == pytest.approx(1 / 3, abs=0.08)
+    assert METRICS["probe_accuracy"].measure(train, train_labels, test, test_labels) == pytest.approx(1 / 3, abs=0.08)
 
 
 def test_probe_accuracy_standardises_on_the_training_set() -> None:
@@ -399,12 +422,81 @@ def test_probe_accuracy_standardises_on_the_training_set() -> None:
     train, train_labels = blobs(150, 1, distance=2)
     test, test_labels = blobs(200, 2, distance=2)
     scale, offset = torch.tensor([1.0, 1e-2, 1e2]), torch.tensor([0.0, 3.0, -50.0])
-    accuracy = metrics.probe_accuracy(train, train_labels, test, test_labels)
+    accuracy = METRICS["probe_accuracy"].measure(train, train_labels, test, test_labels)
     assert 0.6 < accuracy < 0.95
-    changed = metrics.probe_accuracy(train * scale + offset, train_labels, test * scale + offset, test_labels)
+    changed = METRICS["probe_accuracy"].measure(
+        train * scale + offset, train_labels, test * scale + offset, test_labels
+    )
     assert changed == pytest.approx(accuracy, abs=0.006)
 
 
 def test_a_probe_of_a_dead_layer_is_chance_and_does_not_warn() -> None:
     labels = np.arange(40) % 4
-    assert metrics.probe_accuracy(torch.zeros(40, 3), labels, torch.zeros(40, 3), labels) == 0.25
+    assert METRICS["probe_accuracy"].measure(torch.zeros(40, 3), labels, torch.zeros(40, 3), labels) == 0.25
+
+
+# ---- a user's own
+
+
+def test_a_users_metric_is_a_function_of_weights_and_activations_or_a_metric() -> None:
+    weight, a = torch.from_numpy(weights("random")), torch.from_numpy(activations("random"))
+    own = metrics.part_from(lambda weight, activations: weight.sum() + activations.max(), "own.py:largest")
+    found = evaluate(weight.float(), a.float(), {"largest": own})
+    assert found == {"largest": pytest.approx((weight.sum() + a.max()).item(), rel=1e-6)}
+    assert type(found["largest"]) is float
+    assert metrics.part_from(METRICS["dead_units"], "own.py:dead") is METRICS["dead_units"]
+    with pytest.raises(ConfigError, match=r"own\.py:x"):
+        metrics.part_from(3, "own.py:x")
+
+
+# ---- one place for each
+
+
+def test_both_orders_are_without_ties() -> None:
+    """Equal places would be in the order of the alphabet."""
+    places = [metric.place for metric in METRICS.values()]
+    assert places == list(range(1, len(places) + 1)), "a new metric is the last of the tables"
+    in_report = [column.report_place for column in (METRICS | LOSS_COLUMNS).values()]
+    assert len(set(in_report)) == len(in_report)
+
+
+# Where one metric is meant, and not any.
+SPEAK_OF_ONE = {
+    "infomax_tune/follow/progress.py": {"effective_rank"},  # the live table has this one
+    "infomax_tune/packs/pack_training.py": {"effective_rank"},  # and this computes it
+    # figures that are about one metric, or set one against another
+    "analysis/album.py": {
+        "effective_rank",
+        "weight_redundancy",
+        "dead_units",
+        "output_correlation",
+        "convergence_epoch",
+    },
+    "analysis/plots.py": {"effective_rank", "weight_redundancy", "dead_units"},
+    "analysis/plots_overview.py": {"effective_rank", "output_correlation", "convergence_epoch"},
+    # sentences, and statistics that hold for one metric only
+    "analysis/findings.py": {"effective_rank", "weight_redundancy", "output_correlation"},
+    "analysis/dynamics.py": {"convergence_epoch"},
+    "analysis/tables.py": {"convergence_epoch"},
+    "analysis/evidence.py": {"weight_redundancy"},
+}
+
+
+def test_no_other_file_names_a_metric() -> None:
+    """A second list would have to be edited with every new metric. It is derived from the parts instead."""
+    paths = [path for room in ("infomax_tune", "analysis") for path in sorted((ROOT / room).rglob("*.py"))]
+    named = {path.relative_to(ROOT).as_posix(): _strings(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    assert {file: names for file, names in named.items() if names} == SPEAK_OF_ONE
+
+
+def test_no_figure_or_sentence_has_a_list_of_metrics() -> None:
+    """Two may be set against each other; three are a list."""
+    for file in SPEAK_OF_ONE:
+        for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
+                assert len(_strings(node)) < 3, f"{file}, line {node.lineno}"
+
+
+def _strings(tree: ast.AST) -> set[str]:
+    """The metrics that are named by a string in this code."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & set(METRICS)
