@@ -64,6 +64,7 @@ def located(out: Path | None) -> Path | None:
 
 DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
 RunDevice = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cpu]", autocompletion=complete_device)]
+TrustParts = Annotated[bool, typer.Option("--trust-parts", help=HELP["trust_parts"])]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", callback=located)]
 FolderOfAny = Annotated[
     Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", callback=located)

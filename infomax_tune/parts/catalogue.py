@@ -119,9 +119,21 @@ def add(source: Source) -> None:
     _sources[source.digest] = source
 
 
+def is_module(name: str) -> bool:
+    """Whether it is the name of a part in an installed module, with its digest."""
+    match = _PINNED.fullmatch(name)
+    return match is not None and ":" in match["reference"] and ".py:" not in match["reference"]
+
+
+def source_of_module(name: str) -> Source:
+    """The source of the installed module that a part is in. Raises ConfigError."""
+    return _of_module(name.partition(":")[0])
+
+
 def sources(names: Iterable[str]) -> list[Source]:
-    """The sources that this process has of these parts, each once."""
-    digests = dict.fromkeys(match["digest"] for match in map(_PINNED.fullmatch, names) if match)
+    """The sources that this process has of those of these parts that are in a user's file of code, each once."""
+    matches = [match for match in map(_PINNED.fullmatch, names) if match and ".py:" in match["reference"]]
+    digests = dict.fromkeys(match["digest"] for match in matches)
     return [_sources[digest] for digest in digests if digest in _sources]
 
 

@@ -102,7 +102,7 @@ class CompiledTrial:
         }
         return self.parameters() | moments
 
-    def _usual(self, array: np.ndarray, name: str) -> Float[Tensor, "..."]:
+    def _usual(self, array: np.ndarray, name: str) -> Float[Tensor, ...]:
         """A copy of what the loops have: (K, D), or (K,) of the bias."""
         rows = array.reshape(-1, self._width)[:, : self.config.model.hidden_dim]
         usual = torch.from_numpy(np.array(rows.T, order="C"))
@@ -116,7 +116,9 @@ class CompiledTrial:
         terms = dict(zip(TERMS, found, strict=True))
         weights = {catalogue.ours("terms")[name].weight: value for name, value in terms.items()}
         loss = sum(float(self._weights[weight]) * value for weight, value in weights.items() if self._weights[weight])
-        shown = {name: value for name, value in terms.items() if name in columns.TERMS or self._weights[f"lambda_{name}"]}
+        shown = {
+            name: value for name, value in terms.items() if name in columns.TERMS or self._weights[f"lambda_{name}"]
+        }
         return [{"loss": loss, **shown}]
 
     def _run(self, order: NDArray[np.int64]) -> tuple[float, ...]:

@@ -20,8 +20,8 @@ from infomax_tune.science import training
 from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.digest import digest
-from infomax_tune.science.losses import infomax
 from infomax_tune.science.loops import loops_of_activation, loops_of_rule
+from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.science.nonzeros import nonzeros
 from infomax_tune.science.training import train
