@@ -56,7 +56,8 @@ class Finding:
 
 
 def find(name: str, check: Check, file: str) -> Finding:
-    """Runs a check. file: the part's, whose line is named if its code raises."""
+    """Runs a check, and restores the global random generators. file: the part's, whose line is named if its code raises."""
+    kept = _states()
     try:
         return Finding(name, True, check())
     except Note as note:
@@ -65,6 +66,10 @@ def find(name: str, check: Check, file: str) -> Finding:
         return Finding(name, False, str(wrong))
     except Exception as error:  # noqa: BLE001 - a user's code may raise anything
         return Finding(name, False, raised(error, file))
+    finally:
+        torch.set_rng_state(torch.from_numpy(kept["torch"]))
+        np.random.set_state(kept["numpy"])  # noqa: NPY002
+        random.setstate(kept["random"])
 
 
 def raised(error: BaseException, file: str) -> str:
@@ -96,22 +101,16 @@ def bits(value: Any) -> bytes:
 
 def use_no_random_numbers(compute: Callable[[], Any], function: Any = None) -> str:
     """Computes it after two seeds: it may neither draw from the global generators, nor give another value."""
-    kept = _states()
     found = []
-    try:
-        for seed in (1, 2):
-            torch.manual_seed(seed)
-            np.random.seed(seed)  # noqa: NPY002 - the generator that a user's code might draw from
-            random.seed(seed)
-            before = {name: pickle.dumps(state) for name, state in _states().items()}
-            found.append(bits(compute()))
-            drawn = [name for name, state in _states().items() if pickle.dumps(state) != before[name]]
-            if drawn:
-                raise Wrong(f"it draws or seeds the random numbers of {' and '.join(drawn)}", function)
-    finally:
-        torch.set_rng_state(torch.from_numpy(kept["torch"]))
-        np.random.set_state(kept["numpy"])  # noqa: NPY002
-        random.setstate(kept["random"])
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the generator that a user's code might draw from
+        random.seed(seed)
+        before = {name: pickle.dumps(state) for name, state in _states().items()}
+        found.append(bits(compute()))
+        drawn = [name for name, state in _states().items() if pickle.dumps(state) != before[name]]
+        if drawn:
+            raise Wrong(f"it draws or seeds the random numbers of {' and '.join(drawn)}", function)
     if found[0] != found[1]:
         raise Wrong("it gives another value every time", function)
     return "the same bits after any seed, and no generator was used"

@@ -56,7 +56,7 @@ GOOD = {
 
 @pytest.mark.parametrize("name", GOOD)
 def test_good_parts_of_a_user_pass(name: str) -> None:
-    found = results(name.split()[0], GOOD[name])
+    found = results(name.split(maxsplit=1)[0], GOOD[name])
     assert not [words for passed, words in found.values() if passed is False]
     if "loops" in found:
         in_loops = name in ("activation in loops", "optimizer", "optimizer with a moment")
