@@ -230,4 +230,6 @@ def _run(load: Any, file: str) -> Any:
 def line_in(file: str, error: BaseException) -> int | str:
     """The last line of this file that an error passed through; ? if none."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno or "?" for frame in reversed(frames) if Path(frame.filename).name == Path(file).name), "?")
+    return next(
+        (frame.lineno or "?" for frame in reversed(frames) if Path(frame.filename).name == Path(file).name), "?"
+    )

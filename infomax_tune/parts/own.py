@@ -39,7 +39,11 @@ def _take(given: Any, name: str, lines: dict[str, str]) -> str:
     if isinstance(given, (bool, int, float, str)):
         text = f'float("{given}")' if isinstance(given, float) and not math.isfinite(given) else repr(given)
         return _add(name, f"{name} = {text}", lines)
-    if callable(given) and str(getattr(given, "__module__", "")).partition(".")[0] in ("infomax_tune", "torch", "numpy"):
+    if callable(given) and str(getattr(given, "__module__", "")).partition(".")[0] in (
+        "infomax_tune",
+        "torch",
+        "numpy",
+    ):
         return _add(name, f"from {given.__module__} import {given.__name__} as {name}", lines)
     if inspect.isfunction(given):
         return _take_function(given, lines)
@@ -62,7 +66,9 @@ def _take_fields(part: Any, name: str, lines: dict[str, str]) -> str:
 def _take_function(function: Callable[..., Any], lines: dict[str, str]) -> str:
     name = function.__name__
     if name == "<lambda>" or function.__closure__:
-        raise ConfigError(f"{name} cannot be sent to other processes: write a function at the top level, without a closure")
+        raise ConfigError(
+            f"{name} cannot be sent to other processes: write a function at the top level, without a closure"
+        )
     try:
         text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):

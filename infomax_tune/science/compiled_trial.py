@@ -110,7 +110,8 @@ class CompiledTrial:
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
         """See `Stepper`."""
-        order = shuffle(self.config.training.seed, epoch, self.rows)
+        one_batch = self.batch >= self.rows  # holds them all, so their order does not matter
+        order = np.arange(self.rows) if one_batch else shuffle(self.config.training.seed, epoch, self.rows)
         found = self._run(order if batches is None else order[: batches * self.batch])
         terms = dict(zip(TERMS, found, strict=True))
         weights = {catalogue.ours("terms")[name].weight: value for name, value in terms.items()}
@@ -135,7 +136,9 @@ class CompiledTrial:
 def _factors(rule: Rule, lr: float, taken: int, steps: int) -> NDArray[np.float32]:
     """The factors of each of the next steps, (steps, factors). The trials of a pack share them."""
     counts = np.arange(taken + 1, taken + steps + 1, dtype=np.float64)
-    return np.stack([np.broadcast_to(each, steps) for each in rule.factors(lr, counts)], axis=1).astype(np.float32)
+    factors = np.stack([np.broadcast_to(each, steps) for each in rule.factors(lr, counts)], axis=1)
+    with np.errstate(over="ignore"):  # such a trial diverges, which is seen
+        return factors.astype(np.float32)
 
 
 def _arrays(data: NonZeros) -> list[np.ndarray]:
