@@ -24,8 +24,8 @@ EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
 
 _EXIT_CODES = (
-    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found a problem; "
-    "2 bad input; 130 stopped."
+    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify, selfcheck or check-part found "
+    "a problem; 2 bad input; 130 stopped."
 )
 
 _ORDER = (
@@ -33,7 +33,7 @@ _ORDER = (
     *("sweep", "resume", "stop", "run"),
     *("status", "list", "tensorboard"),
     *("results", "analyze", "compare", "evaluate"),
-    *("verify", "selfcheck"),
+    *("verify", "selfcheck", "check-part"),
 )
 """The commands in the order of the help, which is the order in which a study needs them."""
 
