@@ -20,11 +20,14 @@ import pandas as pd
 from analysis.metrics import METRICS
 from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
 from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
+from infomax_tune.parts import catalogue
 from infomax_tune.store import tables
 from infomax_tune.store.environments import LATEST
 from infomax_tune.store.files import exists
 from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import HISTORY_PARQUET, RESULTS_CSV, SWEEP_FILE, SweepFolder
+from infomax_tune.study import columns
+from infomax_tune.study.config import part_names
 
 Weights = tuple[np.ndarray, np.ndarray]
 
@@ -100,7 +103,21 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
     for column in ("hidden_dim", "seed"):
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
+    for column in table.columns.intersection(list(columns.SETTINGS)):
+        table[column] = _without_digests(table[column], column)
     return table
+
+
+def _without_digests(names: pd.Series, column: str) -> pd.Series:
+    """A user's own part as `swish`, of `swish.3f2a9c1b4d5e`, if nothing else of the column, or of ours, has that name."""
+    mark = dict(part_names()).get(columns.SETTINGS[column])
+    if mark is None:
+        return names
+    short = {name: re.sub(r"\.[0-9a-f]{12}$", "", name) for name in names.dropna().unique()}
+    changed = [new for name, new in short.items() if new != name]
+    if len(set(short.values())) < len(short) or set(changed) & {"none", *catalogue.ours(mark.kind)}:
+        return names
+    return names.map(short) if changed else names
 
 
 def _require_plain_names(table: pd.DataFrame, source: str) -> None:

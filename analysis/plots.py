@@ -77,7 +77,7 @@ def metric_box(
         if from_median:
             axes.axvline(0, color=MUTED, linewidth=0.9)
         for y, level in enumerate(levels):
-            _box(axes, panel[panel[factor] == level], metric, y, level)
+            _box(axes, panel[panel[factor] == level], metric, y, color(level, factor), marker(level, factor))
         axes.set_yticks(range(len(levels)), [show(level) for level in levels])
         axes.set_ylim(-0.6, len(levels) - 0.4)
         axes.grid(axis="y", visible=False)
@@ -114,8 +114,8 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
                 trials["dead_units"] + offset[level],
                 trials["weight_redundancy"],
                 s=26,
-                color=color(level),
-                marker=marker(level),
+                color=color(level, factor),
+                marker=marker(level, factor),
                 edgecolors=PAPER,
                 linewidths=0.5,
                 label=show(level),
@@ -235,9 +235,8 @@ def trial_words(rows: pd.DataFrame, metric: str) -> list[str]:
     return [f"{trial}: {label(metric)} {number(value)}" for trial, value in pairs]
 
 
-def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, level: object) -> None:
+def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, tint: str, mark: str) -> None:
     values = rows[metric].to_numpy(float)
-    tint = color(level)
     if len(values) == 0:
         axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=MUTED)
         return
@@ -263,7 +262,7 @@ def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, level: object) -
         y + jitter,
         s=5 if many else 13,
         color=tint,
-        marker=marker(level),
+        marker=mark,
         edgecolors="none" if many else PAPER,
         linewidths=0.4,
         zorder=1 if many else 3,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Found by a search: at least 3:1 contrast against white, 2.9:1 against the report's dark page, and as different as possible
-# for normal, deuteranope, protanope and tritanope vision at once (the tests measure it). Markers repeat the distinction.
+# Found by a search: at least 3:1 contrast against white, 2.8:1 against the report's dark page, and as different as possible
+# for normal, deuteranope, protanope and tritanope vision at once (the tests measure it): the study's six first, then the
+# others. Markers repeat the distinction.
 COLORS = {name: part.color for name, part in catalogue.ours("activations").items()}
 MARKERS = {name: part.marker for name, part in catalogue.ours("activations").items()}
+
+OWN_COLORS = ("#e00800", "#b88840", "#e018a8", "#b86850")
+OWN_MARKERS = ("<", ">", "d", "H", "8")
+"""Of the activations that are not ours, and of no other. 4 and 5 make 20 pairs: no factor in common."""
 
 # Roles: the report replaces these with colors of the page's theme, so no data may use them.
 INK, MUTED, GRID, PAPER, ACCENT = "#1a1d21", "#59606b", "#dde0e5", "#fffffe", "#31708f"
@@ -68,14 +74,25 @@ STYLE: dict[str, Any] = {
 }
 
 
-def color(name: object) -> str:
-    """An activation's color; the accent for anything else: no other factor may use an activation's color."""
-    return COLORS.get(str(name), ACCENT)
+def color(name: object, factor: str = "activation") -> str:
+    """An activation's color. The accent for a level of any other factor, none of which may use an activation's color.
+
+    That of an activation that is not ours follows from its name alone, so every report of it has the same.
+    """
+    if factor != "activation":
+        return ACCENT
+    return COLORS.get(str(name)) or OWN_COLORS[_number_of(name) % len(OWN_COLORS)]
 
 
-def marker(name: object) -> str:
-    """An activation's marker."""
-    return MARKERS.get(str(name), "o")
+def marker(name: object, factor: str = "activation") -> str:
+    """An activation's marker. See `color`."""
+    if factor != "activation":
+        return "o"
+    return MARKERS.get(str(name)) or OWN_MARKERS[_number_of(name) % len(OWN_MARKERS)]
+
+
+def _number_of(name: object) -> int:
+    return zlib.crc32(str(name).encode())
 
 
 def styled(plot: Callable[P, T]) -> Callable[P, T]:

@@ -215,3 +215,40 @@ def test_numbers_come_back_as_they_were_written(folder):
     pd.testing.assert_frame_equal(
         load_study(folder).results, pd.read_parquet(folder / "results.parquet"), check_dtype=False, check_exact=True
     )
+
+
+def with_activations(*names):
+    """The names of the activations of a checked table that has these, in its order."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"]}, seeds=2)
+    table["activation"] = table["activation"].map(dict(zip(["relu", "tanh"], names, strict=True)))
+    return analysis.check_results(table)["activation"].unique().tolist()
+
+
+ONE, OTHER = "3f2a9c1b4d5e", "0123456789ab"
+
+
+def test_a_users_part_is_shown_without_its_digest():
+    """Two of different names, or one beside one of ours."""
+    assert with_activations(f"swish.{ONE}", "tanh") == ["swish", "tanh"]
+    assert with_activations(f"swish.{ONE}", f"my_relu.{OTHER}") == ["swish", "my_relu"]
+
+
+def test_a_digest_stays_where_a_name_alone_would_be_two_things():
+    """Two versions of one file, one that is called as one of ours, whether or not that is in the table, and what is no digest."""
+    for names in (
+        [f"swish.{ONE}", f"swish.{OTHER}"],
+        [f"relu.{ONE}", "relu"],
+        [f"relu.{ONE}", "tanh"],
+        ["swish.1", f"swish.{ONE}0"],
+    ):
+        assert with_activations(*names) == names
+
+
+def test_every_column_that_names_a_part_is_shown_so_and_by_itself():
+    """The optimizers are two versions of one file, which leaves the datasets as they are."""
+    table = synthetic.make_results({"optimizer": ["adam", "sgd"]}, seeds=2).assign(dataset=f"moons.{ONE}")
+    table["optimizer"] = table["optimizer"].map({"adam": f"lion.{ONE}", "sgd": f"lion.{OTHER}"})
+    shown = analysis.check_results(table)
+    assert shown["dataset"].unique().tolist() == ["moons"]
+    assert shown["optimizer"].tolist() == table["optimizer"].tolist()
+    assert shown["trial_id"].tolist() == table["trial_id"].tolist()

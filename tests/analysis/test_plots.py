@@ -7,7 +7,8 @@ import pytest
 import synthetic
 from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from analysis import plots, plots_overview, plots_training, plots_weights, reshape, stats, style
@@ -156,12 +157,19 @@ def lab(rgb):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
+EVERY_COLOR = {**style.COLORS, **{color: color for color in style.OWN_COLORS}}
+
+
 @pytest.mark.parametrize("eye", EYES)
 def test_colors_are_told_apart_by_every_eye(eye):
-    """At least 20 in L*a*b* between any two activations (2.3 is just noticeable)."""
-    seen = {name: lab(np.array(EYES[eye]) @ linear(color)) for name, color in style.COLORS.items()}
+    """In L*a*b*, of which 2.3 is just noticeable: at least 20 between any two of the study's six, which stand side by side
+    in its figures; 17 with our other four; 14 with those of a user's. Fourteen colors leave no room for more.
+    """
+    seen = {name: lab(np.array(EYES[eye]) @ linear(color)) for name, color in EVERY_COLOR.items()}
     for (one, a), (other, b) in itertools.combinations(seen.items(), 2):
-        assert np.linalg.norm(a - b) > 20, f"{one} and {other}"
+        both = {one, other}
+        least = 20 if both <= set(synthetic.ACTIVATIONS) else 17 if both <= set(style.COLORS) else 14
+        assert np.linalg.norm(a - b) > least, f"{one} and {other}"
 
 
 def test_colors_stand_out_from_both_pages():
@@ -170,7 +178,7 @@ def test_colors_stand_out_from_both_pages():
     def luminance(color):
         return linear(color) @ (0.2126, 0.7152, 0.0722) + 0.05
 
-    for name, color in style.COLORS.items():
+    for name, color in EVERY_COLOR.items():
         assert 1.05 / luminance(color) >= 3, name
         assert luminance(color) / luminance("#0e1014") >= 2.8, name
 
@@ -178,18 +186,35 @@ def test_colors_stand_out_from_both_pages():
 def test_every_activation_has_its_own_marker_and_no_role_color():
     """The report replaces role colors by the page's."""
     assert set(style.COLORS) == set(style.MARKERS) >= set(synthetic.ACTIVATIONS)
-    assert len(set(style.MARKERS.values())) == len(style.MARKERS)
+    markers = [*style.MARKERS.values(), *style.OWN_MARKERS]
+    assert len(set(markers)) == len(markers)
     roles = {style.INK, style.MUTED, style.GRID, style.PAPER, style.ACCENT}
     assert len(roles) == 5
-    assert len({*style.COLORS.values(), *roles}) == len(style.COLORS) + 5
+    assert len({*EVERY_COLOR.values(), *roles}) == len(EVERY_COLOR) + 5
 
 
 def test_an_activation_without_a_color_of_its_own_is_drawn_all_the_same():
     """One that was added to the study, and not here."""
-    results = synthetic.make_results({"activation": ["relu", "gelu"]}, seeds=3)
+    results = synthetic.make_results({"activation": ["relu", "mish"]}, seeds=3)
     axes = plots.metric_box(results).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["gelu", "relu"]
-    assert style.color("gelu") not in style.COLORS.values()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mish", "relu"]
+    assert style.color("mish") not in style.COLORS.values()
+
+
+def test_a_users_activation_looks_the_same_in_every_report():
+    """Its color and marker follow from its name: crc32(mish) = 3900031794, 2 over a multiple of 4 and 4 over one of 5."""
+    assert (style.color("mish"), style.marker("mish")) == (style.OWN_COLORS[2], style.OWN_MARKERS[4])
+    looks = {(style.color(f"own_{i}"), style.marker(f"own_{i}")) for i in range(200)}
+    assert len(looks) == len(style.OWN_COLORS) * len(style.OWN_MARKERS) == 20
+
+
+def test_no_other_factor_looks_like_an_activation():
+    """Not even a head of the same name, nor one of a user's."""
+    for level in ("softmax", "mish", 16):
+        assert (style.color(level, "head"), style.marker(level, "head")) == (style.ACCENT, "o")
+    results = synthetic.make_results({"activation": ["relu"], "optimizer": ["adam", "lion"]}, seeds=3)
+    drawn = [item for item in plots.metric_box(results).axes[0].collections if isinstance(item, PathCollection)]
+    assert {to_hex(points.get_facecolor()[0]) for points in drawn} == {style.ACCENT}
 
 
 def test_curves_of_relu_never_take_leaky_relu():

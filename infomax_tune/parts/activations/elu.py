@@ -12,4 +12,4 @@ def derivative(z, a):
     return where_less(0.0, z, 1.0, a + 1.0)
 
 
-elu = Activation(forward, derivative, color="#0b8f96", marker="h", place=9, explanation="a = z, or e^z - 1 below 0")
+elu = Activation(forward, derivative, color="#789898", marker="h", place=9, explanation="a = z, or e^z - 1 below 0")

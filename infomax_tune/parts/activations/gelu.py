@@ -12,4 +12,4 @@ def derivative(z, a):
     return 0.5 * (1.0 + erf(0.7071067811865476 * z)) + 0.3989422804014327 * z * exp(-0.5 * z * z)
 
 
-gelu = Activation(forward, derivative, color="#7a5c00", marker="X", place=7, explanation="a = z Phi(z)")
+gelu = Activation(forward, derivative, color="#785850", marker="X", place=7, explanation="a = z Phi(z)")

@@ -13,4 +13,4 @@ def derivative(z, a):
     return a * (1.0 - s) + s
 
 
-silu = Activation(forward, derivative, color="#c2569b", marker="p", place=8, explanation="a = z sigmoid(z)")
+silu = Activation(forward, derivative, color="#9030b0", marker="p", place=8, explanation="a = z sigmoid(z)")
