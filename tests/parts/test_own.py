@@ -270,7 +270,7 @@ def test_what_cannot_be_written_down_is_refused_with_what_to_do(given: Any, mess
 def test_a_function_without_source_is_refused() -> None:
     """Such as one that was made from a string."""
     made: dict[str, Any] = {}
-    exec("def nowhere(z):\n    return z", made)  # noqa: S102
+    exec("def nowhere(z):\n    return z", made)
     with pytest.raises(ConfigError, match=r"^activation: nowhere: its source cannot be found.* FILE\.py:nowhere"):
         config_from_python(None, {"activation": made["nowhere"]})
 
