@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS
-from analysis.schema import CONFIG_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
+from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
 from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
 from infomax_tune.parts import catalogue
 from infomax_tune.store import tables
@@ -68,7 +68,7 @@ def load_study(out: str | os.PathLike[str]) -> Study:
     notes = [
         f"The results table has no column {column}; anything that needs it is omitted."
         for column in (*CONFIG_COLUMNS, *METRICS)
-        if column not in results.columns
+        if column not in results.columns and column not in OPTIONAL_COLUMNS
     ]
     return Study(
         name=Path(folder.address).name,

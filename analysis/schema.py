@@ -20,8 +20,11 @@ UNFINISHED = tuple(status for status in STATUSES if status != DONE)
 
 _FIRST = ("dataset", "batch_size", "hidden_dim", "activation", "head", "objective")
 
-CONFIG_COLUMNS = (*_FIRST, *(name for name in columns.SETTINGS if name not in (*_FIRST, "seed")))
+CONFIG_COLUMNS = (*_FIRST, *(name for name in columns.SETTINGS if name not in (*_FIRST, "seed")), *columns.LATER)
 """Settings of a trial other than its seed, in the report's order: trials equal in all of them are one cell."""
+
+OPTIONAL_COLUMNS = (*columns.LATER, *(name for name, term in catalogue.ours("terms").items() if not term.always))
+"""Columns that a table has only if its trials need them."""
 
 REQUIRED_COLUMNS = ("trial_id", "status", "activation", "hidden_dim", "seed")
 """Without these there is nothing to compare; if any other column is missing, the report is smaller."""
@@ -31,7 +34,7 @@ _DEFAULTS = TrialConfig().flat()
 TEXT_COLUMNS = (
     "trial_id",
     "status",
-    *(column for column, setting in columns.SETTINGS.items() if isinstance(_DEFAULTS[setting], str)),
+    *(column for column, setting in (columns.SETTINGS | columns.LATER).items() if isinstance(_DEFAULTS[setting], str)),
 )
 
 LOSS_TERMS = columns.TERMS

@@ -53,13 +53,14 @@ def run(
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: str = "cpu",
+    trust_parts: bool = False,
     say: Callable[[str], None] = print,
 ) -> Record:
     """Trains one trial in its own folder and returns its record. Resumes from its checkpoint if it has one.
 
     config: settings, nested by section or flat (`{"activation": "tanh", "dataset": "digits"}`), or the path of a YAML
     file. settings: override the config's. out: the folder, default results/<trial id>. device: cpu, cuda or mps.
-    say: called with each line of progress.
+    trust_parts: run the code of parts that the folder or the config file brings along. say: called with each line of progress.
     Raises ConfigError or DataError before training starts, StoreError if the folder holds something else, and
     KeyboardInterrupt if the run is stopped.
     """
@@ -73,6 +74,7 @@ def run(
         device=device,
         command=_call("run", config, settings=settings, out=out, device=None if device == "cpu" else device),
         say=say,
+        trust_parts=trust_parts,
     )
 
 
@@ -181,16 +183,21 @@ def analyze(
     )
 
 
-def evaluate(out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None) -> None:
+def evaluate(
+    out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None, trust_parts: bool = False
+) -> None:
     """Measures the probe accuracy of a finished sweep or run from its saved weights, without training.
 
     Afterwards, records and tables are the same as if `logging.probe` had been true from the start, so the trials get the
-    ids of that setting. You can stop it and start it again. Raises StoreError if a trial is not finished or has no
-    weights, DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
+    ids of that setting. trust_parts: run the code of parts that the folder brings along. You can stop it and start it
+    again. Raises StoreError if a trial is not finished or has no weights, DataError or EnvironmentDriftError if the data
+    or the arithmetic differs from that of the trials.
     """
     if not probe:
         raise ConfigError("nothing to evaluate: give probe=True.")
-    operations.evaluate_probe(location(out), data_dir=None if data_dir is None else Path(data_dir))
+    operations.evaluate_probe(
+        location(out), data_dir=None if data_dir is None else Path(data_dir), trust_parts=trust_parts
+    )
 
 
 def load_results(out: str | Path) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from infomax_tune.follow import display
 from infomax_tune.follow.stopping import heeding
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
+from infomax_tune.store import part_copies
 from infomax_tune.store.files import exists, remove
 from infomax_tune.store.objects import is_object, is_private, location
 from infomax_tune.store.record import Record
@@ -31,6 +32,7 @@ from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_batch_size, check_labels
 from infomax_tune.study.options import Options, device_problems
+from infomax_tune.study.read_config import searched
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.template import space_template
 from infomax_tune.study.trial_status import ENDED, TrialStatus
@@ -77,6 +79,7 @@ def run_trial(
     command: str,
     say: Callable[[str], None],
     hard: bool = False,
+    trust_parts: bool = False,
 ) -> Record:
     """Trains one trial in its own folder. command: the call that repeats it. See `api.run`."""
     require_utf8(*filter(None, (out, data_dir)))
@@ -86,6 +89,7 @@ def run_trial(
     _require_device(device)
     folder = TrialFolder(out or default_out(config))
     folder.refuse_strangers()
+    part_copies.bring(config.parts(), [folder.path, *searched(), data_dir], trust=trust_parts)
 
     from infomax_tune.packs import run_trial as runner  # imports torch
 
@@ -112,7 +116,11 @@ def new_space(path: Path) -> Path:
 
 
 def evaluate_probe(
-    out: Path, *, data_dir: Path | None = None, on_trial: Callable[[int, int], None] = lambda done, total: None
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    trust_parts: bool = False,
+    on_trial: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Measures the probe accuracy of every finished trial from its weights. on_trial: called with the trials done and the total.
 
@@ -123,6 +131,10 @@ def evaluate_probe(
     is_run = not folder.has_sweep() and alone.has_config()
     if not is_run:
         folder.require_sweep()
+
+    config = alone.read_config() if is_run else None
+    parts = folder.read_space().parts() if not is_run else config.parts() if config else []
+    part_copies.bring(parts, [out, data_dir], trust=trust_parts)
 
     from infomax_tune.packs import later_probe  # imports torch
 
@@ -347,6 +359,7 @@ def require_utf8(*paths: str | Path) -> None:
 def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
     require_utf8(folder.address, Path.cwd(), *filter(None, [options.data_dir]))  # Ray is given all of these
     _require_shared(folder.root, options)
+    part_copies.bring(space.parts(), [folder.root, *searched(), options.data_dir], trust=options.trust_parts)
     for config in space.trials():
         check_batch_size(config)
         check_labels(config)

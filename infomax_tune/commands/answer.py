@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infomax_tune import operations
-from infomax_tune.commands.app import DataDir, Folder, FolderOfAny, app, examples, located, print_counts, typed_command
+from infomax_tune.commands.app import (
+    DataDir,
+    Folder,
+    FolderOfAny,
+    TrustParts,
+    app,
+    examples,
+    located,
+    print_counts,
+    typed_command,
+)
 from infomax_tune.errors import ConfigError, InfomaxTuneError
 from infomax_tune.follow.display import choose
 from infomax_tune.follow.show_table import show_table
@@ -87,6 +97,7 @@ def evaluate(
     out: FolderOfAny,
     probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as with logging.probe=true.")] = False,
     data_dir: DataDir = None,
+    trust_parts: TrustParts = False,
 ) -> None:
     """Add metrics to finished trials without training.
 
@@ -97,7 +108,7 @@ def evaluate(
     folder = SweepFolder(out)
 
     try:
-        operations.evaluate_probe(out, data_dir=data_dir, on_trial=_show_progress)
+        operations.evaluate_probe(out, data_dir=data_dir, trust_parts=trust_parts, on_trial=_show_progress)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; measurements so far are kept; to resume: {typed_command()}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

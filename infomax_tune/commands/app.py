@@ -24,8 +24,8 @@ EXIT_INCOMPLETE = 1
 EXIT_BAD_INPUT = 2
 
 _EXIT_CODES = (
-    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found a problem; "
-    "2 bad input; 130 stopped."
+    "Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify, selfcheck or check-part found "
+    "a problem; 2 bad input; 130 stopped."
 )
 
 _ORDER = (
@@ -33,7 +33,7 @@ _ORDER = (
     *("sweep", "resume", "stop", "run"),
     *("status", "list", "tensorboard"),
     *("results", "analyze", "compare", "evaluate"),
-    *("verify", "selfcheck"),
+    *("verify", "selfcheck", "check-part"),
 )
 """The commands in the order of the help, which is the order in which a study needs them."""
 
@@ -64,6 +64,7 @@ def located(out: Path | None) -> Path | None:
 
 DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
 RunDevice = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cpu]", autocompletion=complete_device)]
+TrustParts = Annotated[bool, typer.Option("--trust-parts", help=HELP["trust_parts"])]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", callback=located)]
 FolderOfAny = Annotated[
     Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", callback=located)

@@ -1,6 +1,8 @@
-"""The commands that check for problems: verify and selfcheck."""
+"""The commands that check for problems: verify, selfcheck and check-part."""
 
 from __future__ import annotations
+
+from typing import Annotated, Literal
 
 import typer
 
@@ -54,3 +56,31 @@ def selfcheck() -> None:
         typer.echo("A sweep here trains these trials one at a time: its numbers stay exact, but it is slower.")
         raise typer.Exit(EXIT_INCOMPLETE)
     typer.echo("Every trial compared was bit-identical to the same trial alone.")
+
+
+@app.command("check-part", epilog=examples("check-part my_swish.py:swish", "check-part my_terms.py:spread --kind term"))
+def check_part(
+    name: Annotated[str, typer.Argument(help="The part: FILE.py:NAME, FILE.npz (a dataset) or MODULE:NAME.")],
+    kind: Annotated[
+        Literal["activation", "term", "optimizer", "metric", "dataset"] | None,
+        typer.Option(help="What it is. Without this, a plain function is taken for an activation."),
+    ] = None,
+) -> None:
+    """Check a part of your own: an activation, a term, an optimizer, a metric or a dataset.
+
+    Prints a line for each check: gradients against finite differences, random numbers, extremes, and short trainings with
+    torch, in compiled loops and in packs. The exit code is 1 if a check fails.
+    """
+    from infomax_tune.science.part_check import check, kind_of  # imports torch
+
+    of_kind = kind or kind_of(name)
+    findings = check(of_kind, name)
+    for finding in findings:
+        result = {True: "ok  ", False: "FAIL", None: "note"}[finding.passed]
+        typer.echo(f"{result} {finding.name}: {finding.words}")
+    failed = sum(finding.passed is False for finding in findings)
+    typer.echo(
+        f"{name}, as {'an' if of_kind[0] in 'ao' else 'a'} {of_kind}: {failed or 'no'} check{'s' * (failed != 1)} failed"
+    )
+    if failed:
+        raise typer.Exit(EXIT_INCOMPLETE)

@@ -23,8 +23,8 @@ Generated from the commands' help: `python -m infomax_tune.commands.reference > 
 options; they are listed in [settings.md](settings.md). In Python, `run`, `sweep`, `list`, `stop`, `init`, `settings`,
 `analyze`, `compare` and `evaluate` are functions with the same names in `infomax_tune`.
 
-Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify or selfcheck found a problem; 2 bad input;
-130 stopped. Errors go to stderr.
+Exit codes: 0 done; 1 a sweep ended with failed or missing trials, or verify, selfcheck or check-part found a problem; 2
+bad input; 130 stopped. Errors go to stderr.
 """
 
 

@@ -20,6 +20,7 @@ from infomax_tune.commands.app import (
     RunDevice,
     SetsByArgument,
     SetsByOption,
+    TrustParts,
     app,
     examples,
     located,
@@ -29,6 +30,7 @@ from infomax_tune.commands.app import (
 from infomax_tune.commands.completion import complete_device, complete_setting, complete_space
 from infomax_tune.errors import ConfigError
 from infomax_tune.follow.stopping import stop_sweep
+from infomax_tune.parts import catalogue
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -195,6 +197,7 @@ def run(
     ] = None,
     data_dir: DataDir = None,
     device: RunDevice = None,
+    trust_parts: TrustParts = False,
 ) -> None:
     """Train a single trial in its own folder.
 
@@ -216,6 +219,7 @@ def run(
             command=typed_command(),
             say=_say,
             hard=True,
+            trust_parts=trust_parts,
         )
     except KeyboardInterrupt:
         where = [*(["--data-dir", str(data_dir)] if data_dir else []), *(["--device", device] if device else [])]
@@ -246,7 +250,9 @@ def _train(
         typer.echo("\n".join([*estimate.lines(), *power]))
         return
     flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
-    words = [*options.as_words(), *(word for word, given in flags if given)]
+    # the copies that the folder has of parts are then the user's own
+    own = any(catalogue.is_pinned(name) for _, name in space.parts())
+    words = [*dataclasses.replace(options, trust_parts=own).as_words(), *(word for word, given in flags if given)]
     again = shlex.join(["infomax-tune", "resume", str(folder.root), *words])
     try:
         outcome = operations.run_sweep(

@@ -34,7 +34,7 @@ from infomax_tune.process import faults
 from infomax_tune.store.files import read_bytes, write_atomically
 from infomax_tune.store.locks import Work, locked
 from infomax_tune.store.objects import is_object
-from infomax_tune.store.record import EPOCH_S, HistoryRow
+from infomax_tune.store.record import EPOCH_S, HistoryRow, history_columns
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import columns
@@ -128,7 +128,7 @@ class Run:
         seconds = dict(enumerate(epoch_s, start=1))
         flat = self.config.flat()
         info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
-        for column, name in columns.SETTINGS.items():
+        for column, name in columns.settings_of([self.config]).items():
             value = flat[name]
             if isinstance(value, float):
                 info.hparams[column].number_value = value
@@ -144,7 +144,7 @@ class Run:
         """One epoch's numbers, in one event."""
         self._clock += epoch_s
         event = Event(wall_time=self._clock, step=int(row["epoch"]))
-        _add_scalars(event, row, columns.HISTORY[1:])
+        _add_scalars(event, row, history_columns([row])[1:])
         return event
 
     def _ending(

@@ -287,7 +287,7 @@ class ReplayedTrial:
 
 def _settings(config: TrialConfig) -> dict[str, Any]:
     flat = config.flat()
-    return {column: flat[name] for column, name in columns.SETTINGS.items()}
+    return {column: flat[name] for column, name in columns.settings_of([config]).items()}
 
 
 def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
@@ -297,7 +297,8 @@ def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
     """
     rows = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result
-    names = [name for name in columns.FINAL if any(_is_number(row, name) for row in rows)]
+    known = dict.fromkeys((*columns.FINAL, *(name for row in rows for name in row if name != "epoch")))
+    names = [name for name in known if any(_is_number(row, name) for row in rows)]
     return [
         {"training_iteration": int(row["epoch"])}
         | {name: row[name] if _is_number(row, name) else None for name in names}

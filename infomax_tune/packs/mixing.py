@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from infomax_tune.errors import DataError, EnvironmentDriftError
-from infomax_tune.science.arithmetic import ARITHMETIC
+from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.record import Record
@@ -21,24 +21,24 @@ def refuse_to_mix(
     kept: the trials' records and checkpoints; those from before digests existed are not compared.
     """
     data: Counter[tuple[str, str]] = Counter()
-    arithmetic: Counter[int] = Counter()
+    arithmetic: Counter[tuple[int, int]] = Counter()
     for each in kept:
         name = each.config.get("data", {}).get("dataset")
         if each.data and name in datasets and each.data != datasets[name].digest:
             data[name, each.data] += 1
-        if each.arithmetic != ARITHMETIC:
-            arithmetic[each.arithmetic] += 1
+        if each.arithmetic != arithmetic_of(each.config):
+            arithmetic[each.arithmetic, arithmetic_of(each.config)] += 1
     for (name, digest), trials in data.items():
         raise DataError(
             f"{name}: {_trials(trials)} here on different data with the same name (its digest was {digest}, now it is "
             f"{datasets[name].digest}), so they cannot be compared with new ones. Resume with "
             "that data (--data-dir), or choose another --out."
         )
-    for number, trials in arithmetic.items():
+    for (number, now), trials in arithmetic.items():
         if not mix_arithmetic:
             raise EnvironmentDriftError(
                 f"{_trials(trials)} here with arithmetic {number} of infomax-tune, but this version uses "
-                f"{ARITHMETIC}: the same trial may get different numbers. Resume with the version that trained them, choose "
+                f"{now}: the same trial may get different numbers. Resume with the version that trained them, choose "
                 "another --out, or mix the two with --mix-arithmetic."
             )
 

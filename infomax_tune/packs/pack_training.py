@@ -20,7 +20,7 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.process import faults
-from infomax_tune.science.arithmetic import ARITHMETIC
+from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import asked_for
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
@@ -186,8 +186,8 @@ def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
         return f"another trial with the same id ({'; '.join(differences)})"
     if checkpoint.data not in ("", data):
         return f"different data (its digest was {checkpoint.data}, now it is {data})"
-    if checkpoint.arithmetic != ARITHMETIC:
-        return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {ARITHMETIC})"
+    if checkpoint.arithmetic != arithmetic_of(config.nested()):
+        return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {arithmetic_of(config.nested())})"
     return ""
 
 
@@ -258,7 +258,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 trial.timing,
                 config=trial.config.nested(),
                 data=trial.data,
-                arithmetic=ARITHMETIC,
+                arithmetic=arithmetic_of(trial.config.nested()),
             )
             trial.require_leave(afresh=True)
             trial.folder.write_checkpoint(checkpoint)
@@ -301,7 +301,7 @@ def _finish(
         result,
         timing,
         data=trial.data,
-        arithmetic=ARITHMETIC,
+        arithmetic=arithmetic_of(config.nested()),
     )
 
     def write() -> None:

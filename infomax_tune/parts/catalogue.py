@@ -119,9 +119,21 @@ def add(source: Source) -> None:
     _sources[source.digest] = source
 
 
+def is_module(name: str) -> bool:
+    """Whether it is the name of a part in an installed module, with its digest."""
+    match = _PINNED.fullmatch(name)
+    return match is not None and ":" in match["reference"] and ".py:" not in match["reference"]
+
+
+def source_of_module(name: str) -> Source:
+    """The source of the installed module that a part is in. Raises ConfigError."""
+    return _of_module(name.partition(":")[0])
+
+
 def sources(names: Iterable[str]) -> list[Source]:
-    """The sources that this process has of these parts, each once."""
-    digests = dict.fromkeys(match["digest"] for match in map(_PINNED.fullmatch, names) if match)
+    """The sources that this process has of those of these parts that are in a user's file of code, each once."""
+    matches = [match for match in map(_PINNED.fullmatch, names) if match and ".py:" in match["reference"]]
+    digests = dict.fromkeys(match["digest"] for match in matches)
     return [_sources[digest] for digest in digests if digest in _sources]
 
 
@@ -170,6 +182,12 @@ def find(kind: str, name: str) -> Any:
         offered = [each for each in vars(module) if not each.startswith("_")]
         raise ConfigError(f"{reference}: there is no {attribute!r} in it. It has {', '.join(offered)}.")
     return package.part_from(getattr(module, attribute), reference)
+
+
+def again(kind: str, name: str) -> Any:
+    """The part, as `find` would give it to another process: a user's file runs again."""
+    _module.cache_clear()
+    return find.__wrapped__(kind, name)
 
 
 def _require(name: str, digest: str) -> Source:

@@ -102,7 +102,7 @@ class CompiledTrial:
         }
         return self.parameters() | moments
 
-    def _usual(self, array: np.ndarray, name: str) -> Float[Tensor, "..."]:
+    def _usual(self, array: np.ndarray, name: str) -> Float[Tensor, ...]:
         """A copy of what the loops have: (K, D), or (K,) of the bias."""
         rows = array.reshape(-1, self._width)[:, : self.config.model.hidden_dim]
         usual = torch.from_numpy(np.array(rows.T, order="C"))
@@ -110,12 +110,15 @@ class CompiledTrial:
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
         """See `Stepper`."""
-        order = shuffle(self.config.training.seed, epoch, self.rows)
+        one_batch = self.batch >= self.rows  # holds them all, so their order does not matter
+        order = np.arange(self.rows) if one_batch else shuffle(self.config.training.seed, epoch, self.rows)
         found = self._run(order if batches is None else order[: batches * self.batch])
         terms = dict(zip(TERMS, found, strict=True))
         weights = {catalogue.ours("terms")[name].weight: value for name, value in terms.items()}
         loss = sum(float(self._weights[weight]) * value for weight, value in weights.items() if self._weights[weight])
-        shown = {name: value for name, value in terms.items() if name in columns.TERMS or self._weights[f"lambda_{name}"]}
+        shown = {
+            name: value for name, value in terms.items() if name in columns.TERMS or self._weights[f"lambda_{name}"]
+        }
         return [{"loss": loss, **shown}]
 
     def _run(self, order: NDArray[np.int64]) -> tuple[float, ...]:
@@ -135,7 +138,9 @@ class CompiledTrial:
 def _factors(rule: Rule, lr: float, taken: int, steps: int) -> NDArray[np.float32]:
     """The factors of each of the next steps, (steps, factors). The trials of a pack share them."""
     counts = np.arange(taken + 1, taken + steps + 1, dtype=np.float64)
-    return np.stack([np.broadcast_to(each, steps) for each in rule.factors(lr, counts)], axis=1).astype(np.float32)
+    factors = np.stack([np.broadcast_to(each, steps) for each in rule.factors(lr, counts)], axis=1)
+    with np.errstate(over="ignore"):  # such a trial diverges, which is seen
+        return factors.astype(np.float32)
 
 
 def _arrays(data: NonZeros) -> list[np.ndarray]:

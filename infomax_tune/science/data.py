@@ -49,14 +49,14 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     """
     source = catalogue.find("datasets", name)
     arrays = source.load(data_dir)
-    digest = _digest(*arrays)  # of images as bytes: a quarter of the floats to read
+    digest = digest_of(*arrays)  # of images as bytes: a quarter of the floats to read
     if digest != (source.digest or digest):
         what, then = source.different(data_dir)
         raise DataError(f"{name}: {what} (their digest is {digest}, not {source.digest}){then}")
     return Dataset(name, _rows(arrays.train), _rows(arrays.test), arrays.train_labels, arrays.test_labels, digest)
 
 
-def _digest(*arrays: NDArray[Any]) -> str:
+def digest_of(*arrays: NDArray[Any]) -> str:
     """16 hex digits of a SHA-256 over the arrays' types, shapes and bytes."""
     digest = hashlib.sha256()
     for array in arrays:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 from infomax_tune.parts import catalogue
 from infomax_tune.parts.activations import Activation
@@ -26,13 +25,9 @@ class LayerParts:
     own: dict[str, tuple[Term, float]]
 
 
+@functools.lru_cache(1024)
 def parts_of(config: TrialConfig) -> LayerParts:
     """The parts of a trial, which the trials of its cell share. Raises ConfigError if one cannot be loaded."""
-    return _parts_of(config.cell_numbers, config)
-
-
-@functools.lru_cache(256)
-def _parts_of(cell: Any, config: TrialConfig) -> LayerParts:
     head = None if config.model.head == "none" else catalogue.find("activations", config.model.head)
     optimizer = catalogue.find("optimizers", config.training.optimizer)
     settings = {name: getattr(config.training, name) for name in optimizer.settings}

@@ -6,6 +6,7 @@ Imports numba, which takes half a second.
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit, types
 from numba.core import config
-from numba.core.errors import NumbaError
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from infomax_tune.parts import elementwise, rowwise
@@ -46,8 +46,10 @@ def _compile(function: Any, signature: Any, of: Callable[..., Any] | None = None
     numba looks for in its cache would then be different in every process.
     """
     given = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__)
-    given.__module__, given.__qualname__ = function.__module__, function.__qualname__
     about = "" if of is None else _about(of)
+    # the name tells code apart that other processes compiled, once it is in one process
+    unique = hashlib.sha256((about or "").encode()).hexdigest()[:16]
+    given.__module__, given.__qualname__ = function.__module__, f"{function.__qualname__}_{unique}"
     folder = None if about is None else cache_folder(*_OURS, also=about.encode())
     settings: Any = config
     before = settings.CACHE_DIR
@@ -110,7 +112,7 @@ def loops_of_activation(activation: Activation) -> ActivationLoops | None:
             _compile(_forward, _ACTIVATE, activation.forward, formula=_formula(activation.forward)),
             _compile(_backward, _ACTIVATE_BACK, activation.derivative, formula=inline(activation.derivative)),
         )
-    except NumbaError:  # such as a call of torch
+    except Exception:  # noqa: BLE001 - numba raises many kinds, of what it cannot compile, such as a call of torch
         return None
 
 
@@ -149,10 +151,10 @@ def loops_of_rule(rule: Rule) -> Any:
     """update(parameter, first_moment, second_moment, gradient, factors), in place; None if the rule is not made for loops."""
     if len(rule.moments) >= len(_UPDATES):
         return None
-    count = len(rule.factors(0.1, np.ones(1)))
     try:
+        count = len(rule.factors(0.1, np.ones(1)))
         return _compile(_UPDATES[len(rule.moments)], _UPDATE, rule.update, formula=inline(rule.update), count=count)
-    except NumbaError:
+    except Exception:  # noqa: BLE001 - see `loops_of_activation`
         return None
 
 

@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from infomax_tune.parts.catalogue import ours
+from infomax_tune.parts.catalogue import find, ours, short
 from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.study.config import TrialConfig
 
 
 def asked_for(config: TrialConfig, on: str) -> dict[str, Metric]:
-    """Our metrics that are measured on this (`Metric.on`) in a trial of these settings, by name."""
+    """The metrics that are measured on this (`Metric.on`) in a trial of these settings, by name: ours and the user's own."""
     settings = config.flat()
+    own = {short(name): find(kind, name) for kind, name in config.parts() if kind == "metrics"}
     return {
         name: metric
-        for name, metric in ours("metrics").items()
+        for name, metric in (ours("metrics") | own).items()
         if metric.on == on and (not metric.setting or settings[metric.setting])
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -22,6 +22,7 @@ class TrialState:
     tensors: dict[str, Tensor]
 
 
+@runtime_checkable
 class Stepper(Protocol):
     """Trains one trial or more of a cell, each a replica. config: of the first; size: how many there are."""
 

@@ -34,10 +34,9 @@ from infomax_tune.science.stepper import Stepper, TrialState
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 
-_LARGEST_BATCH = 1024
-"""Rows above which a batch's activations leave the core's cache, so that the compiled loops lose their advantage."""
 _WIDEST = 512
 """Units above which the products of units with units dominate a step, and torch's are faster."""
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -130,8 +129,6 @@ def why_not_compiled(config: TrialConfig, dataset: Dataset) -> str:
     """Why a trial is trained by torch on a CPU, and not in compiled loops; "" if it is not."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed"
-    if not 0 < config.data.batch_size <= _LARGEST_BATCH:
-        return f"its batches have more than {_LARGEST_BATCH} rows"
     if config.model.hidden_dim > _WIDEST:
         return f"it has more than {_WIDEST} units"
     if dataset.nonzeros is None:

@@ -22,8 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infomax_tune.errors import DamagedFileError
 from infomax_tune.store import formats
-from infomax_tune.store.record import HistoryRow
-from infomax_tune.study import columns
+from infomax_tune.store.record import HistoryRow, history_columns
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,15 @@ class _About(BaseModel):
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """A checkpoint as the bytes of its file."""
-    history = np.array(
-        [[row.get(name, math.nan) for name in columns.HISTORY] for row in checkpoint.history], dtype=np.float64
-    )
+    names = history_columns(checkpoint.history)
+    history = np.array([[row.get(name, math.nan) for name in names] for row in checkpoint.history], dtype=np.float64)
     tensors = {**{f"state.{name}": value for name, value in checkpoint.tensors.items()}, "history": history}
     about = {
         "schema": formats.CHECKPOINT.version,
         "trial_id": checkpoint.trial_id,
         "epoch": checkpoint.epoch,
         "timing": checkpoint.timing,
-        "columns": columns.HISTORY,
+        "columns": names,
         "config": checkpoint.config,
         "data": checkpoint.data,
         "arithmetic": checkpoint.arithmetic,

@@ -213,10 +213,13 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str]) -> pd.DataFrame:
+def read_text_table(
+    path: Path, types: Mapping[str, Any], needed: Sequence[str], rest: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """A CSV file with its numbers exact to the last bit: read as text, since pandas' own float parser may round.
 
-    types: the wanted columns, in order. A column that the file lacks is empty; a column that is not wanted is left out.
+    types: the wanted columns, in order. A column that the file lacks is empty; a column that is not wanted is left out, or
+    is last, with the type in `rest`, or float64.
     Raises KeyError if a needed column is missing, ValueError if a value is not of its type, FileNotFoundError, or
     StoreError if it cannot be read.
     """
@@ -224,4 +227,6 @@ def read_text_table(path: Path, types: Mapping[str, Any], needed: Sequence[str])
     lacking = [name for name in needed if name not in table]
     if lacking:
         raise KeyError(f"no column {', '.join(lacking)}")
-    return table.reindex(columns=list(types)).astype(dict(types))
+    others = [] if rest is None else [name for name in table.columns if name not in types]
+    wanted = dict(types) | {name: (rest or {}).get(name, "float64") for name in others}
+    return table.reindex(columns=list(wanted)).astype(wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,23 +91,30 @@ class Finding:
     digest: str = ""
 
 
+def history_columns(history: Sequence[HistoryRow]) -> tuple[str, ...]:
+    """`columns.HISTORY`, and what else these rows have."""
+    return tuple(dict.fromkeys((*columns.HISTORY, *(name for row in history for name in row))))
+
+
 def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
     """The bytes of history.csv, its numbers exact to the last bit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns.HISTORY)
+    names = history_columns(history)
+    writer.writerow(names)
     for row in history:
-        numbers = [row.get(name, math.nan) for name in columns.HISTORY[1:]]
+        numbers = [row.get(name, math.nan) for name in names[1:]]
         writer.writerow([int(row["epoch"]), *("" if math.isnan(value) else repr(float(value)) for value in numbers)])
     return text.getvalue().encode()
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """history.csv as a table with all of `columns.HISTORY`; one that did not exist when it was written is empty.
+    """history.csv as a table with all of `columns.HISTORY`, one that did not exist when it was written empty, and with what
+    else it has.
 
     Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
-    return _read_columns(path, columns.HISTORY)
+    return _read_columns(path, columns.HISTORY, rest={})
 
 
 def read_epoch_seconds(path: Path) -> list[float]:
@@ -116,9 +123,9 @@ def read_epoch_seconds(path: Path) -> list[float]:
     return table[EPOCH_S][table["epoch"] > 0].tolist()
 
 
-def _read_columns(path: Path, names: Sequence[str]) -> pd.DataFrame:
+def _read_columns(path: Path, names: Sequence[str], rest: Mapping[str, Any] | None = None) -> pd.DataFrame:
     types = dict.fromkeys(names, "float64") | {"epoch": "int64"}
     try:
-        return read_text_table(path, types, needed=("epoch",))
+        return read_text_table(path, types, needed=("epoch",), rest=rest)
     except (FileNotFoundError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

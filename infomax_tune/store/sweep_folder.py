@@ -35,6 +35,7 @@ from infomax_tune.store.files import (
     write_json,
 )
 from infomax_tune.store.locks import LOCK, Work, locked
+from infomax_tune.store.part_copies import PARTS, keep
 from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
@@ -185,6 +186,7 @@ class SweepFolder:
         text = yaml_document.dump(content)
         if yaml_document.parse(text, SWEEP_FILE).content != content:
             raise ConfigError("the space cannot be saved as YAML; use plain text in its name and description.")
+        keep(self.root, (name for _, name in space.parts()))
         write_atomically(self.root / SWEEP_FILE, text.encode())
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:
@@ -366,6 +368,7 @@ _OWN_NAMES = {
     "analysis",
     RUNS,
     "trackers",
+    PARTS,
     *TABLES,
     TABLES_NOTE,
 }

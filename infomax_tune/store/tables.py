@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.parts.catalogue import short
 from infomax_tune.store import formats
 from infomax_tune.store.files import (
     digest,
@@ -41,16 +42,17 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.trial_status import TrialStatus
 
-_DEFAULTS = {column: TrialConfig().flat()[name] for column, name in columns.SETTINGS.items()}
+_DEFAULTS = {column: TrialConfig().flat()[name] for column, name in (columns.SETTINGS | columns.LATER).items()}
 _TEXT = ("trial_id", "status", *(column for column, value in _DEFAULTS.items() if isinstance(value, str)))
 _TYPES = {str: "str", bool: "bool", int: "int64", float: "float64"}
 """The type of a column, by that of the setting it shows."""
 _RESULT_TYPES: dict[str, Any] = (
     dict.fromkeys(columns.RESULTS, "float64")
     | dict.fromkeys(_TEXT, "str")
-    | {column: _TYPES[type(value)] for column, value in _DEFAULTS.items()}
+    | {column: _TYPES[type(value)] for column, value in _DEFAULTS.items() if column in columns.SETTINGS}
     | {"diverged_epoch": "Int64"}
 )
+_LATER_TYPES = {column: _TYPES[type(value)] for column, value in _DEFAULTS.items() if column in columns.LATER}
 _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
 
 
@@ -144,7 +146,8 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
     trials = sorted(plan, key=_table_order)
     findings = folder.find(trials)
     rows = [_result_row(config, findings[config.trial_id]) for config in trials]
-    results = pd.DataFrame(rows, columns=list(columns.RESULTS)).astype(_RESULT_TYPES)
+    types = _result_types(trials)
+    results = pd.DataFrame(rows, columns=list(types)).astype(types)
     records = {trial_id: finding.record for trial_id, finding in findings.items() if finding.record}
     histories = list(
         for_each(lambda trial_id: folder.trial(trial_id).read_history().assign(trial_id=trial_id), records, folder.root)
@@ -156,7 +159,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
     files = {
         RESULTS_CSV: _csv(results),
         RESULTS_PARQUET: _parquet(results),
-        HISTORY_PARQUET: _parquet(_stack(histories)),
+        HISTORY_PARQUET: _parquet(_stack(histories, columns.further_of(trials))),
         TIMINGS_CSV: _csv(timings),
     }
     return Tables(results, files, digest_of_records(findings))
@@ -166,7 +169,9 @@ def read_results(folder: SweepFolder) -> pd.DataFrame:
     """The results table as last written; a column that did not exist then is empty. Raises StoreError."""
     path = folder.results_csv
     try:
-        return read_text_table(path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"))
+        return read_text_table(
+            path, _RESULT_TYPES, needed=("trial_id", "status", "activation", "hidden_dim", "seed"), rest=_LATER_TYPES
+        )
     except FileNotFoundError:
         folder.require_sweep()
         raise StoreError(f"{folder.root}: has no results.csv; create it with: {folder.command('results')}") from None
@@ -253,14 +258,14 @@ def _parquet_rows(path: Path) -> int | None:
 
 def _table_order(config: TrialConfig) -> tuple[Any, ...]:
     flat = config.flat()
-    return (*(flat[name] for name in columns.SETTINGS.values()), config.trial_id)
+    return (*(flat[name] for name in (columns.SETTINGS | columns.LATER).values()), config.trial_id)
 
 
 def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
     """The trial's id, settings, status and final numbers."""
     flat = config.flat()
     row: dict[str, Any] = {"trial_id": config.trial_id}
-    row |= {column: flat[name] for column, name in columns.SETTINGS.items()}
+    row |= {column: shown(flat[name]) for column, name in (columns.SETTINGS | columns.LATER).items()}
     row["status"] = _status(finding).value
     record = finding.record
     if record is None:
@@ -274,11 +279,25 @@ def _status(finding: Finding) -> TrialStatus:
     return TrialStatus.MISSING if finding.status == TrialStatus.DAMAGED else finding.status
 
 
-def _stack(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def shown(value: Any) -> Any:
+    """A setting's value as a table shows it: a part of the user's own is `swish.3f2a9c1b4d5e`, a plain name."""
+    parts = value.split() if isinstance(value, str) and "@" in value else []
+    return "+".join(f"{short(name)}.{name.rpartition('@')[2]}" for name in parts) or value
+
+
+def _result_types(trials: Sequence[TrialConfig]) -> dict[str, Any]:
+    """The columns of the results table of these trials, each with its type."""
+    settings = {column: (_RESULT_TYPES | _LATER_TYPES)[column] for column in columns.settings_of(trials)}
+    first = {column: _RESULT_TYPES[column] for column in columns.RESULTS[:3]}
+    return first | settings | dict.fromkeys((*columns.FINAL, *columns.further_of(trials)), "float64")
+
+
+def _stack(histories: Sequence[pd.DataFrame], further: Sequence[str]) -> pd.DataFrame:
     """The histories of all trials in one table, with the same types however many there are."""
-    names = list(_HISTORY_TYPES)
+    types = _HISTORY_TYPES | dict.fromkeys(further, "float64")
+    names = list(types)
     table = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=names)
-    return pd.DataFrame(table, columns=names).astype(_HISTORY_TYPES)
+    return pd.DataFrame(table, columns=names).astype(types)
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -33,6 +33,7 @@ from infomax_tune.store.files import (
     write_json,
 )
 from infomax_tune.store.locks import LOCK, Work, locked
+from infomax_tune.store.part_copies import PARTS, keep
 from infomax_tune.store.record import (
     EPOCH_S,
     Finding,
@@ -251,6 +252,7 @@ class TrialFolder:
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""
         make_folder(self.path)
+        keep(self.path, (name for _, name in config.parts()))
         write_atomically(self.path / "config.yaml", yaml_document.dump(config.nested()).encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
@@ -352,6 +354,7 @@ _TRIAL_NAMES = (
     "config.yaml",
     "environment.json",
     "failure.json",
+    PARTS,
     LOCK,
     RUNS,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from infomax_tune.parts.catalogue import ours
-from infomax_tune.parts.loss_columns import LOSS_COLUMNS
+from collections.abc import Iterable
+
+from infomax_tune.parts.catalogue import ours, short
+from infomax_tune.study.config import NAMES, TrialConfig
 
 SETTINGS: dict[str, str] = {
     "dataset": "data.dataset",
@@ -22,8 +24,13 @@ SETTINGS: dict[str, str] = {
 }
 """The results table's columns for a trial's settings, each with the setting it shows; the rows are sorted by them."""
 
-TERMS: tuple[str, ...] = tuple(LOSS_COLUMNS)
-"""The loss and its terms: means over the rows of an epoch."""
+LATER: dict[str, str] = {
+    name.split(".")[1]: name for name in NAMES if name not in SETTINGS.values() and not name.startswith("logging.")
+}
+"""Further columns for settings. A table has one if a trial of its sweep does not have the default."""
+
+TERMS: tuple[str, ...] = ("loss", *(name for name, term in ours("terms").items() if term.always))
+"""The loss and its terms that every table has: means over the rows of an epoch."""
 
 METRICS: tuple[str, ...] = tuple(name for name, metric in ours("metrics").items() if metric.on == "layer")
 """Measured on the weights and on the whole test set's activations: at epoch 0, during training and at the end."""
@@ -47,3 +54,20 @@ TIMINGS: tuple[str, ...] = (
     "environment",
     "finished",
 )
+
+
+def settings_of(trials: Iterable[TrialConfig]) -> dict[str, str]:
+    """The columns for the settings of these trials, each with the setting it shows."""
+    given = {name for config in trials for name in config.numbers()}
+    return SETTINGS | {column: name for column, name in LATER.items() if name in given}
+
+
+def further_of(trials: Iterable[TrialConfig]) -> tuple[str, ...]:
+    """The measured columns of these trials beside `FINAL`: further terms that have a weight, then the user's own metrics."""
+    terms: set[str] = set()
+    own: set[str] = set()
+    for config in trials:
+        numbers = config.numbers()
+        terms |= {name for name, term in ours("terms").items() if not term.always and f"loss.{term.weight}" in numbers}
+        own |= {short(name) for kind, name in config.parts() if kind in ("terms", "metrics")}
+    return (*(name for name in ours("terms") if name in terms), *sorted(own))

@@ -155,7 +155,6 @@ class LossConfig(_Weights):
 
 
 class _Training(_Section):
-
     epochs: int = Field(default=100, ge=0, le=1_000_000)
     """Passes over the training set."""
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)

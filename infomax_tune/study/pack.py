@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infomax_tune.parts import catalogue
 from infomax_tune.study.config import TrialConfig
 
 
@@ -51,14 +52,22 @@ class Pack(Sequence[TrialConfig]):
         return f"{self.cell}, {'seeds' if len(self) > 1 else 'seed'} {spans(self.seeds)}"
 
     def to_json(self) -> str:
-        """Text for Tune's param space: one config and the seeds. Tune copies a trial's parameters often, and never text."""
-        content = {"config": self.config.nested(), "id_digits": self.config.id_digits, "seeds": self.seeds}
+        """Text for Tune's param space: one config, the seeds, and the sources of the user's own parts. Tune copies a trial's parameters often, and never text."""
+        sources = catalogue.sources(name for _, name in self.config.parts())
+        content = {
+            "config": self.config.nested(),
+            "id_digits": self.config.id_digits,
+            "seeds": self.seeds,
+            "sources": [[source.file, source.content.decode("latin-1")] for source in sources],
+        }
         return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> Pack:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`. The driver has checked that the sources of the user's own parts may be loaded."""
         content = json.loads(text)
+        for file, source in content["sources"]:
+            catalogue.add(catalogue.Source(file, source.encode("latin-1")))
         first = TrialConfig.model_validate(content["config"] | {"id_digits": content["id_digits"]})
         return cls(tuple(first.with_seed(seed) for seed in content["seeds"]))
 

@@ -19,6 +19,19 @@ from infomax_tune.parts import catalogue, own
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
 
+_searched: list[Path] = []
+
+
+def searched() -> tuple[Path, ...]:
+    """The folders of the files that configs and spaces were read from, which may hold copies of the parts they name."""
+    return tuple(dict.fromkeys(_searched))
+
+
+def note_folder(path: Path) -> None:
+    """Notes the folder of a file that a config or a space was read from."""
+    _searched.append(path.parent)
+
+
 NO_EFFECT = {
     "num_workers": "the data is held in memory",
     "input_dim": "it follows from the dataset",
@@ -223,6 +236,7 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
 
 def read_config_file(path: Path) -> yaml_document.Document:
     """The document in a config file. Raises ConfigError."""
+    note_folder(path)
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:

@@ -18,6 +18,7 @@ from infomax_tune.study.read_config import (
     Setting,
     Settings,
     document_from_python,
+    note_folder,
     read_setting,
     read_settings,
     resolve_name,
@@ -60,6 +61,7 @@ def load_space(
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{space}: cannot be read ({error}).") from None
+    note_folder(path)
     return parse_space(yaml_document.parse(text, space), Path(space).stem, config, overrides or {})
 
 

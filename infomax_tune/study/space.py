@@ -51,6 +51,10 @@ class SearchSpace:
         further = [name for name, values in self.axes.items() if name not in known and len(values) > 1]
         return sorted(further, key=lambda name: name.split(".")[1])
 
+    def parts(self) -> list[tuple[str, str]]:
+        """The parts that its trials name: their kind, and their name. See `TrialConfig.parts`."""
+        return list(dict.fromkeys(part for config in self.trials() for part in config.parts()))
+
     def as_dict(self) -> dict[str, Any]:
         """The content of the sweep file."""
         return {

@@ -11,17 +11,24 @@ import numpy as np
 import pytest
 import torch
 
+from infomax_tune.parts import catalogue
+from infomax_tune.parts.activations import Activation
+from infomax_tune.parts.elementwise import exp
+from infomax_tune.parts.optimizers import Rule
 from infomax_tune.process.code_cache import CACHE_DIR_VARIABLE, cache_folder
 from infomax_tune.science import training
-from infomax_tune.science.activations import activate
+from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.digest import digest
+from infomax_tune.science.loops import loops_of_activation, loops_of_rule
 from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.science.nonzeros import nonzeros
 from infomax_tune.science.training import train
 from infomax_tune.study.config import TrialConfig, choices
 from tests.conftest import MakeConfig
+
+ACTIVATIONS = choices("model.activation")
 
 
 def images(rows: int, inputs: int, *, share: float = 0.3, seed: int = 0) -> Dataset:
@@ -34,7 +41,7 @@ def images(rows: int, inputs: int, *, share: float = 0.3, seed: int = 0) -> Data
 
 
 def runs_compiled(config: TrialConfig, dataset: Dataset) -> bool:
-    return training._runs_compiled(config, dataset)
+    return not training.why_not_compiled(config, dataset)
 
 
 # ---- the step
@@ -73,11 +80,82 @@ def test_a_step_of_sgd_goes_down_the_gradient_of_autograd(make_config: MakeConfi
     weight = initial_weight(1, 16, 30).double().requires_grad_()
     bias = torch.zeros(16, dtype=torch.float64, requires_grad=True)
     z = torch.from_numpy(dataset.train).double() @ weight.T + bias
-    infomax(activate(z, activation), weight, lambda_tc=2.0, lambda_wr=0.0, eps=1e-3).loss.backward()
+    a = layer_activation(catalogue.find("activations", activation)).forward(z)
+    infomax(a, weight, lambda_tc=2.0, eps=1e-3)["loss"].backward()
     *_, report = train([config], dataset)
     moved = weight.detach() - report.state(0).tensors["weight"].double()
     assert weight.grad is not None
     torch.testing.assert_close(moved, weight.grad, rtol=0, atol=1e-5 * float(weight.grad.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"lambda_wr": 2.0},
+        {"lambda_lse": 3.0},
+        {"lambda_l1": 4.0},
+        {"lambda_var": 0.25},
+        {"lambda_var": 0.0, "lambda_tc": 0.5},
+        {"lambda_wr": 1.0, "lambda_lse": 1.0, "lambda_l1": 1.0, "head": "softmax"},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"batch_size": -1},
+        {"batch_size": 1100, "lambda_wr": 0.1},
+    ],
+    ids=str,
+)
+def test_the_other_terms_and_batches_are_torchs(make_config: MakeConfig, settings: dict[str, object]) -> None:
+    """In a few epochs of the digits' size, on widths that fill their vectors and on one that does not."""
+    dataset = images(1437, 64)
+    for units, activation in ((16, "relu"), (5, "softplus"), (48, "tanh")):
+        given = {"lr": 1e-2, "optimizer": "sgd", "epochs": 2, "batch_size": 128, "variance_eps": 1e-3} | settings
+        config = make_config(hidden_dim=units, activation=activation, **given)
+        assert runs_compiled(config, dataset)
+        (*_, ours), (*_, torchs) = train([config], dataset), train([config], dataset, compiled=False)
+        assert list(ours.losses[0]) == list(torchs.losses[0])
+        for term, value in torchs.losses[0].items():
+            assert ours.losses[0][term] == pytest.approx(value, rel=1e-4), (units, term)
+        for name, tensor in torchs.state(0).tensors.items():
+            assert (ours.state(0).tensors[name] - tensor).abs().max() <= 1e-4 * max(1.0, float(tensor.abs().max())), (
+                name
+            )
+
+
+def test_units_that_were_added_stay_zero_whatever_the_activation_gives_at_zero(make_config: MakeConfig) -> None:
+    """softplus(0) is not 0: a trial of 5 units, which fill a vector with 11 more, is torch's."""
+    dataset = images(300, 40)
+    config = make_config(activation="softplus", hidden_dim=5, batch_size=100, epochs=3, optimizer="sgd", lr=0.1)
+    (*_, ours), (*_, torchs) = train([config], dataset), train([config], dataset, compiled=False)
+    torch.testing.assert_close(ours.state(0).tensors["weight"], torchs.state(0).tensors["weight"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_formula_of_other_functions_is_not_for_the_loops() -> None:
+    """It is found out, and raises nothing."""
+    assert loops_of_activation(Activation(lambda z: exp(-z * z))) is None  # no derivative
+    assert loops_of_activation(Activation(torch.sin, lambda z, a: torch.cos(z))) is None
+    assert loops_of_activation(Activation(lambda z: exp(-z), lambda z, a: -a)) is not None
+    assert loops_of_rule(Rule(lambda p, g, lr: torch.add(p, g))) is None
+    assert loops_of_rule(Rule(lambda p, g, a, b, c, lr: p, moments=("a", "b", "c"))) is None
+
+
+def test_two_formulas_of_one_file_are_never_taken_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code is kept by the source and by the place of the formula in it; what a closure holds is compiled anew."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path))
+
+    def scaled(by: float) -> Activation:
+        return Activation(lambda z: by * z, lambda z, a: 0.0 * z + by)
+
+    for activation, factor in ((scaled(2.0), 2.0), (scaled(3.0), 3.0), (DOUBLE, 2.0), (TRIPLE, 3.0)):
+        loops = loops_of_activation(activation)
+        assert loops is not None
+        z, a, real = np.full(16, 5, np.float32), np.empty(16, np.float32), np.ones(16, np.float32)
+        loops.forward(z, a, 16, real, 16)
+        assert set(a.tolist()) == {5 * factor}
+
+
+DOUBLE = Activation(lambda z: 2.0 * z, lambda z, a: 0.0 * z + 2.0)
+TRIPLE = Activation(lambda z: 3.0 * z, lambda z, a: 0.0 * z + 3.0)
 
 
 def test_very_large_and_very_negative_activations_are_torchs(make_config: MakeConfig) -> None:
@@ -100,9 +178,11 @@ def test_very_large_and_very_negative_activations_are_torchs(make_config: MakeCo
         ({}, 0.3, True),
         ({"objective": "variance_only"}, 0.3, True),
         ({"objective": "reconstruction"}, 0.3, False),
-        ({"lambda_wr": 1.0}, 0.3, False),
-        ({"batch_size": -1}, 0.3, False),
-        ({"batch_size": 2000}, 0.3, False),
+        ({"objective": "sae"}, 0.3, False),
+        ({"lambda_wr": 1.0}, 0.3, True),
+        ({"lambda_lse": 1.0, "lambda_l1": 1.0, "lambda_var": 0.5}, 0.3, True),
+        ({"batch_size": -1}, 0.3, True),
+        ({"batch_size": 2000}, 0.3, True),
         ({"hidden_dim": 1024}, 0.3, False),
         ({}, 0.9, False),
     ],
@@ -110,7 +190,7 @@ def test_very_large_and_very_negative_activations_are_torchs(make_config: MakeCo
 def test_what_loops_over_nonzeros_are_not_made_for_is_torchs(
     make_config: MakeConfig, settings: dict[str, object], share: float, compiled: bool
 ) -> None:
-    """Other objectives, batches and layers larger than the cache, and dense data."""
+    """Objectives that rebuild the inputs, very wide layers, and dense data."""
     assert runs_compiled(make_config(**settings), images(200, 784, share=share)) == compiled
 
 
@@ -141,8 +221,6 @@ from infomax_tune.science.digest import digest
 torch.set_num_threads(1)
 print(digest())
 """
-
-ACTIVATIONS = choices("model.activation")
 
 
 def digest_under(**variables: str) -> str:

@@ -31,7 +31,10 @@ def test_an_optimizer_is_torchs_bit_for_bit(name: str, lr: float) -> None:
     """Over steps whose gradients differ in size by orders of magnitude, and are zero once."""
     parameters = draw(0)
     reference = {key: value.clone().requires_grad_() for key, value in parameters.items()}
-    ours, theirs = Optimizer({"adam": ADAM, "sgd": SGD}[name], lr, parameters), REFERENCE[name](list(reference.values()), lr)
+    ours, theirs = (
+        Optimizer({"adam": ADAM, "sgd": SGD}[name], lr, parameters),
+        REFERENCE[name](list(reference.values()), lr),
+    )
     for step, spread in enumerate((1.0, 1e-3, 1e3, 0.0, 1e-9, 1.0, 1.0), start=1):
         before = {key: value.clone() for key, value in parameters.items()}
         gradients = draw(step, spread)

@@ -50,4 +50,6 @@ def part_from(given: Any, where: str) -> Optimizer:
         return Optimizer(lambda: given)
     if callable(given):
         return Optimizer(lambda: Rule(given))
-    raise ConfigError(f"{where}: is not an optimizer, but {given!r}; write a function of a parameter, its gradient and lr")
+    raise ConfigError(
+        f"{where}: is not an optimizer, but {given!r}; write a function of a parameter, its gradient and lr, or a Rule"
+    )

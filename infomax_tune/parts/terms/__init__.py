@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from infomax_tune.errors import ConfigError
+from infomax_tune.parts.column import Column
 
 
 @dataclass(frozen=True)
-class Term:
+class Term(Column):
     """A term of the loss, which adds its weight times its value.
 
     on: what it is a function of.
@@ -21,7 +22,7 @@ class Term:
     Without a gradient, autograd makes it.
     weight: the name of its weight in the section `loss`, with its default. always: whether every table has its column;
     the others have one where the weight is not 0.
-    label, explanation, grows, low: as of a `Metric`; place: as of an `Activation`.
+    meaning: what its setting says of it.
     """
 
     value: Callable[..., Any]
@@ -30,7 +31,6 @@ class Term:
     weight: str = ""
     default: float = 0.0
     always: bool = False
-    place: int = 1000
     meaning: str = ""
 
 

@@ -14,4 +14,7 @@ def gradient(s):
 entropy = Term(
     value, gradient, on="correlation", weight="lambda_var", default=1.0, always=True, place=1,
     meaning="The weight of the entropy term, which makes the units vary.",
+    label="entropy term", better="lower", grows="unit", ranked=False, report_place=130,
+    explanation="The loss's first term: minus the sum of the units' log variances. Lower means that the units vary "
+    "more. A bounded output range limits it, so activations are not ranked by it.",
 )  # fmt: skip

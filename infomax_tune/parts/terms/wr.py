@@ -30,4 +30,6 @@ def _gram(weight, eps):
 wr = Term(
     value, gradient, on="weights", weight="lambda_wr", always=True, place=3,
     meaning="The weight of the term that pushes the units' weights to be orthogonal.",
+    label="weight term (wr)", better="lower", grows="pair", low=0.0, ranked=False, report_place=150,
+    explanation="The loss's third term: weight redundancy during training.",
 )  # fmt: skip
