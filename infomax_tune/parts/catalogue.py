@@ -169,13 +169,15 @@ def find(kind: str, name: str) -> Any:
         module = _module(_require(name, digest))
     else:
         entry = installed(kind).get(reference)
+        if entry is None and not file:
+            raise ConfigError(f"{reference}: no package that is installed here offers such a part ({kind}).")
         path, attribute = (entry.module, entry.attr) if entry else (file, attribute)
         here = _of_module(path)
         if here.digest != digest:
             raise ConfigError(
                 f"{reference}: the installed {path} is not the one of these trials (its digest is {here.digest}, not {digest})."
             )
-        module = _run(lambda: importlib.import_module(path), path)
+        module = _run(lambda: importlib.import_module(path), path, here.file)
     if not hasattr(module, attribute):
         offered = [each for each in vars(module) if not each.startswith("_")]
         raise ConfigError(f"{reference}: there is no {attribute!r} in it. It has {', '.join(offered)}.")
@@ -210,8 +212,8 @@ def _of_module(name: str) -> Source:
     """The source of a module that is installed. Imports the packages above it, but not the module."""
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{name}: cannot be imported ({error})") from None
+    except Exception as error:  # noqa: BLE001 - the packages above it are run, and may raise anything
+        raise ConfigError(f"{name}: cannot be imported ({type(error).__name__}: {error})") from None
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         raise ConfigError(f"{name}: there is no such module; for a file, write {name}.py:NAME")
     return Source(Path(spec.origin).name, Path(spec.origin).read_bytes())
@@ -226,17 +228,17 @@ def _module(source: Source) -> ModuleType:
     lines = source.content.decode("utf-8", "replace").splitlines(keepends=True)
     linecache.cache[source.file] = (len(source.content), None, lines, source.file)  # tracebacks show its lines
     sys.modules[name] = module  # where a dataclass looks for its module
-    _run(lambda: exec(compile(source.content, source.file, "exec"), module.__dict__), source.file)  # noqa: S102
+    _run(lambda: exec(compile(source.content, source.file, "exec"), module.__dict__), source.file, source.file)  # noqa: S102
     return module
 
 
-def _run(load: Any, file: str) -> Any:
+def _run(load: Any, name: str, file: str) -> Any:
     """What `load` returns. Raises ConfigError with the line of the user's file if it raises."""
     try:
         return load()
-    except Exception as error:  # noqa: BLE001 - a user's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
         line = error.lineno if isinstance(error, SyntaxError) else line_in(file, error)
-        raise ConfigError(f"{file}, line {line}: {type(error).__name__}: {error}") from None
+        raise ConfigError(f"{name}, line {line}: {type(error).__name__}: {error}") from None
 
 
 def line_in(file: str, error: BaseException) -> int | str:
