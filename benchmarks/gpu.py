@@ -13,7 +13,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ import torch
 from benchmarks.peers import BATCH, config
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.training import EpochReport, train
-from infomax_tune.study.config import ActivationName, TrialConfig
+from infomax_tune.study.config import TrialConfig, choices
 
 IN_STUDY = ("effective_rank", "weight_redundancy", "dead_units", "output_correlation", "variance_ratio")
 
@@ -88,7 +87,7 @@ def main() -> None:
     for units in arguments.widths:
         floor_s = products_s(dataset, units, arguments.seeds, device) * steps
         times = []
-        for activation in get_args(ActivationName):
+        for activation in choices("model.activation"):
             pack = [
                 config(activation=activation, hidden_dim=units, epochs=arguments.epochs, seed=seed)
                 for seed in range(1, arguments.seeds + 1)
@@ -109,7 +108,7 @@ def main() -> None:
         )
         total, floor = total + sum(times), floor + floor_s * len(times)
     print(
-        f"all {len(arguments.widths) * len(get_args(ActivationName))} cells: {total:.1f} s, {total / floor:.1f} times the products"
+        f"all {len(arguments.widths) * len(choices('model.activation'))} cells: {total:.1f} s, {total / floor:.1f} times the products"
     )
 
 

@@ -18,7 +18,9 @@ from numba import njit
 
 from benchmarks import peers
 from infomax_tune.science import compiled
+from infomax_tune.parts import catalogue
 from infomax_tune.science.data import Dataset, load, shuffle
+from infomax_tune.science.loops import loops_of_activation, loops_of_rule
 from infomax_tune.science.model import initial_weight
 
 WIDTHS = (16, 32, 64)
@@ -40,21 +42,25 @@ def parts(dataset: Dataset, units: int) -> dict[str, list[Part]]:
     products, identity = np.zeros(units * units, np.float32), np.eye(units, dtype=np.float32).ravel()
     variance, inverse_sd = np.ones(units, np.float32), np.ones(units, np.float32)
     result, mean, square = np.zeros_like(weight), np.zeros_like(weight), np.zeros_like(weight)
-    eps, one, relu = np.float32(peers.EPS), np.float32(1), compiled.RELU
+    eps, one = np.float32(peers.EPS), np.float32(1)
+    relu = loops_of_activation(catalogue.ours("activations")["relu"])
+    adam = catalogue.ours("optimizers")["adam"].rule()
+    assert relu is not None
+    factors = np.array(adam.factors(peers.LR, np.full(1, 10.0)), np.float32).ravel()
     return {
         "forward": [(compiled._forward, numbers, (weight, bias, z, units))],
         "activation": [
-            (compiled._activate, (relu, z, a, n * units, real, units), ()),
-            (compiled._activate_back, (relu, grad, z, a, n * units, units), ()),
+            (relu.forward, (z, a, n * units, real, units), ()),
+            (relu.backward, (grad, z, a, n * units, real, units), ()),
         ],
         "statistics and their gradient": [
             (compiled._center, (a, centered, n, units), ()),
             (compiled._products, (centered, products, n, units), ()),
-            (compiled._terms, (products, identity, real, variance, inverse_sd, n, units, one, eps), ()),
+            (compiled._terms, (products, identity, real, variance, inverse_sd, n, units, one, one, eps), ()),
             (compiled._grad_activation, (centered, products, grad, n, units), ()),
         ],
         "gradient of the weights": [(compiled._grad_weight, numbers, (grad, result, units))],
-        "Adam": [(compiled._adam, (weight, mean, square, result, peers.LR, 10), ())],
+        "Adam": [(loops_of_rule(adam), (weight, mean, square, result, factors), ())],
     }
 
 

@@ -34,7 +34,7 @@ from infomax_tune.process import faults
 from infomax_tune.store.files import read_bytes, write_atomically
 from infomax_tune.store.locks import Work, locked
 from infomax_tune.store.objects import is_object
-from infomax_tune.store.record import EPOCH_S, HistoryRow, history_columns
+from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import columns
@@ -144,7 +144,7 @@ class Run:
         """One epoch's numbers, in one event."""
         self._clock += epoch_s
         event = Event(wall_time=self._clock, step=int(row["epoch"]))
-        _add_scalars(event, row, history_columns([row])[1:])
+        _add_scalars(event, row, [name for name in row if name != "epoch"])
         return event
 
     def _ending(

@@ -295,7 +295,7 @@ def _results(record: Record, sweep: SweepFolder) -> list[dict[str, Any]]:
 
     All have the same keys, since Ray's CSV takes its header from the first; None replaces values that are not finite.
     """
-    rows = sweep.trial(record.trial_id).read_history().to_dict("records")
+    rows: list[dict[Any, Any]] = sweep.trial(record.trial_id).read_history().to_dict("records")
     rows[-1] |= record.result
     known = dict.fromkeys((*columns.FINAL, *(name for row in rows for name in row if name != "epoch")))
     names = [name for name in known if any(_is_number(row, name) for row in rows)]

@@ -6,7 +6,7 @@ and the new weights. Units are filled up to whole `LANES`; the units that are ad
 
 from __future__ import annotations
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 from numba import njit
@@ -71,7 +71,7 @@ def _softmax_back(grad, z, a, size, real, units):
             store(grad, first + j, load(a, first + j) * (load(grad, first + j) - mean))
 
 
-ROWWISE = {rowwise.softmax: (_softmax, _softmax_back)}
+ROWWISE: dict[Any, Any] = {rowwise.softmax: (_softmax, _softmax_back)}
 """The loops of the functions of whole rows, by the function of tensors."""
 
 

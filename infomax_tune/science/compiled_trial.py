@@ -53,7 +53,9 @@ class CompiledTrial:
         data, parts = dataset.nonzeros, parts_of(config)
         activation, update = loops_of_activation(parts.activation), loops_of_rule(parts.rule)
         head = loops_of_activation(parts.head) if parts.head else activation
-        assert data is not None and activation is not None and head is not None and update is not None
+        assert data is not None
+        assert activation is not None
+        assert head is not None
         self.config = config
         self.rows, self.inputs = dataset.train.shape
         batch = config.data.batch_size

@@ -12,8 +12,8 @@ from infomax_tune.study.read_space import load_space
 
 
 def digest() -> str:
-    """16 hex digits of a SHA-256 over parameters, moments and losses, on a CPU, of every activation of the study with and without head, 16
-    and 64 units, after three epochs of digits and of synthetic_2d."""
+    """16 hex digits of a SHA-256 over parameters, moments and losses, on a CPU, of every activation of the study with and
+    without head, 16 and 64 units, after three epochs of digits and of synthetic_2d."""
     found = hashlib.sha256()
     datasets = [load(name) for name in ("digits", "synthetic_2d")]
     activations = load_space("activation_study")[0].axes["model.activation"]

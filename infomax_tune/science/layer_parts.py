@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 from infomax_tune.parts import catalogue
@@ -25,9 +24,8 @@ class LayerParts:
     own: dict[str, tuple[Term, float]]
 
 
-@functools.lru_cache(1024)
 def parts_of(config: TrialConfig) -> LayerParts:
-    """The parts of a trial, which the trials of its cell share. Raises ConfigError if one cannot be loaded."""
+    """The parts of a trial. Raises ConfigError if one cannot be loaded."""
     head = None if config.model.head == "none" else catalogue.find("activations", config.model.head)
     optimizer = catalogue.find("optimizers", config.training.optimizer)
     settings = {name: getattr(config.training, name) for name in optimizer.settings}

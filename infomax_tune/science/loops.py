@@ -42,8 +42,8 @@ TERM_WEIGHTS = tuple(name for name in inspect.signature(compiled._train_epoch).p
 def _compile(function: Any, signature: Any, of: Callable[..., Any] | None = None, **names: Any) -> Any:
     """The function, compiled, unless its code for this CPU, its source and that of its formula is in the cache.
 
-    of: the formula that it is made of. names: what the function's names mean, beside its module's: its formula, above all. They are no closure, because what
-    numba looks for in its cache would then be different in every process.
+    of: the formula that it is made of. names: what the function's names mean, beside its module's: its formula, above
+    all. They are no closure, because what numba looks for in its cache would then be different in every process.
     """
     given = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__)
     about = "" if of is None else _about(of)

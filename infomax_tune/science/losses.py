@@ -92,7 +92,7 @@ def infomax_gradient(
             continue
         value = term.value(*given[term.on])
         values.append((name, scale, value))
-        gradient = term.gradient(*given[term.on]) if term.gradient else by_autograd(term.value, *given[term.on])
+        gradient = _gradient_of(term, given[term.on])
         if term.on == "correlation":
             of_correlation, of_variance = gradient
             shared = shared + scale * of_correlation
@@ -106,11 +106,25 @@ def infomax_gradient(
     return _summed(values), Gradient(grad_a, further.get("weights"))
 
 
+def _gradient_of(term: Term, given: tuple[Any, ...]) -> Any:
+    if term.gradient:
+        return term.gradient(*given)
+    if term.on != "correlation":
+        return by_autograd(term.value, *given)
+    stats = given[0]  # as functions of log(Var + eps) and C
+    log_variance = by_autograd(lambda v: term.value(stats._replace(variance=v.exp())), stats.variance.log())
+    eye = stats.correlation - stats.excess
+    of_correlation = by_autograd(lambda c: term.value(stats._replace(correlation=c, excess=c - eye)), stats.correlation)
+    through = (of_correlation * stats.correlation).sum(dim=-1)
+    return of_correlation, through - log_variance
+
+
 def by_autograd(function: Callable[..., Tensor], x: Tensor, *others: Any) -> Tensor:
     """The gradient of the sum of what the function gives, for its first argument."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        return torch.autograd.grad(function(leaf, *others).sum(), leaf)[0]
+        total = function(leaf, *others).sum() + 0.0 * leaf.sum()  # it may not depend on it
+        return torch.autograd.grad(total, leaf)[0]
 
 
 def _given(a: Tensor, weight: Tensor, eps: float) -> dict[str, tuple[Any, ...]]:

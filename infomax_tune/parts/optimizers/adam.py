@@ -21,7 +21,8 @@ def fused(parameters, gradients, moments, lr, steps):
     """torch's kernel. Its functional form: the class imports torch's compiler, which would cost each worker a second."""
     from torch.optim.adam import adam as of_tensors
 
-    of_tensors(parameters, gradients, *moments, [], steps, fused=True, lr=lr, beta1=BETA1, beta2=BETA2, eps=EPS,
+    averages, squares = moments
+    of_tensors(parameters, gradients, averages, squares, [], steps, fused=True, lr=lr, beta1=BETA1, beta2=BETA2, eps=EPS,
                weight_decay=0.0, amsgrad=False, maximize=False)  # fmt: skip
 
 

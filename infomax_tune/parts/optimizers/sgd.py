@@ -1,5 +1,7 @@
 """sgd: gradient descent; with momentum, along the sum of all gradients so far, each weaker by that factor every step."""
 
+import functools
+
 from infomax_tune.parts.optimizers import Optimizer, Rule
 
 
@@ -12,6 +14,7 @@ def update_with_momentum(parameter, gradient, velocity, lr, momentum):
     return parameter - lr * velocity, velocity
 
 
+@functools.cache  # one rule is compiled once
 def rule(momentum):
     if momentum == 0:
         return Rule(update, fused=_fused)
