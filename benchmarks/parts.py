@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit
 
 from benchmarks import peers
-from infomax_tune.science import compiled
 from infomax_tune.parts import catalogue
+from infomax_tune.science import compiled
 from infomax_tune.science.data import Dataset, load, shuffle
 from infomax_tune.science.loops import loops_of_activation, loops_of_rule
 from infomax_tune.science.model import initial_weight
