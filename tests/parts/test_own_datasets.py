@@ -23,6 +23,12 @@ TEST = np.array([[6.0, 7.0], [8.0, 9.0]])
 LABELED = {"train": TRAIN, "test": TEST, "train_labels": np.array([0, 1, 1]), "test_labels": np.array([1, 0])}
 
 
+@pytest.fixture(autouse=True)
+def _finds_anew() -> None:
+    """Each test has another dataset of one name."""
+    catalogue.find.cache_clear()
+
+
 def loaded(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The dataset, in training's form, under the name `mine`."""
     monkeypatch.setitem(catalogue.ours("datasets"), "mine", source)
