@@ -60,7 +60,9 @@ def selfcheck() -> None:
 
 @app.command("check-part", epilog=examples("check-part my_swish.py:swish", "check-part my_terms.py:spread --kind term"))
 def check_part(
-    name: Annotated[str, typer.Argument(help="The part: FILE.py:NAME, FILE.npz (a dataset) or MODULE:NAME.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The part: FILE.py:NAME, FILE.npz (a dataset) or MODULE:NAME.")
+    ],
     kind: Annotated[
         Literal["activation", "term", "optimizer", "metric", "dataset"] | None,
         typer.Option(help="What it is. Without this, a plain function is taken for an activation."),

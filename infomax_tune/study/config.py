@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 from infomax_tune.parts import catalogue
+
+T = TypeVar("T", bound=BaseModel)
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
@@ -127,17 +129,17 @@ class ModelConfig(_Section):
     """A second activation, of whole rows, applied after f."""
 
 
-_Weights = create_model(
-    "_Weights",
-    __base__=_Section,
-    **{
-        term.weight: (_NotNegative, Field(default=term.default, description=term.meaning))
-        for term in catalogue.ours("terms").values()
-    },
-)
+def _with_weights(base: type[T], settings: Iterable[tuple[str, float, str]]) -> type[T]:
+    """The section with a setting of its parts for each of these: its name, its default, and what it does."""
+    fields: dict[str, Any] = {
+        name: (_NotNegative, Field(default=default, description=words)) for name, default, words in settings
+    }
+    return create_model(f"_{base.__name__}", __base__=base, **fields)
 
 
-class LossConfig(_Weights):
+class LossConfig(
+    _with_weights(_Section, ((term.weight, term.default, term.meaning) for term in catalogue.ours("terms").values()))
+):
     """The objective and the weights of its terms."""
 
     variance_eps: float = Field(default=1e-6, gt=0, allow_inf_nan=False)
@@ -165,18 +167,16 @@ class _Training(_Section):
     """Determines the initial weights and the order of the data in every epoch."""
 
 
-_WithSettings = create_model(
-    "_WithSettings",
-    __base__=_Training,
-    **{
-        name: (_NotNegative, Field(default=default, description=f"Of the optimizer {optimizer}."))
-        for optimizer, part in catalogue.ours("optimizers").items()
-        for name, default in part.settings.items()
-    },
-)
-
-
-class TrainingConfig(_WithSettings):
+class TrainingConfig(
+    _with_weights(
+        _Training,
+        (
+            (name, default, f"Of the optimizer {optimizer}.")
+            for optimizer, part in catalogue.ours("optimizers").items()
+            for name, default in part.settings.items()
+        ),
+    )
+):
     """How a trial is trained."""
 
 

@@ -33,7 +33,8 @@ class Options:
     gpus_per_pack, else cpu. max_failures: how many times to retry a pack whose worker dies or raises.
     strict_environment: refuse to resume with different versions or hardware. mix_arithmetic: resume even if the sweep has
     trials of another arithmetic (see `science/arithmetic.py`). narrow: drop finished trials from the table if they are no
-    longer in the space. trust_parts: run the code of parts that the folder brings along. loggers: the trackers, out of `LOGGERS`, that log every finished trial.
+    longer in the space. trust_parts: run the code of parts that the folder brings along. loggers: the trackers, out of
+    `LOGGERS`, that log every finished trial.
     Raises ConfigError with every mistake, each under the option's name on the command line.
     """
 

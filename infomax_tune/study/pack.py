@@ -52,7 +52,10 @@ class Pack(Sequence[TrialConfig]):
         return f"{self.cell}, {'seeds' if len(self) > 1 else 'seed'} {spans(self.seeds)}"
 
     def to_json(self) -> str:
-        """Text for Tune's param space: one config, the seeds, and the sources of the user's own parts. Tune copies a trial's parameters often, and never text."""
+        """Text for Tune's param space: one config, the seeds, and the sources of the user's own parts.
+
+        Tune copies a trial's parameters often, and never text.
+        """
         sources = catalogue.sources(name for _, name in self.config.parts())
         content = {
             "config": self.config.nested(),
