@@ -23,15 +23,10 @@ TEST = np.array([[6.0, 7.0], [8.0, 9.0]])
 LABELED = {"train": TRAIN, "test": TEST, "train_labels": np.array([0, 1, 1]), "test_labels": np.array([1, 0])}
 
 
-@pytest.fixture(autouse=True)
-def _finds_anew() -> None:
-    """Each test has another dataset of one name."""
-    catalogue.find.cache_clear()
-
-
 def loaded(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The dataset, in training's form, under the name `mine`."""
     monkeypatch.setitem(catalogue.ours("datasets"), "mine", source)
+    catalogue.find.cache_clear()
     return load("mine")
 
 
@@ -251,6 +246,7 @@ def mine(make_config: Callable[..., TrialConfig], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setitem(
             catalogue.ours("datasets"), "mine", from_arrays({"train": TRAIN, "test": TEST} | labeled, "mine")
         )
+        catalogue.find.cache_clear()
         config = make_config(**settings)
         return config.model_copy(update={"data": config.data.model_copy(update={"dataset": "mine"})})
 
