@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +22,9 @@ from infomax_tune.parts.loss_columns import LOSS_COLUMNS
 from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.science.metrics import evaluate
 from infomax_tune.study import columns
+from tests.parts.named import ROOT, files_that_name, named_in
 
 METRICS: dict[str, Metric] = ours("metrics")
-ROOT = Path(__file__).resolve().parents[2]
 Array = NDArray[np.float64]
 
 
@@ -484,9 +483,7 @@ SPEAK_OF_ONE = {
 
 def test_no_other_file_names_a_metric() -> None:
     """A second list would have to be edited with every new metric. It is derived from the parts instead."""
-    paths = [path for room in ("infomax_tune", "analysis") for path in sorted((ROOT / room).rglob("*.py"))]
-    named = {path.relative_to(ROOT).as_posix(): _strings(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
-    assert {file: names for file, names in named.items() if names} == SPEAK_OF_ONE
+    assert files_that_name(METRICS) == SPEAK_OF_ONE
 
 
 def test_no_figure_or_sentence_has_a_list_of_metrics() -> None:
@@ -494,9 +491,4 @@ def test_no_figure_or_sentence_has_a_list_of_metrics() -> None:
     for file in SPEAK_OF_ONE:
         for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
             if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
-                assert len(_strings(node)) < 3, f"{file}, line {node.lineno}"
-
-
-def _strings(tree: ast.AST) -> set[str]:
-    """The metrics that are named by a string in this code."""
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} & set(METRICS)
+                assert len(named_in(node, METRICS)) < 3, f"{file}, line {node.lineno}"

@@ -11,6 +11,7 @@ import pytest
 from infomax_tune.errors import ConfigError
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import LoggingConfig, TrainingConfig, TrialConfig
+from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.read_space import bundled_spaces, load_space, parse_space
 from infomax_tune.study.space import SearchSpace
 from tests.conftest import MakeConfig
@@ -104,7 +105,20 @@ def test_what_changes_no_number_makes_no_other_trial() -> None:
 
 
 def test_settings_that_this_version_does_not_know_are_another_trials() -> None:
-    assert TrialConfig().differences({"model": {"activation": "gelu"}}) == ["this version does not know its settings"]
+    """A value that none may have here, and the name of a part that is not known here."""
+    assert TrialConfig().differences({"model": {"hidden_dim": "wide"}}) == ["this version does not know its settings"]
+    later = {"model": {"activation": "of_a_later_version"}}
+    assert TrialConfig().differences(later) == ["model.activation is 'of_a_later_version' instead of 'relu'"]
+
+
+def test_a_record_of_before_the_later_settings_is_of_the_same_trial() -> None:
+    """What 0.1.0 kept of a trial lacks them; they have their defaults."""
+    config = TrialConfig.model_validate({"training": {"optimizer": "sgd", "seed": 3}})
+    later = {"lambda_var", "lambda_lse", "lambda_l1", "term", "lambda_term", "momentum", "metrics"}
+    kept = {name: {key: keys[key] for key in keys if key not in later} for name, keys in config.nested().items()}
+    assert sum(map(len, kept.values())) == 17
+    assert config.differences(kept) == []
+    assert from_nested(kept, "a record") == config
 
 
 def test_two_trials_of_one_id_are_no_plan_and_are_told_with_the_true_reason() -> None:
