@@ -103,19 +103,17 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
     for column in ("hidden_dim", "seed"):
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
-    for column in table.columns.intersection(list(columns.SETTINGS)):
-        table[column] = _without_digests(table[column], column)
+    for column, setting in (columns.SETTINGS | columns.LATER).items():
+        if column in table and setting in dict(part_names()):
+            table[column] = _without_digests(table[column], dict(part_names())[setting].kind)
     return table
 
 
-def _without_digests(names: pd.Series, column: str) -> pd.Series:
+def _without_digests(names: pd.Series, kind: str) -> pd.Series:
     """A user's own part as `swish`, of `swish.3f2a9c1b4d5e`, if nothing else of the column, or of ours, has that name."""
-    mark = dict(part_names()).get(columns.SETTINGS[column])
-    if mark is None:
-        return names
     short = {name: re.sub(r"\.[0-9a-f]{12}$", "", name) for name in names.dropna().unique()}
     changed = [new for name, new in short.items() if new != name]
-    if len(set(short.values())) < len(short) or set(changed) & {"none", *catalogue.ours(mark.kind)}:
+    if len(set(short.values())) < len(short) or set(changed) & {"none", *catalogue.ours(kind)}:
         return names
     return names.map(short) if changed else names
 

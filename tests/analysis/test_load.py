@@ -118,7 +118,7 @@ def test_the_statuses_of_a_results_table_are_those_of_the_enum(status):
 
 def test_every_setting_of_the_study_names_a_cell_and_is_text_where_its_default_is():
     """A setting added to the study is one here too, without a list to extend."""
-    assert {*schema.CONFIG_COLUMNS, "seed"} == set(columns.SETTINGS)
+    assert {*schema.CONFIG_COLUMNS, "seed"} == set(columns.SETTINGS | columns.LATER)
     table = synthetic.make_results({}, seeds=2)
     for column in synthetic.BASE:
         assert (column in schema.TEXT_COLUMNS) == (not pd.api.types.is_numeric_dtype(table[column])), column
@@ -246,9 +246,12 @@ def test_a_digest_stays_where_a_name_alone_would_be_two_things():
 
 def test_every_column_that_names_a_part_is_shown_so_and_by_itself():
     """The optimizers are two versions of one file, which leaves the datasets as they are."""
-    table = synthetic.make_results({"optimizer": ["adam", "sgd"]}, seeds=2).assign(dataset=f"moons.{ONE}")
+    table = synthetic.make_results({"optimizer": ["adam", "sgd"]}, seeds=2).assign(
+        dataset=f"moons.{ONE}", term=f"spread.{ONE}"
+    )
     table["optimizer"] = table["optimizer"].map({"adam": f"lion.{ONE}", "sgd": f"lion.{OTHER}"})
     shown = analysis.check_results(table)
     assert shown["dataset"].unique().tolist() == ["moons"]
+    assert shown["term"].unique().tolist() == ["spread"]
     assert shown["optimizer"].tolist() == table["optimizer"].tolist()
     assert shown["trial_id"].tolist() == table["trial_id"].tolist()
