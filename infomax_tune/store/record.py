@@ -93,7 +93,8 @@ class Finding:
 
 def history_columns(history: Sequence[HistoryRow]) -> tuple[str, ...]:
     """`columns.HISTORY`, and what else these rows have."""
-    return tuple(dict.fromkeys((*columns.HISTORY, *(name for row in history for name in row))))
+    others = (name for row in history for name in row if name != EPOCH_S)  # which is of the timing
+    return tuple(dict.fromkeys((*columns.HISTORY, *others)))
 
 
 def history_to_csv(history: Sequence[HistoryRow]) -> bytes:
@@ -114,7 +115,7 @@ def read_history(path: Path) -> pd.DataFrame:
 
     Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
-    return _read_columns(path, columns.HISTORY, rest={})
+    return _read_columns(path, columns.HISTORY, rest={}).drop(columns=EPOCH_S, errors="ignore")
 
 
 def read_epoch_seconds(path: Path) -> list[float]:

@@ -48,7 +48,7 @@ _TYPES = {str: "str", bool: "bool", int: "int64", float: "float64"}
 """The type of a column, by that of the setting it shows."""
 _RESULT_TYPES: dict[str, Any] = (
     dict.fromkeys(columns.RESULTS, "float64")
-    | dict.fromkeys(_TEXT, "str")
+    | dict.fromkeys(_TEXT[:2], "str")
     | {column: _TYPES[type(value)] for column, value in _DEFAULTS.items() if column in columns.SETTINGS}
     | {"diverged_epoch": "Int64"}
 )

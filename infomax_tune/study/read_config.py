@@ -137,7 +137,9 @@ def read_setting(name: str, value: Any, where: str, problems: list[str], folder:
     def pinned(given: Any) -> Any:
         if not isinstance(given, str):
             return own.pin_object(mark.kind, given) if callable(given) or dataclasses.is_dataclass(given) else given
-        return " ".join(each if each in mark.choices() else _pin(mark.kind, each, folder) for each in mark.split(given))
+        return " ".join(
+            each if mark.none and each == "none" else _pin(mark.kind, each, folder) for each in mark.split(given)
+        )
 
     try:
         return Setting([pinned(each) for each in value] if isinstance(value, list) else pinned(value), where)

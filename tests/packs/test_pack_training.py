@@ -280,7 +280,7 @@ def test_a_trial_is_never_of_two_arithmetics(
     folder = TrialFolder(tmp_path)
     train_pack(pack[:1], [folder], digits, should_stop=Countdown(3))
     ours = ARITHMETIC
-    monkeypatch.setattr(pack_training, "ARITHMETIC", ours + 1)
+    monkeypatch.setattr(pack_training, "arithmetic_of", lambda config: ours + 1)
     warnings: list[str] = []
     seen: list[PackProgress] = []
     train_pack(pack[:1], [folder], digits, warn=warnings.append, on_epoch=seen.append)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.study import yaml_document
-from infomax_tune.study.columns import SETTINGS
+from infomax_tune.study.columns import LATER, SETTINGS
 from infomax_tune.study.config import MAX_SEED, NAMES, TrialConfig, choices
 from infomax_tune.study.read_config import (
     NO_EFFECT,
@@ -444,4 +444,4 @@ def test_the_edges_of_what_is_allowed_are_allowed(make_config: MakeConfig) -> No
 
 def test_every_setting_that_can_change_numbers_has_a_column() -> None:
     """Without one, no table or report could tell two of its values apart."""
-    assert {name for name in NAMES if not name.startswith("logging.")} == set(SETTINGS.values())
+    assert {name for name in NAMES if not name.startswith("logging.")} == set((SETTINGS | LATER).values())
