@@ -108,7 +108,8 @@ def main() -> None:
         )
         total, floor = total + sum(times), floor + floor_s * len(times)
     print(
-        f"all {len(arguments.widths) * len(choices('model.activation'))} cells: {total:.1f} s, {total / floor:.1f} times the products"
+        f"all {len(arguments.widths) * len(choices('model.activation'))} cells: {total:.1f} s, "
+        f"{total / floor:.1f} times the products"
     )
 
 

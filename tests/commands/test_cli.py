@@ -60,7 +60,10 @@ def complete(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         ("infomax-tune sweep act", ["activation_study"]),
         ("infomax-tune sweep my_", ["my_study.yaml"]),
         ("infomax-tune sweep quickstart --set hid", ["hidden_dim="]),
-        ("infomax-tune run lambda_", ["lambda_tc=", "lambda_wr="]),
+        (
+            "infomax-tune run lambda_",
+            ["lambda_var=", "lambda_tc=", "lambda_wr=", "lambda_lse=", "lambda_l1=", "lambda_term="],
+        ),
         ("infomax-tune run activation=so", ["activation=softmax", "activation=softplus"]),
         ("infomax-tune sweep quickstart --set activation=relu,ta", ["activation=relu,tanh"]),
         ("infomax-tune run probe=", ["probe=true", "probe=false"]),
