@@ -125,7 +125,7 @@ CONFIGS = [
 ]  # fmt: skip
 
 VALUES = [
-    Bad("activation: near miss", "run activation=rleu", ("activation: 'rleu' is unknown; did you mean 'relu'? One of identity, relu, leaky_relu, softmax, tanh, softplus.",)),
+    Bad("activation: near miss", "run activation=rleu", ("activation: 'rleu' is unknown; did you mean 'relu'? One of identity, relu, leaky_relu, softmax, tanh, softplus, gelu, silu, elu, abs.",)),
     Bad("activation: a list", "run activation=[relu]", ("activation: ['relu'] is unknown",)),
     Bad("dataset: near miss", "run dataset=minst", ("'minst' is unknown; did you mean 'mnist'? One of mnist, fashion_mnist, kmnist, digits, synthetic_2d",)),
     Bad("objective: unknown", "run objective=vae", ("One of infomax, variance_only, reconstruction, random",)),
