@@ -145,11 +145,6 @@ def is_here(kind: str, name: str) -> bool:
     return match["digest"] in _sources or match["reference"] in installed(kind)
 
 
-def part_or_none(kind: str, name: str) -> Any:
-    """One of our parts; None for any other, of which nothing is loaded."""
-    return ours(kind).get(name)
-
-
 @functools.cache
 def find(kind: str, name: str) -> Any:
     """The part. name: as `pin` gives it. Raises ConfigError if it is not here, was edited, or cannot be loaded."""

@@ -24,7 +24,8 @@ from infomax_tune.science.stepper import TrialState
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
 
-TERMS = tuple(name for name, term in catalogue.ours("terms").items() if term.weight in TERM_WEIGHTS)
+_BY_WEIGHT = {term.weight: name for name, term in catalogue.ours("terms").items()}
+TERMS = tuple(_BY_WEIGHT[weight] for weight in TERM_WEIGHTS)
 """The terms that the loops compute, in the order of their weights."""
 
 
@@ -65,7 +66,7 @@ class CompiledTrial:
         self._loops: tuple[ActivationLoops, ActivationLoops, bool] = (activation, head, parts.head is not None)
         self._update = update
         self._weights = {name: parts.weights[name] for name in TERM_WEIGHTS}
-        self._data = _arrays(data)
+        self._data = _read_only(data)
         units = config.model.hidden_dim
         self._width = math.ceil(units / LANES) * LANES
         self._real = (np.arange(self._width) < units).astype(np.float32)
@@ -115,13 +116,9 @@ class CompiledTrial:
         one_batch = self.batch >= self.rows  # holds them all, so their order does not matter
         order = np.arange(self.rows) if one_batch else shuffle(self.config.training.seed, epoch, self.rows)
         found = self._run(order if batches is None else order[: batches * self.batch])
-        terms = dict(zip(TERMS, found, strict=True))
-        weights = {catalogue.ours("terms")[name].weight: value for name, value in terms.items()}
-        loss = sum(float(self._weights[weight]) * value for weight, value in weights.items() if self._weights[weight])
-        shown = {
-            name: value for name, value in terms.items() if name in columns.TERMS or self._weights[f"lambda_{name}"]
-        }
-        return [{"loss": loss, **shown}]
+        terms = list(zip(TERMS, self._weights.values(), found, strict=True))
+        loss = sum(weight * value for _, weight, value in terms if weight)
+        return [{"loss": loss, **{name: value for name, weight, value in terms if weight or name in columns.TERMS}}]
 
     def _run(self, order: NDArray[np.int64]) -> tuple[float, ...]:
         config, steps = self.config, math.ceil(len(order) / self.batch)
@@ -145,7 +142,7 @@ def _factors(rule: Rule, lr: float, taken: int, steps: int) -> NDArray[np.float3
         return factors.astype(np.float32)
 
 
-def _arrays(data: NonZeros) -> list[np.ndarray]:
+def _read_only(data: NonZeros) -> list[np.ndarray]:
     """Its arrays, read-only: Ray's are."""
     views = [array.view() for array in (data.starts, data.index, data.code, data.palette)]
     for view in views:

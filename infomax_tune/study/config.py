@@ -92,9 +92,13 @@ class PartName:
         """The names in a value."""
         return value.split() if self.several else [value]
 
+    def names_in(self, value: str) -> list[str]:
+        """The names of parts in a value: none if it is "none"."""
+        return [] if self.none and value == "none" else self.split(value)
+
 
 def _is_of_rows(name: str) -> bool:
-    part = catalogue.part_or_none("activations", name)
+    part = catalogue.ours("activations").get(name)
     return part is None or part.rows
 
 
@@ -217,7 +221,7 @@ class TrialConfig(BaseModel):
         """Sets the values that a baseline objective fixes, so a config never shows an unused value."""
         if not isinstance(data, Mapping) or not isinstance(data.get("loss", {}), Mapping):
             return data
-        objective = catalogue.part_or_none("objectives", str(data.get("loss", {}).get("objective")))
+        objective = catalogue.ours("objectives").get(str(data.get("loss", {}).get("objective")))
         if objective is None:
             return data
         data = {key: dict(value) if isinstance(value, Mapping) else value for key, value in data.items()}
@@ -282,7 +286,7 @@ class TrialConfig(BaseModel):
         for name, optimizer in catalogue.ours("optimizers").items():
             if name != self.training.optimizer:
                 yield from (f"training.{setting}" for setting in optimizer.settings)
-        objective = catalogue.part_or_none("objectives", self.loss.objective)
+        objective = catalogue.ours("objectives").get(self.loss.objective)
         if objective is not None and objective.terms is not None:
             weights = {term.weight for term in catalogue.ours("terms").values()} - set(objective.terms)
             yield from (f"loss.{weight}" for weight in weights if f"loss.{weight}" not in _IN_EVERY_ID)
@@ -290,12 +294,7 @@ class TrialConfig(BaseModel):
     def parts(self) -> list[tuple[str, str]]:
         """The parts that it names: their kind, and their name."""
         flat = self.flat()
-        return [
-            (mark.kind, each)
-            for name, mark in part_names()
-            for each in mark.split(flat[name])
-            if not (mark.none and each == "none")
-        ]
+        return [(mark.kind, each) for name, mark in part_names() for each in mark.names_in(flat[name])]
 
     def weights(self) -> dict[str, float]:
         """The weight of each of our terms, by the setting's name in `loss`."""

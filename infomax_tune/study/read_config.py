@@ -137,9 +137,10 @@ def read_setting(name: str, value: Any, where: str, problems: list[str], folder:
     def pinned(given: Any) -> Any:
         if not isinstance(given, str):
             return own.pin_object(mark.kind, given) if callable(given) or dataclasses.is_dataclass(given) else given
-        return " ".join(
-            each if mark.none and each == "none" else _pin(mark.kind, each, folder) for each in mark.split(given)
-        )
+        names = [_pin(mark.kind, each, folder) for each in mark.names_in(given)]
+        if mark.several:  # in one order, and each once: it is one trial
+            return " ".join(sorted({*names} - {"none"})) or "none"
+        return names[0] if names else given
 
     try:
         return Setting([pinned(each) for each in value] if isinstance(value, list) else pinned(value), where)

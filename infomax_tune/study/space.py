@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.errors import ConfigError
-from infomax_tune.study.config import ID_DIGITS, TrialConfig
+from infomax_tune.study.config import ID_DIGITS, TrialConfig, part_names
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
@@ -53,7 +53,15 @@ class SearchSpace:
 
     def parts(self) -> list[tuple[str, str]]:
         """The parts that its trials name: their kind, and their name. See `TrialConfig.parts`."""
-        return list(dict.fromkeys(part for config in self.trials() for part in config.parts()))
+        base = self.base.flat()
+        return list(
+            dict.fromkeys(
+                (mark.kind, name)
+                for setting, mark in part_names()
+                for value in self.axes.get(setting, [base[setting]])
+                for name in mark.names_in(value)
+            )
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The content of the sweep file."""
