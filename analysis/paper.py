@@ -64,7 +64,7 @@ def paper_tables(e: Evidence) -> list[PaperTable]:
         told = [f"{'K' if column == 'hidden_dim' else column} = {show(value)}" for column, value in where.items()]
         trials = _of_stratum(done(e.infomax), where)
         made.append(_table(", ".join(told), rows, trials, _of_stratum(pairs, where), metrics))
-    return made[:MAX_TABLES]
+    return [table for table in made if table is not None][:MAX_TABLES]
 
 
 def _of_stratum(pairs: pd.DataFrame, where: dict[str, object]) -> pd.DataFrame:
@@ -76,13 +76,18 @@ def _of_stratum(pairs: pd.DataFrame, where: dict[str, object]) -> pd.DataFrame:
 
 def _table(
     title: str, cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[str]
-) -> PaperTable:
-    """cells: of the summary. trials: the finished ones. pairs: of activations. All of this table's stratum."""
+) -> PaperTable | None:
+    """cells: of the summary. trials: the finished ones. pairs: of activations. All of this table's stratum.
+
+    None if no activation has a mean, because no seed is complete.
+    """
     shown = tuple(metric for metric in metrics if (cells["metric"] == metric).any())
     columns = [_entries(cells[cells["metric"] == metric], trials, pairs, metric) for metric in shown]
     names = activation_order(cells["activation"])
     rows = tuple((name, tuple(column.get(name) for column in columns)) for name in names)
     entries = [entry for column in columns for entry in column.values()]
+    if not entries:
+        return None
     n = [entry.n for entry in entries]
     seeds = counted(max(n), "seed") if min(n) == max(n) else f"{min(n)} to {max(n)} seeds"
     note = f"{title}: mean over {seeds}."

@@ -145,11 +145,14 @@ def is_here(kind: str, name: str) -> bool:
     return match["digest"] in _sources or match["reference"] in installed(kind)
 
 
-@functools.cache
 def find(kind: str, name: str) -> Any:
     """The part. name: as `pin` gives it. Raises ConfigError if it is not here, was edited, or cannot be loaded."""
-    if name in ours(kind):
-        return ours(kind)[name]
+    return ours(kind)[name] if name in ours(kind) else _load(kind, name)
+
+
+@functools.cache
+def _load(kind: str, name: str) -> Any:
+    """A part that is not ours."""
     match = _PINNED.fullmatch(name)
     if match is None:
         raise ConfigError(f"{name}: this version of infomax-tune has no such part of a study ({kind}).")
@@ -182,7 +185,7 @@ def find(kind: str, name: str) -> Any:
 def again(kind: str, name: str) -> Any:
     """The part, as `find` would give it to another process: a user's file runs again."""
     _module.cache_clear()
-    return find.__wrapped__(kind, name)
+    return ours(kind)[name] if name in ours(kind) else _load.__wrapped__(kind, name)
 
 
 def _require(name: str, digest: str) -> Source:

@@ -143,6 +143,17 @@ def test_bold_letters_and_colors_are_of_the_seeds_that_the_text_compares():
     assert "†" not in paper.as_markdown([made])
 
 
+def test_a_setting_of_which_no_seed_is_complete_has_no_table():
+    """Each activation lost another seed: there is no mean to show, and the other setting keeps its table."""
+    axes = {"activation": ["relu", "tanh"], "hidden_dim": [16], "lambda_tc": [1.0, 10.0]}
+    table = synthetic.make_results(axes, seeds=2)
+    hard = table["lambda_tc"] == 10
+    lost = hard & ((table["activation"] == "relu") == (table["seed"] == 1))
+    table = synthetic.spoil(table, diverged=table.index[lost])
+    made = paper.paper_tables(gather(analysis.Study("made up", table), seed=0))
+    assert [one.title for one in made] == ["K = 16, lambda_tc = 1"]
+
+
 def test_one_seed_has_neither_intervals_nor_letters():
     """Nothing was tested; the note promises nothing."""
     results = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=1)

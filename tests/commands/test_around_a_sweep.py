@@ -93,7 +93,10 @@ def test_settings_are_those_of_the_config() -> None:
     by_key = {each.key: each for each in found}
     assert (by_key["hidden_dim"].default, by_key["hidden_dim"].range) == ("16", "1 to 65536")
     assert by_key["lr"].range == "more than 0"
-    assert by_key["activation"].range == "identity, relu, leaky_relu, softmax, tanh, softplus"
+    assert (
+        by_key["activation"].range
+        == "identity, relu, leaky_relu, softmax, tanh, softplus, gelu, silu, elu, abs, or your own"
+    )
     shown = call("settings").stdout
     for each in found:
         assert each.meaning in shown

@@ -27,7 +27,7 @@ TWICE = "def swish(z):\n    return 2 * z\n"
 RAISES = "raise RuntimeError('it was loaded')\n"
 DIGEST = "0123456789ab"
 """Of no source here."""
-CACHED = (catalogue.installed, catalogue.find, catalogue._module)
+CACHED = (catalogue.installed, catalogue._load, catalogue._module)
 
 
 @pytest.fixture(autouse=True)
@@ -350,7 +350,7 @@ def test_another_version_of_a_package_is_not_taken_for_the_one_of_the_trials(ins
     """Nor is one that is gone: what trained a trial is what goes on."""
     site = install(MISH, mish=IS_MISH)
     name = pin("activations", "mish")
-    find.cache_clear()
+    catalogue._load.cache_clear()
     write(site / "their" / "mish.py", SWISH)
     with pytest.raises(ConfigError, match=r"^mish: the installed their\.mish is not the one of these trials"):
         find("activations", name)

@@ -26,7 +26,7 @@ LABELED = {"train": TRAIN, "test": TEST, "train_labels": np.array([0, 1, 1]), "t
 def loaded(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """The dataset, in training's form, under the name `mine`."""
     monkeypatch.setitem(catalogue.ours("datasets"), "mine", source)
-    catalogue.find.cache_clear()
+    catalogue._load.cache_clear()
     return load("mine")
 
 
@@ -246,7 +246,7 @@ def mine(make_config: Callable[..., TrialConfig], monkeypatch: pytest.MonkeyPatc
         monkeypatch.setitem(
             catalogue.ours("datasets"), "mine", from_arrays({"train": TRAIN, "test": TEST} | labeled, "mine")
         )
-        catalogue.find.cache_clear()
+        catalogue._load.cache_clear()
         config = make_config(**settings)
         return config.model_copy(update={"data": config.data.model_copy(update={"dataset": "mine"})})
 

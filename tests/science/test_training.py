@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.stats import norm
 from torch import Tensor
 
 from infomax_tune.parts.metrics.probe_accuracy import probe_accuracy
@@ -215,6 +216,10 @@ F: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "softplus": lambda z: np.log1p(np.exp(z)),
     "softmax": softmax,
+    "gelu": lambda z: z * norm.cdf(z),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "abs": np.abs,
 }
 SLOPE: dict[str, Callable[[Array, Array], Array]] = {
     "identity": lambda g, z: g,
@@ -223,6 +228,10 @@ SLOPE: dict[str, Callable[[Array, Array], Array]] = {
     "tanh": lambda g, z: g / np.cosh(z) ** 2,
     "softplus": lambda g, z: g / (1 + np.exp(-z)),
     "softmax": lambda g, z: softmax_slope(g, softmax(z)),
+    "gelu": lambda g, z: g * (norm.cdf(z) + z * norm.pdf(z)),
+    "silu": lambda g, z: g * (1 + np.exp(-z) * (1 + z)) / (1 + np.exp(-z)) ** 2,
+    "elu": lambda g, z: np.where(z > 0, g, g * np.exp(np.minimum(z, 0))),
+    "abs": lambda g, z: g * np.sign(z),
 }
 
 
