@@ -68,7 +68,7 @@ def check_part(
         typer.Option(help="What it is. Without this, a plain function is taken for an activation."),
     ] = None,
 ) -> None:
-    """Check a part of your own: an activation, a term, an optimizer, a metric or a dataset.
+    """Test a part of your own against its contract.
 
     Prints a line for each check: gradients against finite differences, random numbers, extremes, and short trainings with
     torch, in compiled loops and in packs. The exit code is 1 if a check fails.
