@@ -132,6 +132,7 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
     from analysis.album import album
     from analysis.parts import parts_of
 
+    style.know(evidence.study.own_parts())
     drawn = []
     for place, drawing in enumerate(album(evidence)):
         if place % every != first:

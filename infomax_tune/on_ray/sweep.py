@@ -24,6 +24,7 @@ from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
+from infomax_tune.parts.catalogue import facts, is_pinned
 from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.files import for_each
@@ -61,11 +62,26 @@ def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> 
     if not folder.has_sweep():  # a sweep whose sweep file was lost still has its trials
         return dataclasses.replace(space, id_digits=folder.id_digits() or space.id_digits)
     before = folder.read_space()
+    if not options.narrow:
+        _refuse_edited_parts(space, before, folder)
     _refuse_another_base(space, before, folder)
     space = dataclasses.replace(space, id_digits=before.id_digits)
     if space.axes != before.axes and not options.narrow:
         _refuse_to_narrow(space, before, folder)
     return space
+
+
+def _refuse_edited_parts(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
+    then, now = ({name for _, name in each.parts() if is_pinned(name)} for each in (before, space))
+    gone = {name.partition("@")[0]: name for name in then - now}
+    for name in sorted(now - then):
+        reference = name.partition("@")[0]
+        if reference in gone:
+            raise ConfigError(
+                f"{folder.root}: {reference} was edited since this sweep trained with it, and makes other trials (its digest "
+                f"was {gone[reference].partition('@')[2]}, is now {name.partition('@')[2]}). Choose another --out; or, to "
+                f"drop the trials of the version before, add --narrow. That version is in {folder.root}/parts."
+            )
 
 
 def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
@@ -295,7 +311,8 @@ class _Sweep:
                 f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
             )
         data = {name: dataset.digest for name, dataset in datasets.items()}
-        folder.environments.write_latest({**(machines[0] if machines else {}), "command": self._command, "data": data})
+        more = {"command": self._command, "data": data, "parts": facts(self._space.parts())}
+        folder.environments.write_latest({**(machines[0] if machines else {}), **more})
         return Job(
             datasets=datasets,
             folder=folder,

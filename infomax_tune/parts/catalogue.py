@@ -119,6 +119,13 @@ def add(source: Source) -> None:
     _sources[source.digest] = source
 
 
+def facts(parts: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """Of each of these parts (kind, name) that is not ours, by name: how the report shows it, as far as the part says so."""
+    own = {name: find(kind, name) for kind, name in parts if is_pinned(name)}
+    shown = ("color", "marker", "explanation")
+    return {name: {fact: text for fact in shown if (text := getattr(part, fact, ""))} for name, part in own.items()}
+
+
 def is_module(name: str) -> bool:
     """Whether it is the name of a part in an installed module, with its digest."""
     match = _PINNED.fullmatch(name)

@@ -67,3 +67,15 @@ def test_a_dry_run_is_refused_where_the_sweep_would_be(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", "activation=[relu, tanh]", "epochs=1", "seed=[1]").root
     other = call("sweep", *SMALL, "--out", out, "--dry-run", ok=False)
     assert (other.returncode, "already contains a sweep with a different config" in other.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("_measured")
+def test_a_dry_run_says_which_trials_torch_trains_and_why(tmp_path: Path) -> None:
+    Path("mine.py").write_text("def half(z):\n    return z / 2\n", encoding="utf-8")
+    axes = ("--set", "activation=relu,tanh,mine.py:half", "--set", "objective=infomax,reconstruction")
+    text = call("sweep", "quickstart", *axes, "--set", "seed=1,2", "--out", tmp_path / "sweep", "--dry-run").stdout
+    assert re.findall("^torch .*$", text, re.MULTILINE) == [
+        "torch      trains 2 trials, several times slower than the compiled loops: its activation has no forward and "
+        "derivative made of infomax_tune.parts.elementwise",
+        "torch      trains 6 trials, several times slower than the compiled loops: its objective rebuilds the inputs",
+    ]
