@@ -177,6 +177,10 @@ def _load(kind: str, name: str) -> Any:
         if entry is None and not file:
             raise ConfigError(f"{reference}: no package that is installed here offers such a part ({kind}).")
         path, attribute = (entry.module, entry.attr) if entry else (file, attribute)
+        if not attribute:
+            raise ConfigError(
+                f"{reference}: the entry point of its package names no object: {path}. Write {path}:NAME there."
+            )
         here = _of_module(path)
         if here.digest != digest:
             raise ConfigError(

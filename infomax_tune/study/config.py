@@ -81,8 +81,10 @@ class PartName:
 
     def choices(self) -> tuple[str, ...]:
         """The names that need no file."""
-        names = [name for name in catalogue.names(self.kind) if not self.rows or _is_of_rows(name)]
-        return ("none", *([] if self.several or self.kind == "terms" else names)) if self.none else tuple(names)
+        further = self.several or self.kind == "terms"  # beside ours, which have settings of their own or need none
+        known = catalogue.installed(self.kind) if further else catalogue.names(self.kind)
+        names = [name for name in known if not self.rows or _is_of_rows(name)]
+        return ("none", *names) if self.none else tuple(names)
 
     def takes(self, value: str) -> bool:
         """Whether it is one of the choices, or a part of the user's own with its digest."""
