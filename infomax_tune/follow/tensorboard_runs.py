@@ -46,7 +46,7 @@ from infomax_tune.study.trial_status import TrialStatus
 Weights = Mapping[str, NDArray[np.float32]]
 
 _PREFIX = "events.out.tfevents."
-_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z0-9_]+-k\d+-s\d+-[0-9a-f]{8,})")
+_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>\w+-k\d+-s\d+-[0-9a-f]{8,})")
 _RGB = 3
 """TensorBoard's number for RGB images."""
 _LARGEST = float(np.finfo(np.float32).max)

@@ -78,6 +78,14 @@ def test_a_run_holds_every_number_of_its_trial_packed_or_not(
         assert record.timing["tensorboard_s"] > 0
 
 
+def test_a_part_with_a_capital_letter_has_its_run(tmp_path: Path, make_config: MakeConfig, digits: Dataset) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def Half_2(z):\n    return z / 2\n")
+    trials = placed(tmp_path, [make_config(dataset="digits", activation=f"{mine}:Half_2", epochs=1)])
+    train(trials, digits)
+    assert find_broken(tmp_path / "tensorboard", trials) == []
+
+
 def test_relative_time_is_the_trials_training_time(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
     """Also over a stop: what was trained before it is counted, the time between is not."""
     (trial,) = placed(tmp_path, pack[:1])

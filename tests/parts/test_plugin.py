@@ -16,6 +16,7 @@ import pytest
 import torch
 from scipy import special
 
+from infomax_tune.parts import catalogue
 from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
 from infomax_tune.store.record import Record
@@ -190,6 +191,12 @@ def test_what_it_offers_is_listed_among_our_own_values(plugin: Plugin) -> None:
         assert values.endswith(", or your own")
     (activations,) = re.findall(r"^  activation .*\n +default relu; text: (.*)$", listed, flags=re.MULTILINE)
     assert activations.split(", ").count("relu") == 1
+
+
+def test_the_selfcheck_is_of_our_own_parts_only(plugin: Plugin) -> None:
+    program = "from infomax_tune.science.selfcheck import WHOLE; print(*WHOLE.activations, *WHOLE.optimizers)"
+    ours = [*catalogue.ours("activations"), *catalogue.ours("optimizers")]
+    assert plugin.process([sys.executable, "-c", program]).stdout.split() == ours
 
 
 def test_it_is_imported_by_the_first_trial_that_uses_it(plugin: Plugin) -> None:
