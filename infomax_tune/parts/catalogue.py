@@ -104,11 +104,15 @@ def pin(kind: str, name: str, folder: Path | None = None) -> str:
         reference = f"{source.file}{colon}{attribute}"
     elif re.fullmatch(r"[A-Za-z_][\w.]*:\w+", name):
         source, reference = _of_module(name.partition(":")[0]), name
+    elif name.endswith(".py"):
+        raise ConfigError(f"{name}: name the object in it too: {name}:NAME")
     else:
         raise ConfigError(f"{name!r} is unknown")
     pinned = f"{reference}@{source.digest}"
     if not is_pinned(pinned):
-        raise ConfigError(f"{name}: rename it: letters, digits, _, - and . can be part of a name")
+        raise ConfigError(
+            f"{name}: rename it: letters, digits, _, - and . can be part of a file's name, and a : and NAME follow"
+        )
     add(source)
     find(kind, pinned)
     return pinned

@@ -137,9 +137,11 @@ class ModelConfig(_Section):
 
 def _with_weights(base: type[T], settings: Iterable[tuple[str, float, str]]) -> type[T]:
     """The section with a setting of its parts for each of these: its name, its default, and what it does."""
-    fields: dict[str, Any] = {
-        name: (_NotNegative, Field(default=default, description=words)) for name, default, words in settings
-    }
+    fields: dict[str, Any] = {}
+    for name, default, words in settings:
+        if name in fields or name in base.model_fields:
+            raise TypeError(f"two parts have a setting {name}, or it is one of the section's own")
+        fields[name] = (_NotNegative, Field(default=default, description=words))
     return create_model(f"_{base.__name__}", __base__=base, **fields)
 
 
