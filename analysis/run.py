@@ -72,7 +72,11 @@ def analyze(
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
-    target = Output(SweepFolder(location(out)).report.parent if output_dir is None else output_dir)
+    if output_dir is None:
+        output_dir = SweepFolder(location(out)).report.parent
+        for problem in link_problems([output_dir]):
+            raise AnalysisError(problem)
+    target = Output(output_dir)
     return analyze_study(study, target, seed=seed, command=command, files=files, latex=latex)
 
 
