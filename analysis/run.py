@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from joblib import Parallel, cpu_count, delayed
 
 from analysis.evidence import Evidence, gather
-from analysis.load import Study, load_study
+from analysis.load import AnalysisError, Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
+from infomax_tune.store.files import link_problems
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 

@@ -96,12 +96,7 @@ def train_pack(
         for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
     ]
     to_train = [trial for trial in trials if trial.status is None]
-    if (
-        to_train
-        and execution.stacked
-        and execution.device == "cpu"
-        and not packs_agree(_configs(to_train), dataset)
-    ):
+    if to_train and execution.stacked and execution.device == "cpu" and not packs_agree(_configs(to_train), dataset):
         execution = dataclasses.replace(execution, stacked=False)
         warn(
             f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "

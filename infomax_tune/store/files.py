@@ -53,10 +53,10 @@ def guarded(folder: Path, require: Callable[[], None]) -> Iterator[None]:
         _guards.remove(guard)
 
 
-def _require_leave(path: Path) -> None:
-    """Asks the guards of the folders that the path is in."""
+def require_leave(path: Path) -> None:
+    """Raises StoreError if a guard of a folder that the path is, or is in, refuses."""
     for folder, require in tuple(_guards):
-        if folder in path.parents:
+        if folder in (path, *path.parents):
             require()
 
 
@@ -67,7 +67,7 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
     the folder's fsync, when the write of a following file syncs it. Raises StoreError if it cannot be written (a full
     disk, a read-only folder), or a guard refuses; the file is then as it was before.
     """
-    _require_leave(path)
+    require_leave(path)
     if objects.is_object(path):
         faults.point(f"{path.name}:half")
         faults.point(f"{path.name}:written")
@@ -104,7 +104,7 @@ def make_folder(path: Path) -> None:
     """
     if objects.is_object(path) or path.is_dir():
         return
-    _require_leave(path)
+    require_leave(path)
     if path.exists():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     make_folder(path.parent)
@@ -204,7 +204,7 @@ def _links(path: Path) -> Iterator[Path]:
 
 def remove(path: Path) -> None:
     """Removes a file, if it is there. Raises OSError or StoreError."""
-    _require_leave(path)
+    require_leave(path)
     if objects.is_object(path):
         objects.remove(path)
     else:
@@ -233,7 +233,7 @@ def file_digest(path: Path) -> str | None:
 
 def set_aside(path: Path) -> None:
     """Renames a damaged file to <its name>.damaged-<number>, so it is neither read again nor lost."""
-    _require_leave(path)
+    require_leave(path)
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not exists(aside):

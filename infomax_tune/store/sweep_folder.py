@@ -31,6 +31,7 @@ from infomax_tune.store.files import (
     read_bytes,
     read_json,
     remove,
+    require_leave,
     write_atomically,
     write_json,
 )
@@ -265,6 +266,7 @@ class SweepFolder:
 
     def require_room(self) -> None:
         """Raises StoreError, which says how to resume, if the disk is full. See `room_problem`."""
+        require_leave(self.root)
         problem = self.room_problem()
         if problem:
             again = self.command("resume")
@@ -354,6 +356,7 @@ _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
 
 _OWN_NAMES = {
     "trials",
+    SWEEP_FILE,
     LOCK,
     driver_notes.DRIVER,
     driver_notes.STOP,
@@ -377,8 +380,4 @@ _HOW_TO_MEND_SWEEP = (
 
 def _is_own(name: str) -> bool:
     """Whether a file belongs in a sweep's folder; one that was damaged and renamed does too."""
-    return (
-        name in _OWN_NAMES
-        or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged"))
-        or is_temporary(name)
-    )
+    return name in _OWN_NAMES or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged")) or is_temporary(name)

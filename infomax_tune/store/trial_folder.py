@@ -346,7 +346,9 @@ def run_path(config: TrialConfig, axes: Iterable[str] = ()) -> Path:
     flat = config.flat()
     more = [f"{name.split('.')[1]}={str(flat[name]).removesuffix('.0')}" for name in axes]
     parts = (config.model.activation, f"k{config.model.hidden_dim}", *more, f"seed{config.training.seed}")
-    return Path(*(re.sub(r"[/\0]|^\.+$", "_", part) for part in parts))  # a name that only another version knows may be a path
+    return Path(
+        *(re.sub(r"[/\0]|^\.+$", "_", part) for part in parts)
+    )  # a name that only another version knows may be a path
 
 
 _UNTIL_THE_RECORD = ("checkpoint.safetensors", "failure.json")

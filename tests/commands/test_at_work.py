@@ -115,7 +115,7 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     gate.open()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 2
-    assert "another driver has taken over this sweep; this one stops." in stderr
+    assert "another process has taken over this folder; this one stops." in stderr
     assert not list(out.glob("trials/*/record.json"))
     infomax_tune("resume", out)
     assert tables(out) == tables(undisturbed)
