@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from infomax_tune.store.formats import ENVIRONMENT
 
 LATEST = "environment.json"
 USED = "environments"
-
-_FINGERPRINT = re.compile("[0-9a-f]{8}")
 
 
 class Environments:
@@ -79,4 +76,4 @@ class Environments:
         return problems
 
     def _used(self) -> list[Path]:
-        return [path for path in matching(self._root / USED, "*.json") if _FINGERPRINT.fullmatch(path.stem)]
+        return matching(self._root / USED, "*.json")

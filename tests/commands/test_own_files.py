@@ -100,7 +100,6 @@ def test_the_report_is_not_written_through_a_link(out: Path, tmp_path: Path) -> 
     (out / "analysis").symlink_to(tmp_path / "outside")
     assert "analysis: a link" in call("analyze", out, ok=False).stderr
     assert bytes_in(tmp_path / "outside") == {}
-    assert "files in" in call("analyze", out, "--output-dir", tmp_path / "named").stdout
 
 
 def test_links_of_the_user_and_of_a_tracker_are_theirs(out: Path, tmp_path: Path) -> None:
@@ -164,13 +163,12 @@ def test_what_the_user_keeps_beside_a_trial_stays(out: Path, made: Path) -> None
 
 
 def test_what_only_looks_like_ours_stays(out: Path) -> None:
-    """An editor's swap file, a draft, a copy of a trial, and notes on an environment."""
+    """An editor's swap file, a draft, and a copy of a trial."""
     names = (
         "analysis/.draft.tmp.md",
         ".results.csv.tmp",
         "trials/.x.tmp",
         "tensorboard/relu/.tmp",
-        "environments/notes.json",
         "trials/copy/record.json",
     )
     for name in names:
