@@ -4,12 +4,12 @@
 
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT, SIGTERM or SIGHUP of the driver; SIGTERM of all its processes, or while Ray starts; another driver that
-takes over; its folder moved away; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a table. Every other round
-shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see `benchmarks.faults`), and `verify`
-must report it. After the last kill, the sweep is resumed until it ends, and every table and weights file must have the
-bytes of the undisturbed sweep. The program also counts finished trials that are trained again (exactly those whose
-files were damaged), epochs lost (at most those since the last checkpoint), tracebacks shown (none), and trials whose
-TensorBoard curves have a gap or a doubled step.
+takes over; its folder moved away; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a
+table. Every other round shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see
+`benchmarks.faults`), and `verify` must report it. After the last kill, the sweep is resumed until it ends, and every
+table and weights file must have the bytes of the undisturbed sweep. The program also counts finished trials that are
+trained again (exactly those whose files were damaged), epochs lost (at most those since the last checkpoint),
+tracebacks shown (none), and trials whose TensorBoard curves have a gap or a doubled step.
 A sweep whose worker was killed tries the pack again, and may end by itself.
 """
 
