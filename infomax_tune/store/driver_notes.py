@@ -82,6 +82,12 @@ class DriverNotes:
             self.id = driver
         return driver
 
+    def step_down(self) -> None:
+        """Removes the id of a driver whose sweep has not begun."""
+        with contextlib.suppress(TakenOverError):
+            remove(self._driver)
+            self.id = None
+
     def is_ours(self) -> bool:
         """Whether no other driver has taken over. See `_glance`."""
         with self._writing:

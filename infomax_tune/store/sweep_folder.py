@@ -138,16 +138,10 @@ class SweepFolder:
     def yet_to_make(self) -> list[Path]:
         """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first.
 
-        Leases of a folder in an object store are not included: their numbers are never reused.
+        Not included are the driver's id, see `DriverNotes.step_down`, and leases in an object store: their numbers are never
+        reused.
         """
-        files = (
-            SWEEP_FILE,
-            environments.LATEST,
-            driver_notes.DRIVER,
-            driver_notes.PROGRESS,
-            _RAY_LOG,
-            driver_notes.STOP,
-        )
+        files = (SWEEP_FILE, environments.LATEST, driver_notes.PROGRESS, _RAY_LOG, driver_notes.STOP)
         if objects.is_object(self.root):
             return [path for path in (self.root / name for name in files) if not exists(path)]
         files += (LOCK,)
