@@ -2,6 +2,7 @@
 
 InfomaxTuneError                 base; its message is for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
+├── PartError                    an activation, a term or the like of the user's own raised an error (exit code 2)
 ├── DataError                    a dataset is missing or cannot be read (exit code 2)
 ├── ResourceError                the machine, the cluster or this process lacks something (exit code 2)
 ├── StoreError                   the output folder cannot be used (exit code 2)
@@ -24,6 +25,10 @@ class InfomaxTuneError(Exception):
 
 class ConfigError(InfomaxTuneError, ValueError):
     """A config, search space, override or option is wrong; the message lists every mistake found."""
+
+
+class PartError(InfomaxTuneError):
+    """A part of the user's own raised an error; the message names its line."""
 
 
 class DataError(InfomaxTuneError):

@@ -19,6 +19,7 @@ from infomax_tune.errors import DamagedFileError, StoreError, TakenOverError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
+from infomax_tune.parts.catalogue import blame
 from infomax_tune.process import faults
 from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
@@ -88,31 +89,38 @@ def train_pack(
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite. runs: the
     TensorBoard run of each; None for no runs. should_stop: asked after each epoch; if True, the trials write
-    checkpoints and training stops for now. Raises whatever the training raises, and TakenOverError before it would write
+    checkpoints and training stops for now. Raises PartError if a part of the user's own raises
+    an error, else whatever the training raises, and TakenOverError before it would write
     into a folder that another driver has taken over; trials that have ended keep their records.
     """
-    trials = [
-        _begin(_Trial(config, folder, run, warn, dataset.digest))
-        for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
-    ]
-    to_train = [trial for trial in trials if trial.status is None]
-    if to_train and execution.stacked and execution.device == "cpu" and not packs_agree(_configs(to_train), dataset):
-        execution = dataclasses.replace(execution, stacked=False)
-        warn(
-            f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "
-            "their numbers but is slower (see `infomax-tune selfcheck`)"
-        )
-    # a pack that was killed between the writes of two checkpoints resumes as two groups
-    for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
-        members = list(group)
-        for report, seconds in _timed(_reports(members, dataset, execution)):
-            _take(members, report, seconds / len(members), execution)
-            on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
-            if all(trial.status for trial in members):
-                break
-            if should_stop():
-                _checkpoint(members, report)
-                return
+    with blame(pack[0].parts()):
+        trials = [
+            _begin(_Trial(config, folder, run, warn, dataset.digest))
+            for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
+        ]
+        to_train = [trial for trial in trials if trial.status is None]
+        if (
+            to_train
+            and execution.stacked
+            and execution.device == "cpu"
+            and not packs_agree(_configs(to_train), dataset)
+        ):
+            execution = dataclasses.replace(execution, stacked=False)
+            warn(
+                f"this machine rounds {pack[0].cell} differently in packs; its trials train one at a time, which keeps "
+                "their numbers but is slower (see `infomax-tune selfcheck`)"
+            )
+        # a pack that was killed between the writes of two checkpoints resumes as two groups
+        for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
+            members = list(group)
+            for report, seconds in _timed(_reports(members, dataset, execution)):
+                _take(members, report, seconds / len(members), execution)
+                on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
+                if all(trial.status for trial in members):
+                    break
+                if should_stop():
+                    _checkpoint(members, report)
+                    return
 
 
 def _configs(trials: Sequence[_Trial]) -> list[TrialConfig]:

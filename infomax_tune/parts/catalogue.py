@@ -6,6 +6,7 @@ A name of ours is the name of its file. Any other part is named with the digest 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -16,14 +17,14 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from infomax_tune.errors import ConfigError
+from infomax_tune.errors import ConfigError, InfomaxTuneError, PartError
 
 _PINNED = re.compile(r"(?P<reference>[\w.-]+(?::\w+)?)@(?P<digest>[0-9a-f]{12})")
 
@@ -134,6 +135,11 @@ def is_module(name: str) -> bool:
     """Whether it is the name of a part in an installed module, with its digest."""
     match = _PINNED.fullmatch(name)
     return match is not None and ":" in match["reference"] and ".py:" not in match["reference"]
+
+
+def is_installed(module: str) -> bool:
+    """Whether there is a package for it. Imports nothing."""
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def source_of_module(name: str) -> Source:
@@ -252,6 +258,30 @@ def _run(load: Any, name: str, file: str) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
         line = error.lineno if isinstance(error, SyntaxError) else line_in(file, error)
         raise ConfigError(f"{name}, line {line}: {type(error).__name__}: {error}") from None
+
+
+@contextlib.contextmanager
+def blame(parts: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Raises PartError, with the line, in place of an error that the code of one of these parts (kind, name) raised."""
+    try:
+        yield
+    except InfomaxTuneError:
+        raise
+    except (Exception, SystemExit) as error:
+        for kind, name in parts:
+            file = _code_of(kind, name) if is_pinned(name) and ".npz@" not in name else ""
+            if file and (line := line_in(file, error)) != "?":
+                words = " ".join(str(error).split())
+                raise PartError(f"{file}, line {line}: {type(error).__name__}: {words}") from error
+        raise
+
+
+def _code_of(kind: str, name: str) -> str:
+    """The name of the file that the code of a part is in."""
+    reference = name.partition("@")[0]
+    entry = installed(kind).get(reference)
+    path = entry.module if entry else reference.partition(":")[0]
+    return path if path.endswith(".py") else _of_module(path).file
 
 
 def line_in(file: str, error: BaseException) -> int | str:

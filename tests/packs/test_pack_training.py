@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infomax_tune.errors import DataError, StoreError, TakenOverError
+from infomax_tune.errors import DataError, PartError, StoreError, TakenOverError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
@@ -393,3 +393,14 @@ def test_a_worker_whose_driver_was_replaced_writes_nothing_more(
         pytest.fail("there is no end to its questions")
     records = [folder.has_record() for folder in folders(tmp_path / str(moment - 3), pack)]
     assert records == [True, True, False], "it asks before each record"
+
+
+@pytest.mark.parametrize("error", ["ValueError('two\\nlines')", "SystemExit('two lines')"])
+def test_an_error_in_a_part_of_the_users_own_is_one_line_with_its_place(
+    tmp_path: Path, make_config: MakeConfig, digits: Dataset, error: str
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(f"def wrong(z):\n    if z.shape[-1] == 16:\n        raise {error}\n    return z\n")
+    config = make_config(dataset="digits", activation=f"{mine}:wrong", epochs=1)
+    with pytest.raises(PartError, match=rf"^mine\.py, line 3: {error.partition('(')[0]}: two lines$"):
+        train_pack([config], [TrialFolder(tmp_path / "out")], digits)

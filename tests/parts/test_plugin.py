@@ -289,4 +289,5 @@ def test_without_it_a_sweep_is_not_resumed_and_what_is_missing_is_named(plugin: 
     done = call("resume", plugin.work / "sweep", ok=False)
     assert done.returncode == 2
     for name in ("swish", "points"):
-        assert re.search(rf"^(infomax-tune: )?{name}@[0-9a-f]{{12}}: ", done.stderr, flags=re.MULTILINE)
+        missing = rf"^(infomax-tune: )?{name}@[0-9a-f]{{12}}: no package that is installed here has this part"
+        assert re.search(missing, done.stderr, flags=re.MULTILINE)
