@@ -41,6 +41,8 @@ _LOCAL_SETTINGS = {
     "RAY_enable_metrics_collection": "0",  # a port that asks for no token, on all network interfaces
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
+_REFUSED = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")
+"""Tune raises an error if one of them is set, though it uses none."""
 _PRELOADING = {
     # the workers that Ray starts with itself, one for each CPU, import what training needs while the driver goes on
     "RAY_preload_python_modules": "infomax_tune.on_ray.preload",
@@ -84,12 +86,14 @@ def cluster(
 
 @contextlib.contextmanager
 def _process_as_it_was() -> Iterator[None]:
-    """Undoes what Ray changes in this process: environment variables, logger."""
+    """Undoes what is changed for Ray in this process, or by it: environment variables, logger."""
     environment, logger = dict(os.environ), logging.getLogger("ray")
     level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
+    refused = {name: os.environ.pop(name) for name in _REFUSED if name in os.environ}
     try:
         yield
     finally:
+        os.environ.update(refused)
         for name in set(os.environ) - set(environment):
             if name.startswith(("RAY_", "TUNE_", "PYTHONBREAKPOINT")):
                 del os.environ[name]

@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import free_port, wait_until
 from tests.commands.test_tensorboard import answers
 from tests.folders import make_interrupted_sweep, make_sweep
@@ -41,11 +43,12 @@ def add_modules(folder: Path, ran: Path) -> None:
         module = folder / f"{name}.py"
         module.parent.mkdir(exist_ok=True)
         module.write_text(f"with open({str(ran)!r}, 'a') as file:\n    file.write(__file__)\nraise ImportError\n")
+    (folder / ".numba_config.yaml").write_text("disable_jit: 1\n")
     (folder / "matplotlibrc").write_text("no setting\nsavefig.dpi: 30\nsvg.image_inline: False\npath.simplify: False\n")
 
 
 def run_inside(folder: Path, *words: object) -> str:
-    environment = os.environ | {"MPLBACKEND": "module://not_installed.backend"}
+    environment = os.environ | {"MPLBACKEND": "module://not_installed.backend", "TUNE_RESULT_DIR": "elsewhere"}
     command = [COMMAND, *map(str, words)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,6 +61,8 @@ def test_a_sweep_resumes_there_and_reports(study: Path, ran: Path) -> None:
         run_inside(study, command, ".")
     assert "analysis/report.html" in run_inside(study, "resume", ".")
     assert not ran.exists()
+    (used,) = SweepFolder(study).environments.read_used().values()
+    assert used["numba"] == version("numba")
 
 
 def test_the_report_is_the_same_there(tmp_path: Path, ran: Path) -> None:
