@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from infomax_tune.follow.display import Display
 from infomax_tune.on_ray.trackers import PATIENCE_S, Tracker, mlflow_as_it_was, tracker_named
@@ -99,6 +100,8 @@ class TrackerFeed:
             self._abandoned = now - self._since > PATIENCE_S or now - wanted > GRACE_S
         if thread.is_alive():
             self._display.warn(f"warning: --logger {self._waiting_for} does not answer, and is not waited for")
+            if any(tracker.on_ray for tracker in trackers):
+                thread.join(GRACE_S)  # until it has let go of Ray's objects, which must not outlive Ray
         for tracker in trackers:
             self._display.say(tracker.summary(self._plan))
 
@@ -109,12 +112,12 @@ class TrackerFeed:
             while (config := self._queue.get()) is not None:
                 for tracker in trackers:
                     if not (should_stop() or self._abandoned):
-                        self._attempt(tracker, tracker.give, config)
+                        self._attempt(tracker, tracker.give, config, lambda: self._abandoned)
             for tracker in trackers:
                 self._attempt(tracker, tracker.close)
                 tracker.forget()
 
-    def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
+    def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: Any) -> None:
         if tracker.failed:
             return
         self._waiting_for, self._since = tracker.name, time.monotonic()

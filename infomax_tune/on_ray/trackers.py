@@ -15,8 +15,9 @@ import math
 import os
 import shutil
 import sys
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,8 +95,8 @@ class Tracker:
         self._callback = self.make_callback()
         self._callback.setup()
 
-    def give(self, config: TrialConfig) -> None:
-        """Logs a trial, unless it was logged already."""
+    def give(self, config: TrialConfig, is_abandoned: Callable[[], bool] = lambda: False) -> None:
+        """Logs a trial, unless it was logged already. is_abandoned: whether it is no longer waited for."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
         finding = self.sweep.trial(trial_id).find(config)
@@ -117,7 +118,11 @@ class Tracker:
         upload = self.upload_of(trial)
         self._callback.log_trial_end(tune_trial, failed=record.status == TrialStatus.DIVERGED)
         if upload is not None:
-            ray.get(upload, timeout=PATIENCE_S)
+            latest = time.monotonic() + PATIENCE_S
+            while not ray.wait([upload], timeout=1)[0]:
+                if is_abandoned() or time.monotonic() > latest:
+                    raise TimeoutError(f"no answer for {PATIENCE_S} s")
+            ray.get(upload)
         self.folder.note(trial_id, finding.digest, run=run)
         self.given += 1
 
