@@ -7,7 +7,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from infomax_tune.follow.display import Display
 from infomax_tune.on_ray.trackers import PATIENCE_S, Tracker, mlflow_as_it_was, tracker_named
@@ -76,6 +75,7 @@ class TrackerFeed:
             self._abandoned = True
             self._queue.put(None)
             thread.join(GRACE_S)
+            self._let_go(thread, trackers)
             raise
 
     def hand_over_all(self, should_stop: Callable[[], bool]) -> None:
@@ -92,18 +92,24 @@ class TrackerFeed:
 
     def _wait(self, thread: threading.Thread, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
         """Until the trials are logged, or a tracker has been at one for too long; what it lacks then, the next run gives it."""
-        wanted = time.monotonic()
+        begun = wanted = time.monotonic()
         while thread.is_alive() and not self._abandoned:
             thread.join(_LOOK_S)
             now = time.monotonic()
             wanted = wanted if should_stop() else now
-            self._abandoned = now - self._since > PATIENCE_S or now - wanted > GRACE_S
+            self._abandoned = now - max(begun, self._since) > PATIENCE_S or now - wanted > GRACE_S
         if thread.is_alive():
             self._display.warn(f"warning: --logger {self._waiting_for} does not answer, and is not waited for")
-            if any(tracker.on_ray for tracker in trackers):
-                thread.join(GRACE_S)  # until it has let go of Ray's objects, which must not outlive Ray
+            self._let_go(thread, trackers)
         for tracker in trackers:
             self._display.say(tracker.summary(self._plan))
+
+    def _let_go(self, thread: threading.Thread, trackers: Sequence[Tracker]) -> None:
+        """What a tracker holds of Ray's must not outlive Ray, which would end this process."""
+        for tracker in trackers:
+            if tracker.on_ray and thread.is_alive():
+                tracker.abandon()
+                thread.join(GRACE_S)
 
     def _work(self, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
         with mlflow_as_it_was():
@@ -112,12 +118,12 @@ class TrackerFeed:
             while (config := self._queue.get()) is not None:
                 for tracker in trackers:
                     if not (should_stop() or self._abandoned):
-                        self._attempt(tracker, tracker.give, config, lambda: self._abandoned)
+                        self._attempt(tracker, tracker.give, config)
             for tracker in trackers:
                 self._attempt(tracker, tracker.close)
                 tracker.forget()
 
-    def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: Any) -> None:
+    def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
         if tracker.failed:
             return
         self._waiting_for, self._since = tracker.name, time.monotonic()

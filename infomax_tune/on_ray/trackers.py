@@ -15,9 +15,8 @@ import math
 import os
 import shutil
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,8 +94,8 @@ class Tracker:
         self._callback = self.make_callback()
         self._callback.setup()
 
-    def give(self, config: TrialConfig, is_abandoned: Callable[[], bool] = lambda: False) -> None:
-        """Logs a trial, unless it was logged already. is_abandoned: whether it is no longer waited for."""
+    def give(self, config: TrialConfig) -> None:
+        """Logs a trial, unless it was logged already."""
         assert self._callback is not None, "opened before"
         trial_id = config.trial_id
         finding = self.sweep.trial(trial_id).find(config)
@@ -118,17 +117,16 @@ class Tracker:
         upload = self.upload_of(trial)
         self._callback.log_trial_end(tune_trial, failed=record.status == TrialStatus.DIVERGED)
         if upload is not None:
-            latest = time.monotonic() + PATIENCE_S
-            while not ray.wait([upload], timeout=1)[0]:
-                if is_abandoned() or time.monotonic() > latest:
-                    raise TimeoutError(f"no answer for {PATIENCE_S} s")
-            ray.get(upload)
+            ray.get(upload, timeout=PATIENCE_S)
         self.folder.note(trial_id, finding.digest, run=run)
         self.given += 1
 
     def close(self) -> None:
         if self._callback is not None:
             self._callback.on_experiment_end([])
+
+    def abandon(self) -> None:
+        """Ends the processes of Ray's that it logs in: who waits for them then gets an error."""
 
     def forget(self) -> None:
         """Drops the callback: if it holds objects of Ray's and outlives Ray, it ends this process."""
@@ -225,6 +223,11 @@ class WandbTracker(Tracker):
 
         # the mode is passed on: Ray starts the process that logs, which on a cluster has other environment variables
         return WandbLoggerCallback(project=self._space, mode=self._mode)
+
+    def abandon(self) -> None:
+        queues, actors = (getattr(self._callback, name, {}) for name in ("_trial_queues", "_trial_logging_actors"))
+        for actor in [*(queue.actor for queue in queues.values()), *actors.values()]:
+            ray.kill(actor)
 
     def upload_of(self, trial: ReplayedTrial) -> Any:
         # Ray's callback logs in its own process, and never checks whether that failed

@@ -18,9 +18,11 @@ from ray.tune.logger import LoggerCallback
 
 from infomax_tune.follow.display import Display, Lines
 from infomax_tune.on_ray import tracker_feed
+from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.store.record import HistoryRow, Record
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.options import Options
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
@@ -186,3 +188,21 @@ def test_wandb_without_a_key_is_told_and_left_out(few: tuple[SweepFolder, Plan])
         in lines.getvalue()
     )
     assert "wandb: 0 trials logged to its project few; 3 remain for the next run" in lines.getvalue()
+
+
+def test_wandb_lets_go_of_ray_if_it_does_not_answer(
+    few: tuple[SweepFolder, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for Ray when Ray ends takes this process with it. Nobody answers at port 9."""
+    folder, plan = few
+    lines = io.StringIO()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(tracker_feed, "GRACE_S", 5)
+    feed = TrackerFeed("few", plan, folder, ["wandb"], Lines(lines, lines))
+    with cluster(Options(), Path(os.devnull)):
+        begun = folder.tracker("wandb").files_of(next(iter(plan)).trial_id)
+        with feed.at_work(begun.exists):
+            wait_until(begun.exists)
+        assert all(thread.name != "trackers" for thread in threading.enumerate())
+    assert "wandb: 0 trials logged" in lines.getvalue()
