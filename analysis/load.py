@@ -127,6 +127,12 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
             line = int(np.flatnonzero(table[column].isna())[0]) + 2
             raise AnalysisError(f"{source}, line {line}: {column} is empty; every planned trial needs a value.")
     for column in ("hidden_dim", "seed"):
+        is_whole = (table[column] % 1 == 0) & (table[column].abs() < 2.0**63)
+        if not is_whole.all():
+            line = int(np.flatnonzero(~is_whole)[0])
+            raise AnalysisError(
+                f"{source}, line {line + 2}: {column} is {table[column].iloc[line]}, which is not a whole number. {REBUILD}"
+            )
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
     for column, setting in (columns.SETTINGS | columns.LATER).items():

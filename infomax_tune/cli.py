@@ -26,3 +26,6 @@ def main() -> None:
     except (InfomaxTuneError, OSError) as error:  # OSError: a full disk, a folder without write permission
         typer.echo(f"infomax-tune: {error}", err=True)
         sys.exit(EXIT_BAD_INPUT)
+    except MemoryError as error:
+        typer.echo(f"infomax-tune: memory ran out. {error}".rstrip(), err=True)
+        sys.exit(EXIT_BAD_INPUT)

@@ -94,7 +94,6 @@ def tensorboard(
         is_loopback,
         pictures_view,
         serve,
-        serve_while,
     )
 
     folder, alone = SweepFolder(out), TrialFolder(out)
@@ -128,10 +127,10 @@ def tensorboard(
             trials = trials_in(Path(copy))
             update = RunsHere(trials)
             warn(update())
-            raise typer.Exit(serve_while(lambda: warn(update()), Path(copy), host, announce(trials)))
+            raise typer.Exit(serve(Path(copy), host, announce(trials), lambda: warn(update())))
     trials = trials_in(folder.runs_folder)
     warn(runs.mend_unless_busy(out, trials))
-    serve(folder.runs_folder, host, announce(trials))
+    raise typer.Exit(serve(folder.runs_folder, host, announce(trials)))
 
 
 @app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))

@@ -23,7 +23,7 @@ from infomax_tune.parts.catalogue import blame
 from infomax_tune.process import faults
 from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
-from infomax_tune.science.metrics import asked_for
+from infomax_tune.science.metrics import asked_for, require_memory
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import for_each
@@ -99,6 +99,8 @@ def train_pack(
             for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
         ]
         to_train = [trial for trial in trials if trial.status is None]
+        if to_train:
+            require_memory(pack[0].model.hidden_dim, len(dataset.test))
         if (
             to_train
             and execution.stacked

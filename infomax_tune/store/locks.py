@@ -16,9 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
-import psutil
-
 from infomax_tune.errors import LockedError, StoreError, TakenOverError
+from infomax_tune.process.running import begun, is_running
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
 from infomax_tune.store.files import guarded, link_problems, make_folder
@@ -42,6 +41,12 @@ TAKEN_OVER = "another process has taken over this folder; this one stops."
 
 _held_here: set[str] = set()
 """The tokens of the leases that this process holds or is about to take."""
+
+
+_locks_here: set[TextIO] = set()
+"""The open locks that this process holds. A fork closes its copies, with which it would hold them too."""
+
+os.register_at_fork(after_in_child=lambda: [handle.close() for handle in _locks_here])
 
 
 class Work(str, Enum):
@@ -110,13 +115,16 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
         raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
     with handle:
         _take_lock(handle, folder)
+        _locks_here.add(handle)
         handle.truncate(0)
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
             yield lambda: _loss_of(handle, folder)
         finally:
-            handle.truncate(0)
+            _locks_here.discard(handle)
+            if not handle.closed:  # as in a fork of this process
+                handle.truncate(0)
 
 
 def _loss_of(handle: TextIO, folder: Path) -> str:
@@ -177,13 +185,13 @@ def _this_machine() -> str:
 class _Lease:
     """What the holder of a lease writes into its object.
 
-    work: the name of a `Work`; token: tells it from any other lease; beat: raised by each renewal.
+    work: the name of a `Work`; begun: see `process.running`; token: tells it from any other lease; beat: raised by each renewal.
     """
 
     work: str
     host: str
     pid: int
-    started: float
+    begun: float
     machine: str
     token: str = ""
     beat: int = 0
@@ -192,8 +200,8 @@ class _Lease:
     @classmethod
     def new(cls, work: Work) -> _Lease:
         """A lease of this process."""
-        started, token = psutil.Process().create_time(), uuid.uuid4().hex
-        return cls(work.name, socket.gethostname(), os.getpid(), started, _this_machine(), token)
+        pid = os.getpid()
+        return cls(work.name, socket.gethostname(), pid, begun(pid), _this_machine(), uuid.uuid4().hex)
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -206,7 +214,7 @@ class _Lease:
             content = json.loads(data)
             return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
         except (ValueError, TypeError):
-            return cls(work="", host="", pid=0, started=0.0, machine="")
+            return cls(work="", host="", pid=0, begun=0.0, machine="")
 
     @property
     def holder(self) -> str:
@@ -218,11 +226,8 @@ class _Lease:
             return False
         if not self.machine or self.machine != _this_machine():
             return None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            is_running = abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
-            # this process may have left a lease that it could not give back
-            return is_running and (self.pid != os.getpid() or self.token in _held_here)
-        return False
+        # this process may have left a lease that it could not give back
+        return is_running(self.pid, self.begun) and (self.pid != os.getpid() or self.token in _held_here)
 
 
 @contextlib.contextmanager

@@ -161,6 +161,18 @@ def test_an_empty_seed_names_its_line():
         analysis.check_results(table)
 
 
+@pytest.mark.parametrize("seed", ["1e400", "-1e300", "1.5", "99999999999999999999"])
+def test_a_seed_that_is_no_whole_number_names_its_line(folder, seed):
+    def change(text: str) -> str:
+        heading, first, rest = text.split("\n", 2)
+        values = dict(zip(heading.split(","), first.split(","), strict=True)) | {"seed": seed}
+        return "\n".join([heading, ",".join(values.values()), rest])
+
+    edit(folder, change)
+    with pytest.raises(AnalysisError, match=r"line 2: seed is .*, which is not a whole number"):
+        load_study(folder)
+
+
 def test_the_word_none_is_a_head_and_not_a_gap(folder):
     """pandas has a list of words for missing values."""
     assert set(load_study(folder).results["head"]) == {"none"}

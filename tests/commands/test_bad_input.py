@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infomax_tune.errors import ConfigError, DataError, ResourceError
@@ -23,7 +25,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 from infomax_tune.study.space import SearchSpace
-from tests.command import call, infomax_tune
+from tests.command import COMMAND, call, infomax_tune
 
 Content = str | bytes | None
 """Of a file; None is a folder."""
@@ -393,6 +395,23 @@ def test_what_the_system_refuses_is_a_message_too(here: Path, monkeypatch: pytes
         2,
         "infomax-tune: [Errno 28] No space left on device: 'out/record.json'\n",
     )
+
+
+@pytest.mark.parametrize(("units", "message"), [(65536, "measuring it takes 160.3 GiB"), (8, "memory ran out")])
+def test_memory_that_a_process_may_not_have_is_a_message(
+    units: int, message: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `ulimit -v`, as batch systems set it, where the system itself says no."""
+    settings = ["dataset=digits", "epochs=0", f"hidden_dim={units}", "--out", "out"]
+    if units == 8:
+        monkeypatch.setattr("infomax_tune.packs.run_trial.load", lambda *_: np.empty(2**62, np.uint8))
+        done = call("run", *settings, ok=False)
+    else:
+        limited = ["sh", "-c", 'ulimit -v 20000000; exec "$@"', "sh", *COMMAND, "run", *settings]
+        done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_notes_are_no_mistakes(here: Path) -> None:

@@ -85,6 +85,19 @@ def test_a_cluster_that_is_joined_is_given_no_token(started: list[dict[str, Any]
     assert "RAY_AUTH_TOKEN" not in started[0]
 
 
+# ---- what a user's environment variables break
+
+
+@pytest.mark.parametrize("name", module._REFUSED)
+def test_a_variable_that_tune_refuses_is_set_aside_for_it(
+    name: str, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "mine")
+    start()
+    assert name not in started[0]
+    assert os.environ[name] == "mine"
+
+
 # ---- the folder
 
 

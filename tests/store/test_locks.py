@@ -7,6 +7,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ import psutil
 import pytest
 
 from infomax_tune.errors import LockedError, StoreError, TakenOverError
+from infomax_tune.process.running import begun
 from infomax_tune.store import locks, objects
 from infomax_tune.store.files import make_folder, write_atomically
 from infomax_tune.store.locks import Work, is_locked, locked
@@ -118,7 +122,7 @@ def leases(store: Path) -> list[dict[str, object]]:
 
 def leave_lease(store: Path, number: int = 1, **changes: object) -> None:
     """A lease that a driver on another machine left."""
-    lease = {"work": "SWEEP", "host": "elsewhere", "pid": 7, "started": 1.0, "machine": "another", "beat": 3}
+    lease = {"work": "SWEEP", "host": "elsewhere", "pid": 7, "begun": 1.0, "machine": "another", "beat": 3}
     objects.write(store / "lock" / str(number), json.dumps(lease | changes).encode())
 
 
@@ -164,7 +168,7 @@ def test_a_lease_ends_when_its_holder_is_silent(store: Path) -> None:
 def test_a_lease_of_another_version_is_held(store: Path) -> None:
     """It has one field more."""
     parent = psutil.Process(os.getppid())
-    here = {"machine": locks._this_machine(), "pid": parent.pid, "started": parent.create_time()}
+    here = {"machine": locks._this_machine(), "pid": parent.pid, "begun": begun(parent.pid)}
     leave_lease(store, **here, color="blue")
     with pytest.raises(LockedError, match=f"host elsewhere, pid {parent.pid}"), locked(store, Work.SWEEP):
         pass
@@ -217,7 +221,7 @@ def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "_LEASE_S", 1e9)
-    leave_lease(store, machine=locks._this_machine(), pid=os.getpid(), started=1.0)  # the pid is another process's now
+    leave_lease(store, machine=locks._this_machine(), pid=os.getpid(), begun=1.0)  # the pid is another process's now
     with locked(store, Work.SWEEP):
         assert len(leases(store)) == 2
 
@@ -294,7 +298,7 @@ def test_through_a_link_nothing_is_locked(tmp_path: Path) -> None:
 
 def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
     parent = psutil.Process(os.getppid())
-    leave_lease(store, machine=locks._this_machine(), pid=parent.pid, started=parent.create_time(), work="RUNS")
+    leave_lease(store, machine=locks._this_machine(), pid=parent.pid, begun=begun(parent.pid), work="RUNS")
     threading.Timer(1.0, lambda: leave_lease(store, released=True)).start()
     with locked(store, Work.SWEEP):
         assert [lease["released"] for lease in leases(store)] == [True, False]
@@ -328,6 +332,32 @@ def test_a_put_that_was_sent_twice_locks_nobody_out(store: Path, monkeypatch: py
 def test_a_lease_that_this_process_could_not_give_back_is_not_held(store: Path) -> None:
     """As in a notebook, whose process lives on after a sweep failed."""
     me = psutil.Process()
-    leave_lease(store, machine=locks._this_machine(), pid=me.pid, started=me.create_time(), token="earlier")
+    leave_lease(store, machine=locks._this_machine(), pid=me.pid, begun=begun(me.pid), token="earlier")
     with locked(store, Work.SWEEP):
         assert len(leases(store)) == 2
+
+
+FORK = """
+import os, pathlib, signal
+from infomax_tune.store.locks import Work, locked
+with locked(pathlib.Path("."), Work.SWEEP):
+    if child := os.fork():
+        print(child, flush=True)
+    signal.pause()
+"""
+
+
+def test_a_fork_of_the_holder_does_not_hold_the_folder(tmp_path: Path) -> None:
+    """As of a host program, which may live on after the sweep."""
+    holder = subprocess.Popen([sys.executable, "-c", FORK], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        assert is_locked(tmp_path)
+        holder.kill()
+        holder.wait()
+        with locked(tmp_path, Work.SWEEP):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()
