@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from infomax_tune.errors import ConfigError, unknown
+from infomax_tune.process.paths import user_path
 
 DEVICES = ("cpu", "cuda", "mps")
 LOGGERS: dict[str, tuple[str, ...]] = {
@@ -88,8 +89,11 @@ class Options:
     def __post_init__(self) -> None:
         loggers = (self.loggers,) if isinstance(self.loggers, str) else tuple(self.loggers or ())
         object.__setattr__(self, "loggers", loggers)
-        object.__setattr__(self, "data_dir", None if self.data_dir is None else Path(self.data_dir))
         problems = []
+        try:
+            object.__setattr__(self, "data_dir", None if self.data_dir is None else user_path(self.data_dir))
+        except ConfigError as error:
+            problems.append(f"--data-dir: {error}")
         if self.pack != "auto" and (not isinstance(self.pack, int) or not 0 < self.pack < 10**9):
             problems.append(f"--pack: must be auto or a whole number of at least 1, got {self.pack!r}")
         if not 0 < self.cpus_per_pack < math.inf:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.parts import catalogue, own
+from infomax_tune.process.paths import user_path
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
 
@@ -237,8 +238,9 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     return config, notes
 
 
-def read_config_file(path: Path) -> yaml_document.Document:
+def read_config_file(path: str | Path) -> yaml_document.Document:
     """The document in a config file. Raises ConfigError."""
+    path = user_path(path)
     note_folder(path)
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
@@ -264,7 +266,7 @@ def document_from_python(given: Mapping[str, Any] | str | Path, source: str) -> 
     """The document of a mapping, as if read from YAML, or of the file at a path. Raises ConfigError."""
     if isinstance(given, Mapping):
         return yaml_document.Document(_plain(given), source)
-    return read_config_file(Path(given))
+    return read_config_file(given)
 
 
 def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
