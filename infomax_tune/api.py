@@ -212,5 +212,14 @@ def load_results(out: str | Path) -> pd.DataFrame:
 
 def _call(function: str, first: object, **arguments: object) -> str:
     """The call as Python source. The report shows it as the way to repeat the study."""
-    given = [repr(first), *(f"{name}={value!r}" for name, value in arguments.items() if value is not None)]
+    given = [_source(first), *(f"{name}={_source(value)}" for name, value in arguments.items() if value is not None)]
     return f"infomax_tune.{function}({', '.join(given)})"
+
+
+def _source(value: object) -> str:
+    """A value as Python source that needs no import: arrays are lists."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_source(key)}: {_source(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_source, value))}]"
+    return _source(value.tolist()) if hasattr(value, "tolist") else repr(value)

@@ -40,7 +40,7 @@ from infomax_tune.study import yaml_document
 from infomax_tune.study.options import Options, with_options
 from infomax_tune.study.read_config import read_config, read_config_file, read_overrides
 from infomax_tune.study.read_space import default_out, load_space
-from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 
 def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
@@ -143,10 +143,14 @@ def sweep(
     )
 
 
-@app.command(epilog=examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"))
+@app.command(
+    cls=SetsByOption,
+    epilog=examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"),
+)
 @with_options(_as_option)
 def resume(
     out: Folder,
+    set_: Annotated[list[str] | None, typer.Option("--set", hidden=True)] = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -160,6 +164,10 @@ def resume(
     given = _options(options)
     folder = SweepFolder(out)
     space = folder.read_space()
+    if set_:
+        words = ["infomax-tune", "sweep", str(out / SWEEP_FILE), "--out", str(out)]
+        more = shlex.join([*words, *(word for setting in set_ for word in ("--set", setting))])
+        raise ConfigError(f"--set: a sweep is resumed with the settings it has; to extend it, with its values and new ones: {more}")
     # the report shows the command that repeats the study, not the command that resumed it
     command = folder.environments.begun_by() or typed_command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)

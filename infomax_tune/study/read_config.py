@@ -7,6 +7,8 @@ reported together, each with its place.
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +244,10 @@ def read_config_file(path: str | Path) -> yaml_document.Document:
     """The document in a config file. Raises ConfigError."""
     path = user_path(path)
     note_folder(path)
+    if path.is_dir():
+        again = shlex.join(["infomax-tune", "run", str(path / "config.yaml"), "--out", str(path)])
+        is_run = (path / "config.yaml").exists()
+        raise ConfigError(f"{path}: this is a folder; {f'to resume its trial: {again}' if is_run else 'give a config file'}.")
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -275,12 +281,12 @@ def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str],
 
 
 def _plain(value: Any) -> Any:
-    """Python collections and NumPy numbers, as YAML would give them."""
+    """Python collections, and numbers and arrays of NumPy, pandas and others, as YAML would give them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [_plain(inner) for inner in value]
-    return value.item() if hasattr(value, "item") else value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _unknown_part(name: str, given: Any, settings: Settings) -> str:
@@ -324,4 +330,7 @@ def _complaint(detail: Any) -> str:
         bound, words = _LIMITS[kind]
         return f"must be {words} {context[bound]}, got {given!r}"
     expected = _EXPECTED.get(kind)
-    return f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    text = f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    span = re.fullmatch(r"(\d+)(?:-|:|\.\.)(\d+)", given) if isinstance(given, str) else None
+    key = detail["loc"][1]
+    return f"{text}; for an axis of all from {span[1]} to {span[2]}: '{key}={{range: [{span[1]}, {span[2]}]}}'" if span else text

@@ -117,7 +117,10 @@ CONFIGS = [
     Bad("file: contains itself", "run c.yaml", ("c.yaml: nested too deeply to be a config",), {"c.yaml": "model: &m {a: *m}"}),
     Bad("file: aliases of aliases", "run c.yaml", ("c.yaml: its aliases expand to more than 1000000 values",), {"c.yaml": BOMB}),
     Bad("file: not there", "run nope.yaml", ("nope.yaml: config file not found",)),
-    Bad("file: a folder", "run c.yaml", ("c.yaml: cannot be read", "Is a directory"), {"c.yaml": None}),
+    Bad("file: a folder", "run c.yaml", ("c.yaml: this is a folder; give a config file",), {"c.yaml": None}),
+    Bad("file: a run's folder", "run there", ("there: this is a folder; to resume its trial: infomax-tune run there/config.yaml --out there",), {"there/config.yaml": "seed: 1"}),
+    Bad("file: no name", "run ''", ("a path is empty",)),
+    Bad("file: in a home that does not exist", "run ~nobody-here/c.yaml", ("~nobody-here/c.yaml: there is no such home",)),
     Bad("files: two", "run a.yaml b.yaml", ("at most one config file, got a.yaml, b.yaml",)),
     Bad("file: not there, for a sweep", "sweep quickstart --config nope.yaml", ("nope.yaml: config file not found",)),
     Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimiser' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimiser: adam"}),
@@ -141,6 +144,8 @@ VALUES = [
     Bad("seed: true", "run seed=true", ("seed: must be a whole number, got True",)),
     Bad("seed: a date", "run seed=2020-01-01", ("seed: must be a whole number, got datetime.date",)),
     Bad("seed: no date", "run seed=2020-13-01", ("'2020-13-01' is not a valid value",)),
+    Bad("seed: a span", "run seed=1-20", ("seed: must be a whole number, got '1-20'; for an axis of all from 1 to 20: 'seed={range: [1, 20]}'",)),
+    Bad("seed: a span, of a sweep", "sweep quickstart --set seed=1..20", ("'seed={range: [1, 20]}'",)),
     Bad("seed: a mapping, for one experiment", "run 'seed={range: [1, 3]}'", ("seed: must be a whole number, got {'range': [1, 3]}",)),
     Bad("epochs: negative", "run epochs=-5", ("epochs: must be at least 0, got -5",)),
     Bad("epochs: empty", "run epochs=", ("epochs: must be a whole number, got None",)),
@@ -174,6 +179,7 @@ SPACES = [
     Bad("space: near miss", "sweep quikstart", ("'quikstart' is unknown; did you mean 'quickstart'? One of activation_study, quickstart, synthetic_2d.", "path of a YAML file")),
     Bad("space: not there", "sweep nope.yaml", ("search space: 'nope.yaml' is unknown",)),
     Bad("space: below a file", "sweep s.yaml/x", ("'s.yaml/x' is unknown",), {"s.yaml": ""}),
+    Bad("space: no name", "sweep ''", ("a path is empty",)),
     Bad("space: a folder", "sweep there", ("there: this is a folder. Give the name of a bundled space",), {"there": None}),
     Bad("space: binary", "sweep s.yaml", ("s.yaml: cannot be read",), {"s.yaml": b"\xff\xfe\x00"}),
     Bad("space: control characters", "sweep s.yaml", ("s.yaml: not valid YAML",), {"s.yaml": b"seed: [\x01]"}),
@@ -214,6 +220,8 @@ FLAGS = [
     Bad("sweep: no space", "sweep", ("Missing argument 'SPACE'",)),
     Bad("sweep: two spaces", "sweep quickstart synthetic_2d", ("unexpected extra argument",)),
     Bad("flag: unknown", "run --sed 3", ("No such option: --sed",)),
+    Bad("resume: a setting", "resume out --set 'seed={range: [1, 20]}'", ("infomax-tune sweep out/sweep.yaml --out out --set 'seed={range: [1, 20]}'",), lambda: _sweep() and None),
+    Bad("resume: a setting as an option", "resume out --epochs 3", ("--epochs: this is a setting, not an option; write --set epochs=3",), lambda: _sweep() and None),
     Bad("flag: without its value", "resume out --pack", ("--pack",)),
     Bad("--pack: zero", "sweep quickstart --pack 0", ("--pack: must be auto or a whole number of at least 1, got 0",)),
     Bad("--pack: a word", "sweep quickstart --pack all", ("--pack: must be auto or a whole number of at least 1, got 'all'",)),
@@ -237,6 +245,12 @@ FLAGS = [
 ]  # fmt: skip
 
 FOLDERS = [
+    *(
+        Bad(f"no path: {command}", command, ("Invalid value for", "a path is empty"))
+        for command in ("sweep quickstart --out ''", "sweep quickstart --data-dir ''", "sweep quickstart --config ''", "run --out ''", "run --data-dir ''", "resume ''", "list ''", "status ''", "analyze x --output-dir ''", "compare '' x", "compare x y --page ''")
+    ),
+    Bad("init: no path", "init ''", ("a path is empty",)),
+    Bad("out: no bucket", "sweep quickstart --out s3://", ("s3://: not a place that can hold results; use a folder, s3://BUCKET/PREFIX",)),
     Bad("status: not there", "status nope", ("nope: does not exist; give the --out of a sweep",)),
     Bad("resume: not there", "resume nope", ("nope: does not exist; give the --out of a sweep",)),
     Bad("results: not there", "results nope", ("nope: does not exist",)),

@@ -42,7 +42,7 @@ def test_a_url_is_one_however_it_is_given(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["s4", "sftp", "smb", "webdav", "http", "local", "simplecache"])
 def test_a_kind_of_store_that_is_unknown_or_cannot_keep_the_promises_is_an_error(kind: str) -> None:
-    message = rf"{kind}://bucket/out: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://"
+    message = rf"{kind}://bucket/out: not a place that can hold results; use a folder, s3://BUCKET/PREFIX or gs://"
     with pytest.raises(ConfigError, match=message):
         location(f"{kind}://bucket/out")
 
