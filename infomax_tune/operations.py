@@ -97,7 +97,7 @@ def run_trial(
 
 
 def new_space(name: str | Path) -> Path:
-    """Writes a commented search space to edit. name: of the file; .yaml is appended if it has no suffix. Returns the path of the file.
+    """Writes a commented search space to edit, and returns its path. name: the file's; .yaml is appended if it has no suffix.
 
     Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
     """

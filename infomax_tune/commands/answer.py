@@ -78,7 +78,10 @@ def analyze(
     epilog=examples("compare results/pair results/lambda", "compare results/* --page talk/comparison.html"),
 )
 def compare(
-    outs: Annotated[list[Path], typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...", parser=as_location)],
+    outs: Annotated[
+        list[Path],
+        typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...", parser=as_location),
+    ],
     page: Annotated[Path, typer.Option(help="The HTML page to write.", parser=as_path)] = Path("comparison.html"),
 ) -> None:
     """Compare sweeps: settings, metrics, differences."""

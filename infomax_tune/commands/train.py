@@ -100,7 +100,9 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Output folder or URL. [default: results/<space>]", parser=as_location)
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A base config; the space's own settings override it.", parser=as_path)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A base config; the space's own settings override it.", parser=as_path)
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -167,7 +169,9 @@ def resume(
     if set_:
         words = ["infomax-tune", "sweep", str(out / SWEEP_FILE), "--out", str(out)]
         more = shlex.join([*words, *(word for setting in set_ for word in ("--set", setting))])
-        raise ConfigError(f"--set: a sweep is resumed with the settings it has; to extend it, with its values and new ones: {more}")
+        raise ConfigError(
+            f"--set: a sweep is resumed with the settings it has; to extend it, with its values and new ones: {more}"
+        )
     # the report shows the command that repeats the study, not the command that resumed it
     command = folder.environments.begun_by() or typed_command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)

@@ -247,7 +247,9 @@ def read_config_file(path: str | Path) -> yaml_document.Document:
     if path.is_dir():
         again = shlex.join(["infomax-tune", "run", str(path / "config.yaml"), "--out", str(path)])
         is_run = (path / "config.yaml").exists()
-        raise ConfigError(f"{path}: this is a folder; {f'to resume its trial: {again}' if is_run else 'give a config file'}.")
+        raise ConfigError(
+            f"{path}: this is a folder; {f'to resume its trial: {again}' if is_run else 'give a config file'}."
+        )
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -333,4 +335,8 @@ def _complaint(detail: Any) -> str:
     text = f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
     span = re.fullmatch(r"(\d+)(?:-|:|\.\.)(\d+)", given) if isinstance(given, str) else None
     key = detail["loc"][1]
-    return f"{text}; for an axis of all from {span[1]} to {span[2]}: '{key}={{range: [{span[1]}, {span[2]}]}}'" if span else text
+    return (
+        f"{text}; for an axis of all from {span[1]} to {span[2]}: '{key}={{range: [{span[1]}, {span[2]}]}}'"
+        if span
+        else text
+    )

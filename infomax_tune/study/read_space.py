@@ -58,13 +58,13 @@ def load_space(
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            f"{unknown('search space', space, bundled)} Or give the path of a YAML file."
-        ) from None
+        raise ConfigError(f"{unknown('search space', space, bundled)} Or give the path of a YAML file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{space}: cannot be read ({error}).") from None
     note_folder(path)
-    return parse_space(yaml_document.parse(text, space if space in bundled else str(path)), path.stem, config, overrides or {})
+    return parse_space(
+        yaml_document.parse(text, space if space in bundled else str(path)), path.stem, config, overrides or {}
+    )
 
 
 def default_out(space: str | Path) -> Path:

@@ -190,13 +190,17 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
     assert space_from_python(mine, {}, None) == (mine, [])
 
 
-@pytest.mark.parametrize("kind", [np.array, pd.Series, pd.Index, torch.tensor, lambda values: tuple(map(np.int64, values))])
+@pytest.mark.parametrize(
+    "kind", [np.array, pd.Series, pd.Index, torch.tensor, lambda values: tuple(map(np.int64, values))]
+)
 def test_an_array_of_one_dimension_is_a_list(kind: Callable[[Sequence[int]], Any]) -> None:
     space, _ = space_from_python("quickstart", {"seed": kind([1, 2, 3])}, None)
     assert repr(space.axes["training.seed"]) == "[1, 2, 3]"  # numbers that YAML and JSON can hold
     mapping = {"base": {"dataset": "digits"}, "axes": {"lambda_tc": np.logspace(-1, 0, 2), "seed": kind([1])}}
     assert space_from_python(mapping, {}, None)[0].axes == {"loss.lambda_tc": [0.1, 1.0], "training.seed": [1]}
-    assert api._call("sweep", "x", settings={"seed": kind([1, 2])}) == "infomax_tune.sweep('x', settings={'seed': [1, 2]})"
+    assert (
+        api._call("sweep", "x", settings={"seed": kind([1, 2])}) == "infomax_tune.sweep('x', settings={'seed': [1, 2]})"
+    )
 
 
 @pytest.mark.parametrize(

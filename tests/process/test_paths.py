@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -104,7 +103,9 @@ def test_a_folder_that_was_deleted_is_told(tmp_path: Path) -> None:
     words = shlex.join([*COMMAND, "sweep", "quickstart", "--out", str(tmp_path / "out")])
     shell = f"mkdir {gone}; cd {gone}; rmdir {gone}; exec {words}"
     environment = os.environ | {"PYTHONPATH": str(Path(infomax_tune.__file__).parents[1])}
-    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
     last = done.stderr.splitlines()[-1]
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert last.startswith("infomax-tune: the folder that this was started in no longer exists; change to another")
