@@ -15,6 +15,8 @@ from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.process.paths import user_path
 
 DEVICES = ("cpu", "cuda", "mps")
+LEAST = 0.0001
+"""The least CPU or GPU, and the step in which Ray counts both."""
 LOGGERS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "wandb": ("wandb",),
@@ -96,10 +98,13 @@ class Options:
             problems.append(f"--data-dir: {error}")
         if self.pack != "auto" and (not isinstance(self.pack, int) or not 0 < self.pack < 10**9):
             problems.append(f"--pack: must be auto or a whole number of at least 1, got {self.pack!r}")
-        if not 0 < self.cpus_per_pack < math.inf:
-            problems.append(f"--cpus-per-pack: must be more than 0, got {self.cpus_per_pack:g}")
-        if not 0 <= self.gpus_per_pack < math.inf:
-            problems.append(f"--gpus-per-pack: must be 0 or more, got {self.gpus_per_pack:g}")
+        if not LEAST <= self.cpus_per_pack < math.inf:
+            problems.append(f"--cpus-per-pack: must be at least {LEAST}, got {self.cpus_per_pack:g}")
+        gpus = self.gpus_per_pack
+        if not (gpus == 0 or LEAST <= gpus < 1 or (1 <= gpus < math.inf and gpus == int(gpus))):
+            problems.append(
+                f"--gpus-per-pack: must be 0, a share of one GPU from {LEAST} up, or a whole number of GPUs, got {gpus:g}"
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             problems.append(f"--max-concurrent: must be at least 1, got {self.max_concurrent}")
         if self.device is not None:
