@@ -59,7 +59,7 @@ def location(text: str | os.PathLike[str]) -> Path:
     try:
         get_filesystem_class(kind)
     except ImportError as error:
-        extra = 'pip install "infomax-tune[s3]"' if kind in ("s3", "s3a") else str(error)
+        extra = "pip install s3fs" if kind in ("s3", "s3a") else str(error)
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
     # without this, s3fs asks for an object's size before it reads it, and reads a large one in parts
     options: dict[str, Any] = {"max_concurrency": 1} if kind in ("s3", "s3a") else {}

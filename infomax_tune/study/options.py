@@ -64,7 +64,10 @@ class Options:
         default=None, metadata={"help": "cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]"}
     )
     max_failures: int = field(
-        default=2, metadata={"help": "How many times to retry a pack whose worker dies or raises an error."}
+        default=2,
+        metadata={
+            "help": "How many times to retry a pack whose worker dies or raises an error; the same error twice is not retried."
+        },
     )
     strict_environment: bool = field(
         default=False, metadata={"help": "Refuse to resume with different versions, CPU or threads."}
@@ -187,5 +190,5 @@ def logger_problems(loggers: Sequence[str]) -> list[str]:
         if missing:
             *others, last = missing
             packages = f"packages {', '.join(others)} and {last}" if others else f"package {last}"
-            problems.append(f"--logger {name} needs the {packages}: pip install 'infomax-tune[{name}]'")
+            problems.append(f"--logger {name} needs the {packages}: pip install '.[{name}]' in infomax-tune's folder")
     return problems
