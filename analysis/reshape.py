@@ -285,7 +285,7 @@ def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "set
     texts = {column: labels(results[column].dropna().unique().tolist()) for column in differing}
     names = []
     for row in results[differing].to_dict("records"):
-        shown = {column: texts[column].get(value, show(value)) for column, value in row.items()}
+        shown = {column: texts[column].get(row[column], show(row[column])) for column in differing}
         text = shown[first]
         if rest and not alone[row[first]]:
             text += f" ({', '.join(f'{column}={shown[column]}' for column in rest)})"

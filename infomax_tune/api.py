@@ -216,7 +216,7 @@ def _call(function: str, first: object, **arguments: object) -> str:
     return f"infomax_tune.{function}({', '.join(given)})"
 
 
-def _source(value: object) -> str:
+def _source(value: Any) -> str:
     """A value as Python source that needs no import: arrays are lists."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_source(key)}: {_source(inner)}' for key, inner in value.items())}}}"

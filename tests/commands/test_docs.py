@@ -167,7 +167,7 @@ def test_every_command_of_a_cluster_is_run_by_a_test_or_cannot_be(page: str) -> 
 def test_how_to_install_and_to_cite_is_true() -> None:
     """Nothing is published: an extra is installed from the source. The version to cite is this one."""
     files = [*DOCUMENTS, *(ROOT / "infomax_tune").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
-    published = re.compile(r"pip install [^\n]*infomax-tune")
+    published = re.compile(r"pip install ['\"]?infomax-tune")
     assert [path.name for path in files if published.search(path.read_text(encoding="utf-8"))] == []
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
