@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from joblib import Parallel, cpu_count, delayed
 
 from analysis.evidence import Evidence, gather
-from analysis.load import Study, load_study
+from analysis.load import AnalysisError, Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
+from infomax_tune.store.files import link_problems
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 
@@ -72,7 +73,11 @@ def analyze(
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
-    target = Output(SweepFolder(location(out)).report.parent if output_dir is None else output_dir)
+    if output_dir is None:
+        output_dir = SweepFolder(location(out)).report.parent
+        for problem in link_problems([output_dir]):
+            raise AnalysisError(problem)
+    target = Output(output_dir)
     return analyze_study(study, target, seed=seed, command=command, files=files, latex=latex)
 
 

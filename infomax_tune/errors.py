@@ -7,7 +7,8 @@ InfomaxTuneError                 base; its message is for the user and needs no 
 ├── StoreError                   the output folder cannot be used (exit code 2)
 │   ├── DamagedFileError         a file's checksum or content is wrong
 │   ├── NewerVersionError        a newer infomax-tune wrote a file
-│   └── LockedError              another process is using the folder
+│   ├── LockedError              another process is using the folder
+│   └── TakenOverError           another process has taken the folder over, or it is gone
 └── EnvironmentDriftError        trials of the sweep were trained in a different environment (exit code 2)
 """
 
@@ -47,6 +48,10 @@ class NewerVersionError(StoreError):
 
 class LockedError(StoreError):
     """Another process is using the same output folder."""
+
+
+class TakenOverError(StoreError):
+    """Another process has taken over the output folder meanwhile, or it was moved, removed or unmounted."""
 
 
 class EnvironmentDriftError(InfomaxTuneError):

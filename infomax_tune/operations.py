@@ -335,6 +335,7 @@ def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
             yield begun.set
         except Exception:
             if not begun.is_set():
+                folder.driver.step_down()
                 _remove(made)
             raise
 

@@ -135,7 +135,7 @@ def run(
     space = fit_to_folder(space, folder, options)
     plan = space.plan()
     found = folder.find(plan)  # raises if one of them is another sweep's trial: the folder is then left as it is
-    driver = folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
+    folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     for problem in mend_folder(folder, plan):
@@ -147,7 +147,6 @@ def run(
         space,
         plan,
         folder,
-        driver=driver,
         options=options,
         display=display,
         command=command,
@@ -181,10 +180,7 @@ def _set_damage_aside(found: Mapping[str, Finding], folder: SweepFolder, display
 
 
 class _Sweep:
-    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables.
-
-    driver: see `DriverNotes.take_over`.
-    """
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
 
     def __init__(
         self,
@@ -192,7 +188,6 @@ class _Sweep:
         plan: Plan,
         folder: SweepFolder,
         *,
-        driver: str,
         options: Options,
         display: Display,
         command: str,
@@ -202,7 +197,6 @@ class _Sweep:
         self._space = space
         self._plan = plan
         self._folder = folder
-        self._driver = driver
         self._options = options
         self._display = display
         self._command = command
@@ -243,7 +237,6 @@ class _Sweep:
                     folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
-                folder.driver.require_ours()
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
@@ -253,7 +246,6 @@ class _Sweep:
         self._extend_folder()
         self._restore_environment()
         self._enter("writing the tables")
-        self._folder.driver.require_ours()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray() and not interrupt.asked:
@@ -280,7 +272,6 @@ class _Sweep:
 
     def _extend_folder(self) -> None:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
-        self._folder.driver.require_ours()  # much time may have passed, as while Ray started
         self._folder.write_space(self._space)
         self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
@@ -323,7 +314,6 @@ class _Sweep:
             tally=self._tally,
             feed=self._feed,
             interrupt=interrupt,
-            driver=self._driver,
             environment_missing=not machines,
         )
 

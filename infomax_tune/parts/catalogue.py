@@ -105,11 +105,15 @@ def pin(kind: str, name: str, folder: Path | None = None) -> str:
         reference = f"{source.file}{colon}{attribute}"
     elif re.fullmatch(r"[A-Za-z_][\w.]*:\w+", name):
         source, reference = _of_module(name.partition(":")[0]), name
+    elif name.endswith(".py"):
+        raise ConfigError(f"{name}: name the object in it too: {name}:NAME")
     else:
         raise ConfigError(f"{name!r} is unknown")
     pinned = f"{reference}@{source.digest}"
     if not is_pinned(pinned):
-        raise ConfigError(f"{name}: rename it: letters, digits, _, - and . can be part of a name")
+        raise ConfigError(
+            f"{name}: rename it: letters, digits, _, - and . can be part of a file's name, and a : and NAME follow"
+        )
     add(source)
     find(kind, pinned)
     return pinned
@@ -178,6 +182,10 @@ def _load(kind: str, name: str) -> Any:
         if entry is None and not file:
             raise ConfigError(f"{reference}: no package that is installed here offers such a part ({kind}).")
         path, attribute = (entry.module, entry.attr) if entry else (file, attribute)
+        if not attribute:
+            raise ConfigError(
+                f"{reference}: the entry point of its package names no object: {path}. Write {path}:NAME there."
+            )
         here = _of_module(path)
         if here.digest != digest:
             raise ConfigError(

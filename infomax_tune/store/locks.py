@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -18,10 +18,10 @@ from typing import TextIO
 
 import psutil
 
-from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.errors import LockedError, StoreError, TakenOverError
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
-from infomax_tune.store.files import make_folder
+from infomax_tune.store.files import guarded, link_problems, make_folder
 
 LOCK = "lock"
 """The file of a folder's lock; in an object store, the prefix of the numbered leases."""
@@ -37,6 +37,8 @@ _LEASE_S = 30.0
 
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
+
+TAKEN_OVER = "another process has taken over this folder; this one stops."
 
 _held_here: set[str] = set()
 """The tokens of the leases that this process holds or is about to take."""
@@ -57,15 +59,25 @@ class Work(str, Enum):
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
-    """Holds a folder for one process, and creates the folder if necessary. Yields what tells whether it still holds it.
+def locked(folder: Path, work: Work, files: Iterable[Path] = ()) -> Iterator[None]:
+    """Holds a folder for one process, and creates the folder if necessary. Once it has lost the folder, what this process
+    would write there raises TakenOverError.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
-    lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
-    pid, if another process holds it, StoreError if the folder cannot be written or locked.
+    lease, see `_lease`. Waits for a process that holds it for brief work. files: what it may write. Raises LockedError,
+    with the holder's host and pid, if another process holds it, StoreError if the folder cannot be written or locked, or
+    if a link is among the files or below them.
     """
-    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as is_held:
-        yield is_held
+    for problem in link_problems([folder / LOCK, *files]):
+        raise StoreError(problem)
+    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as loss:
+
+        def require() -> None:
+            if why := loss():
+                raise TakenOverError(f"{folder}: {why}")
+
+        with guarded(folder, require):
+            yield
 
 
 def is_locked(folder: Path) -> bool:
@@ -88,7 +100,8 @@ def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
 
 
 @contextlib.contextmanager
-def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
+    """Yields what tells why the lock is lost, "" while it is held."""
     try:
         make_folder(folder)
         handle = (folder / LOCK).open("a+", encoding="utf-8")
@@ -101,9 +114,27 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
-            yield lambda: True
+            yield lambda: _loss_of(handle, folder)
         finally:
             handle.truncate(0)
+
+
+def _loss_of(handle: TextIO, folder: Path) -> str:
+    """Why an open lock is not that of the folder at this path any more; "" if it is."""
+    held = os.fstat(handle.fileno())
+    try:
+        if os.path.samestat(held, (folder / LOCK).stat()):
+            return ""
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return ""  # what cannot be read says nothing
+    place = ""
+    with contextlib.suppress(OSError):
+        now = Path(f"/proc/self/fd/{handle.fileno()}").readlink()
+        if os.path.samestat(held, now.stat()):
+            place = f" It is now {now.parent}, with all that was written until then."
+    return f"the folder was moved, removed or unmounted while this command worked in it; the command stops.{place}"
 
 
 def _take_lock(handle: TextIO, folder: Path) -> None:
@@ -195,8 +226,8 @@ class _Lease:
 
 
 @contextlib.contextmanager
-def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
-    """Holds a folder of an object store by a lease. Yields as `locked` does.
+def _lease(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
+    """Holds a folder of an object store by a lease. Yields as `_file_lock` does.
 
     Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
     the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
@@ -222,7 +253,7 @@ def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
 
         try:
             with calling(renew, _RENEW_S, "lease"):
-                yield is_ours
+                yield lambda: "" if is_ours() else TAKEN_OVER
         finally:
             with contextlib.suppress(StoreError):  # it then ends by itself
                 objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
@@ -24,6 +24,9 @@ HistoryRow = dict[str, float]
 
 EPOCH_S = "epoch_s"
 """The entry of a record's and a checkpoint's timing with the seconds of each epoch trained, from epoch 1 on."""
+
+RecordFile = Literal["history.csv", "weights.safetensors"]
+"""A file that a record vouches for. A record from elsewhere may name others, such as ../../.profile."""
 
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float that JSON holds as null if it is NaN."""
@@ -43,7 +46,7 @@ class Record:
     config: dict[str, Any]
     result: dict[str, _Number]
     timing: dict[str, Any]
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[RecordFile, str] = field(default_factory=dict)
     data: str = ""
     arithmetic: int = 1
 

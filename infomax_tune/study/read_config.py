@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.parts import catalogue, own
 from infomax_tune.process.paths import user_path
-from infomax_tune.study import yaml_document
+from infomax_tune.study import columns, yaml_document
 from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
 
 _searched: list[Path] = []
@@ -206,7 +206,8 @@ def validate(settings: Settings, *, saved: bool = False) -> tuple[TrialConfig | 
         config = TrialConfig.model_validate(nested)
     except ValidationError as error:
         return None, unknowns + [_explain(detail, settings) for detail in error.errors()]
-    return (None if unknowns else config), unknowns
+    problems = unknowns if saved else unknowns + _taken_columns(config, settings)
+    return (None if problems else config), problems
 
 
 def build_config(*layers: Settings) -> TrialConfig:
@@ -293,6 +294,22 @@ def _plain(value: Any) -> Any:
 
 def _unknown_part(name: str, given: Any, settings: Settings) -> str:
     return f"{unknown(name.split('.')[1], given, choices(name))} ({settings[name].where})"
+
+
+def _taken_columns(config: TrialConfig, settings: Settings) -> list[str]:
+    """The user's own terms and metrics whose column would overwrite another one."""
+    taken = {*columns.RESULTS, *columns.HISTORY, *columns.LATER, *catalogue.ours("terms")}
+    problems = []
+    for name, mark in part_names():
+        for part in mark.names_in(config.flat()[name]) if mark.kind in ("terms", "metrics") else []:
+            column = catalogue.short(part)
+            if column in taken:
+                where = f" ({settings[name].where})" if name in settings else ""
+                problems.append(
+                    f"{name.split('.')[1]}: {column} is the name of another column of the tables; rename the function{where}"
+                )
+            taken.add(column)
+    return problems
 
 
 def _explain(detail: Any, settings: Settings) -> str:

@@ -115,10 +115,28 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     gate.open()
     _, stderr = sweep.communicate(timeout=300)
     assert sweep.returncode == 2
-    assert "another driver has taken over this sweep; this one stops." in stderr
+    assert "another process has taken over this folder; this one stops." in stderr
     assert not list(out.glob("trials/*/record.json"))
     infomax_tune("resume", out)
     assert tables(out) == tables(undisturbed)
+
+
+def test_a_folder_that_is_moved_is_not_made_again_and_resumes_where_it_is(
+    undisturbed: Path, gate: Gate, tmp_path: Path
+) -> None:
+    out, moved = tmp_path / "sweep", tmp_path / "moved"
+    sweep = start("sweep", *LONG, "--out", out)
+    wait_until(lambda: (train(out) and gate.has_come()) or sweep.poll() is not None)
+    out.rename(moved)
+    gate.open()
+    _, stderr = sweep.communicate(timeout=300)
+    assert sweep.returncode == 2
+    assert f"the command stops. It is now {moved}, with all that was written until then." in stderr
+    assert "Traceback" not in stderr
+    assert not out.exists()
+    infomax_tune("resume", moved)
+    assert tables(moved) == tables(undisturbed)
+    assert not out.exists()
 
 
 def test_a_driver_that_waits_is_seen(gate: Gate, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.errors import LockedError, StoreError, TakenOverError
 from infomax_tune.store import locks, objects
+from infomax_tune.store.files import make_folder, write_atomically
 from infomax_tune.store.locks import Work, is_locked, locked
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -237,23 +239,57 @@ def test_a_holder_that_was_silent_for_too_long_finds_out(store: Path, monkeypatc
     with folder.lock():
         folder.driver.take_over()
         leave_lease(store, 2)
-        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+        with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
             folder.driver.take_over()
-        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
-            folder.driver.require_ours()
+        with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
+            write_atomically(store / "sweep.yaml", b"late")
         time.sleep(3 * locks._RENEW_S)
         assert leases(store)[0]["beat"] == 0, "it renews what it has lost"
 
 
 def test_a_lease_that_was_removed_or_replaced_is_lost(store: Path) -> None:
-    with locked(store, Work.SWEEP) as is_held:
-        assert is_held()
+    with locked(store, Work.SWEEP):
+        write_atomically(store / "file", b"1")
         time.sleep(3 * locks._RENEW_S)
-        assert is_held(), "it was renewed"
+        write_atomically(store / "file", b"it was renewed")
         leave_lease(store, 1)
-        assert not is_held()
+        with pytest.raises(TakenOverError):
+            write_atomically(store / "file", b"2")
         objects.remove(store / "lock" / "1")
-        assert not is_held()
+        with pytest.raises(TakenOverError):
+            write_atomically(store / "file", b"3")
+    write_atomically(store / "file", b"nobody holds it now")
+
+
+@pytest.mark.parametrize("work", list(Work))
+def test_a_folder_that_was_moved_is_not_made_again(work: Work, tmp_path: Path) -> None:
+    """Where it is now is told; and so it is if another was made in its place, or if it is gone."""
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    with locked(out, work):
+        make_folder(out / "trials")
+        out.rename(moved)
+        message = f"out: the folder was moved, .* the command stops. It is now {moved}, with all that was written"
+        for _ in ("gone", "another"):
+            with pytest.raises(TakenOverError, match=message):
+                make_folder(out / "trials" / "one")
+            with pytest.raises(TakenOverError, match=message):
+                write_atomically(out / "sweep.yaml", b"")
+            assert [path.name for path in tmp_path.rglob("*")].count("trials") == 1
+            assert not out.exists() or not any(out.iterdir())
+            out.mkdir(exist_ok=True)
+        shutil.rmtree(moved)
+        with pytest.raises(TakenOverError, match=r"was moved, removed or unmounted .* the command stops\.$"):
+            write_atomically(out / "sweep.yaml", b"")
+
+
+def test_through_a_link_nothing_is_locked(tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("dear diary")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lock").symlink_to(tmp_path / "diary")
+    refused = pytest.raises(StoreError, match=r"lock: a link, and nothing is written through one; .* rm ")
+    with refused, locked(tmp_path / "out", Work.TABLES):
+        pass
+    assert (tmp_path / "diary").read_text() == "dear diary"
 
 
 def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
