@@ -7,7 +7,7 @@ loops, a JAX peer at its best number of seeds, two plain loops. The repeats of a
 the machine slows all of them equally. Then the 180 trials through Ray, under joblib and under Optuna, at --epochs (1),
 or at 100 with --full. With --settings, instead of all that, a step of the study's other settings, each beside its own dense
 products.
-Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install 'infomax-tune[bench]'`; a peer that is not installed is skipped.
+Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install '.[bench]'`; a peer that is not installed is skipped.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infomax_tune.commands.app import FolderOfAny, app, examples, located
+from infomax_tune.commands.app import FolderOfAny, app, as_location, examples
 from infomax_tune.follow import listing
 from infomax_tune.follow.folder_status import FolderStatus, StatusReader, read_run, watch
 from infomax_tune.follow.show_table import show_table
@@ -138,7 +138,7 @@ def list_(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", callback=located
+            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", parser=as_location
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
 from infomax_tune.on_ray.patches import without_servers, without_the_working_folder
 from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
-from infomax_tune.study.options import Options
+from infomax_tune.study.options import LEAST, Options
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics leave this machine
@@ -205,10 +205,20 @@ def _to_file(log: Path) -> None:
     logger.propagate = False
 
 
+def packs_on(node: Mapping[str, float], options: Options) -> int:
+    """How many packs a machine with these resources of Ray's can train at once. A share of a GPU is all of one GPU."""
+    cpu, gpu = (round(amount / LEAST) for amount in (options.cpus_per_pack, options.gpus_per_pack))
+    whole = round(1 / LEAST)
+    fit = round(node.get("CPU", 0) * whole) // cpu
+    if gpu:
+        gpus = int(node.get("GPU", 0))
+        fit = min(fit, gpus * (whole // gpu) if gpu < whole else gpus * whole // gpu)
+    return fit
+
+
 def _slots(options: Options) -> int:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    asked = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
-    slots = sum(int(min(node.get(name, 0) / amount for name, amount in asked.items() if amount)) for node in nodes)
+    slots = sum(packs_on(node, options) for node in nodes)
     if slots == 0:
         cpus, gpus = (max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         raise ResourceError(

@@ -127,7 +127,7 @@ def estimate(
     with cluster(options, Path(os.devnull), trials=len(missing)) as slots:
         say("loading the data")
         datasets = load_datasets(missing, options)
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
         at_once = min(slots, options.max_concurrent or slots)
         packs = pack_trials(missing, at_once, options.pack_size)
         at_once = min(at_once, len(packs))

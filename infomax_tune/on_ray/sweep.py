@@ -289,7 +289,7 @@ class _Sweep:
         from infomax_tune.on_ray.fit import Job
 
         folder, options, display = self._folder, self._options, self._display
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
         answers = ask(options, folder.root) if options.address else here()
         if answers.blind:
             raise ResourceError(

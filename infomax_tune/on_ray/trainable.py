@@ -43,7 +43,8 @@ def train_on_ray(
 
     datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
     driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises,
-    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
+    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times, unless
+    one of its trials has failed in the same way before.
     """
     pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
@@ -94,12 +95,23 @@ def train_on_ray(
                 records = [trial.read_record() for trial in trials]
                 statuses = tuple(record.status if record else None for record in records)
                 tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
-        except Exception:
-            trace = traceback.format_exc()
+        except Exception as error:
+            trace, cause = traceback.format_exc(), _cause(error)
+            known = [failure.get("cause") for trial in trials if (failure := trial.read_failure())]
             for trial in trials:
-                trial.write_failure(trace, latest.epoch)
+                trial.write_failure(trace, latest.epoch, cause)
             tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
-            raise
+            if not cause or cause not in known:  # else Tune would try it again
+                raise
+
+
+def _cause(error: Exception) -> list[str]:
+    """An error's type and the lines that it passed through: equal if it is the same error again, whatever its words. Empty if
+    the machine or its disk may be the cause, since another try may then do."""
+    if isinstance(error, (OSError, MemoryError, StoreError)):
+        return []
+    lines = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__, limit=-50)]
+    return [f"{type(error).__module__}.{type(error).__qualname__}", *lines]
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from infomax_tune.errors import ConfigError, InfomaxTuneError, PartError
+from infomax_tune.process.paths import user_path
 
 _PINNED = re.compile(r"(?P<reference>[\w.-]+(?::\w+)?)@(?P<digest>[0-9a-f]{12})")
 
@@ -216,7 +217,7 @@ def _require(name: str, digest: str) -> Source:
 
 
 def _of_file(file: str, folder: Path | None) -> Source:
-    tried = [parent / file for parent in dict.fromkeys((folder or Path(), Path()))]
+    tried = [parent / user_path(file) for parent in dict.fromkeys((folder or Path(), Path()))]
     for path in tried:
         try:
             return Source(path.name, path.read_bytes())

@@ -307,15 +307,18 @@ class TrialFolder:
         """Renames a damaged file of the trial, so it is neither read again nor lost."""
         set_aside(self.path / name)
 
-    def write_failure(self, error: str, epoch: int) -> None:
+    def write_failure(self, error: str, epoch: int, cause: Sequence[str] = ()) -> None:
         """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep retries it.
 
+        cause: by which the same error is recognized.
         If even that cannot be written (a full disk, a read-only folder), the trial counts as missing.
         """
         if not self.has_record():
             with contextlib.suppress(OSError, StoreError):
                 make_folder(self.path)
-                write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
+                write_json(
+                    self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch, "cause": [*cause]}
+                )
 
     def forget_failure(self) -> None:
         """Removes the failure of an earlier attempt before the next one."""

@@ -7,6 +7,8 @@ reported together, each with its place.
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.parts import catalogue, own
+from infomax_tune.process.paths import user_path
 from infomax_tune.study import columns, yaml_document
 from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
 
@@ -238,9 +241,16 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     return config, notes
 
 
-def read_config_file(path: Path) -> yaml_document.Document:
+def read_config_file(path: str | Path) -> yaml_document.Document:
     """The document in a config file. Raises ConfigError."""
+    path = user_path(path)
     note_folder(path)
+    if path.is_dir():
+        again = shlex.join(["infomax-tune", "run", str(path / "config.yaml"), "--out", str(path)])
+        is_run = (path / "config.yaml").exists()
+        raise ConfigError(
+            f"{path}: this is a folder; {f'to resume its trial: {again}' if is_run else 'give a config file'}."
+        )
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -265,7 +275,7 @@ def document_from_python(given: Mapping[str, Any] | str | Path, source: str) -> 
     """The document of a mapping, as if read from YAML, or of the file at a path. Raises ConfigError."""
     if isinstance(given, Mapping):
         return yaml_document.Document(_plain(given), source)
-    return read_config_file(Path(given))
+    return read_config_file(given)
 
 
 def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
@@ -274,12 +284,12 @@ def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str],
 
 
 def _plain(value: Any) -> Any:
-    """Python collections and NumPy numbers, as YAML would give them."""
+    """Python collections, and numbers and arrays of NumPy, pandas and others, as YAML would give them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [_plain(inner) for inner in value]
-    return value.item() if hasattr(value, "item") else value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _unknown_part(name: str, given: Any, settings: Settings) -> str:
@@ -339,4 +349,11 @@ def _complaint(detail: Any) -> str:
         bound, words = _LIMITS[kind]
         return f"must be {words} {context[bound]}, got {given!r}"
     expected = _EXPECTED.get(kind)
-    return f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    text = f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    span = re.fullmatch(r"(\d+)(?:-|:|\.\.)(\d+)", given) if isinstance(given, str) else None
+    key = detail["loc"][1]
+    return (
+        f"{text}; for an axis of all from {span[1]} to {span[2]}: '{key}={{range: [{span[1]}, {span[2]}]}}'"
+        if span
+        else text
+    )

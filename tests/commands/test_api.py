@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import infomax_tune
 from infomax_tune import ConfigError, InfomaxTuneError, api, load_results, run, sweep
@@ -188,6 +191,19 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
 
 
 @pytest.mark.parametrize(
+    "kind", [np.array, pd.Series, pd.Index, torch.tensor, lambda values: tuple(map(np.int64, values))]
+)
+def test_an_array_of_one_dimension_is_a_list(kind: Callable[[Sequence[int]], Any]) -> None:
+    space, _ = space_from_python("quickstart", {"seed": kind([1, 2, 3])}, None)
+    assert repr(space.axes["training.seed"]) == "[1, 2, 3]"  # numbers that YAML and JSON can hold
+    mapping = {"base": {"dataset": "digits"}, "axes": {"lambda_tc": np.logspace(-1, 0, 2), "seed": kind([1])}}
+    assert space_from_python(mapping, {}, None)[0].axes == {"loss.lambda_tc": [0.1, 1.0], "training.seed": [1]}
+    assert (
+        api._call("sweep", "x", settings={"seed": kind([1, 2])}) == "infomax_tune.sweep('x', settings={'seed': [1, 2]})"
+    )
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: sweep("quickstart", settings={"activatoin": "relu"}), "did you mean 'activation'"),
@@ -198,6 +214,10 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
         (lambda: sweep("quickstart", pack=0), "--pack: must be auto or a whole number of at least 1, got 0"),
         (lambda: sweep("quickstart", pack="all", max_failures=-1), "--max-failures: must be 0 or more, got -1"),
         (lambda: sweep("quickstart", config="nowhere.yaml"), "config file not found"),
+        (lambda: sweep("quickstart", settings={"seed": np.eye(2)}), r"seed: must be a whole number, got \[1.0, 0.0\]"),
+        (lambda: sweep("quickstart", settings={"seed": pd.DataFrame({"a": [1]})}), "seed: must be a whole number"),
+        (lambda: run({"seed": np.array([1, 2])}), r"seed: must be a whole number, got \[1, 2\]"),
+        (lambda: run({"activation": np.array(["relu", "tanh"])}), "activation: .* is unknown"),
         (lambda: run({"lr": -1}), "lr: must be more than 0.0, got -1"),
         (lambda: run({"activation": "rleu"}), "did you mean 'relu'"),
         (lambda: run(device="gpu"), "--device: 'gpu' is unknown"),

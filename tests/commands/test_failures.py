@@ -56,6 +56,27 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     assert SweepFolder(out).trial(stuck).read_failure() is None
 
 
+def test_the_same_error_twice_is_not_tried_a_third_time(tmp_path: Path) -> None:
+    """A metric with a mistake in it, whose message is another one each time: two tries of the pack, and one of each trial."""
+    tries, out = tmp_path / "tries", tmp_path / "sweep"
+    (tmp_path / "broken.py").write_text(f"""\
+import os, time
+def broken(outputs, targets):
+    with open({str(tries)!r}, "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    raise KeyError(time.monotonic())
+""")
+    settings = ["epochs=1", "activation=tanh", "seed=1,2,3", f"metrics={tmp_path}/broken.py:broken"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    done = infomax_tune("sweep", "quickstart", *options, "--pack", 3, "--out", out, ok=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "3 trials: 3 failed" in done.stdout
+    assert len(tries.read_text().splitlines()) == 2 + 3
+    assert done.stderr.count("; retrying: ") == 1
+    failures = [SweepFolder(out).trial(trial.trial_id).read_failure() for trial in SweepFolder(out).read_space().plan()]
+    assert all(failure and failure["cause"][0] == "builtins.KeyError" for failure in failures)
+
+
 _GIB = 2**30
 _TOTAL = 16 * _GIB
 _LIMIT = _GIB

@@ -246,7 +246,8 @@ def test_a_package_that_is_not_installed_is_told_before_anything_begins(
     told = call(*command.split(), "--logger", "mlflow", "--logger", "wandb", ok=False)
     assert told.returncode == 2
     assert told.stderr == (
-        "infomax-tune: --logger mlflow needs the packages mlflow, sqlalchemy and alembic: pip install 'infomax-tune[mlflow]'\n"
-        "--logger wandb needs the package wandb: pip install 'infomax-tune[wandb]'\n"
+        "infomax-tune: --logger mlflow needs the packages mlflow, sqlalchemy and alembic: "
+        "pip install '.[mlflow]' in infomax-tune's folder\n"
+        "--logger wandb needs the package wandb: pip install '.[wandb]' in infomax-tune's folder\n"
     )
     assert not Path("out").exists()
