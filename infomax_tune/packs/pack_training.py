@@ -19,7 +19,7 @@ from infomax_tune.errors import DamagedFileError, StoreError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
-from infomax_tune.process import faults
+from infomax_tune.process import code_cache, faults
 from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import asked_for
@@ -123,6 +123,8 @@ def train_pack(
         for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
             members = list(group)
             for report, seconds in _timed(_reports(members, dataset, execution)):
+                for problem in code_cache.untold_problems():
+                    warn(problem)
                 members[0].require_leave()
                 _take(members, report, seconds / len(members), execution)
                 on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
