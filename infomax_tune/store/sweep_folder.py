@@ -129,7 +129,7 @@ class SweepFolder:
             return
         try:
             strangers = [name for name in names_in(self.root) if not _is_own(name)]
-            strangers += [str(path)[len(f"{self.root}/") :] for path in self.environments.damage()]
+            strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
         except FileNotFoundError:
             return
         except OSError as error:

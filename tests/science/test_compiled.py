@@ -292,7 +292,11 @@ def test_a_group_and_whoever_can_rename_the_folder_can_put_code_there_too(
     closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each folder on the way is looked at; one like /tmp, where nobody can rename what is another's, is no way in."""
-    way = {"above": tmp_path / "above", "cache": tmp_path / "above/cache", "compiled": tmp_path / "above/cache/compiled"}
+    way = {
+        "above": tmp_path / "above",
+        "cache": tmp_path / "above/cache",
+        "compiled": tmp_path / "above/cache/compiled",
+    }
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(way["cache"]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     assert cache_folder(__file__).is_relative_to(way["cache"])  # pyright: ignore[reportOptionalMemberAccess]
