@@ -53,7 +53,7 @@ def _compile(function: Any, signature: Any, of: Callable[..., Any] | None = None
     # the name tells code apart that other processes compiled, once it is in one process
     unique = hashlib.sha256((about or "").encode()).hexdigest()[:16]
     given.__module__, given.__qualname__ = function.__module__, f"{function.__qualname__}_{unique}"
-    made = njit(error_model="numpy", nogil=True)(given)
+    made: Any = njit(error_model="numpy", nogil=True)(given)
     if about is not None and (folder := cache_folder(*_OURS, also=about.encode())):
         made._cache = _CodeCache.of(given, str(folder)) or made._cache
     made.compile(signature)
@@ -72,7 +72,7 @@ class _CodeFiles(IndexDataCacheFile):
         checksum, code = super()._load_data(name)
         if checksum != hashlib.sha256(code).digest():
             raise ValueError(f"{name}: its checksum is wrong")
-        return pickle.loads(code)
+        return pickle.loads(code)  # noqa: S301 - numba would; only this user can write it, see `cache_folder`
 
 
 class _CodeCache(FunctionCache):

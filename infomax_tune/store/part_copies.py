@@ -35,7 +35,9 @@ def bring(parts: Iterable[tuple[str, str]], folders: Sequence[Path | None], *, t
         if catalogue.is_here(kind, name):
             continue
         if not catalogue.is_pinned(name):
-            problems.append(f"{name}: this version of infomax-tune has no such part ({kind}); a newer one may have it.")
+            problems.append(
+                f"{name}: this version of infomax-tune has no such name among its {kind}; a newer one may have it."
+            )
             continue
         source = _find(name, [folder for folder in folders if folder is not None])
         if source is None and not catalogue.is_module(name):

@@ -122,7 +122,10 @@ class TrialFolder:
 
     def read_config(self) -> TrialConfig | None:
         """The config of a trial that is not part of a sweep; None if there is none, or it cannot be read."""
-        return self._read_config(self.path / "config.yaml")
+        config, kept = self._read_config(self.path / "config.yaml"), self.kept()
+        if config and config.further and kept:  # see there
+            return config.model_copy(update={"known_id": kept.trial_id})
+        return config
 
     def _read_config(self, path: Path) -> TrialConfig | None:
         """The config that `write_config` wrote; None if it cannot be read."""
@@ -161,7 +164,7 @@ class TrialFolder:
             return Finding(TrialStatus.DAMAGED, problem=str(error))
         failure = self.read_failure()
         if failure is not None:
-            return Finding(TrialStatus.FAILED, problem=str(failure["error"]).strip().splitlines()[-1])
+            return Finding(TrialStatus.FAILED, problem=failure["error"].strip().rpartition("\n")[2])
         return Finding(TrialStatus.MISSING)
 
     def damage(self) -> dict[str, str]:
@@ -211,7 +214,7 @@ class TrialFolder:
             data = read_bytes(path)
         except FileNotFoundError:
             return None
-        return Record.from_dict(parse_json(data, path, formats.RECORD), path), hashlib.sha256(data).hexdigest()
+        return Record.from_dict(parse_json(data, path, formats.RECORD)), hashlib.sha256(data).hexdigest()
 
     def write_record(
         self,
