@@ -15,11 +15,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import (
+    MAX_TEXT,
     exists,
     file_digest,
     make_folder,
@@ -67,6 +68,10 @@ class TrialFolder:
         """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
         return file_digest(self.path / "record.json")
 
+    def has_begun(self) -> bool:
+        """Whether there is a record or a checkpoint."""
+        return self.has_record() or exists(self.path / "checkpoint.safetensors")
+
     def has_config(self) -> bool:
         """Whether there is a config.yaml, which only trials that are not part of a sweep have."""
         return exists(self.path / "config.yaml")
@@ -99,10 +104,12 @@ class TrialFolder:
                 self._refuse_a_namesake(held, config)
                 return
         path = self.path / "config.yaml"
-        if exists(path) and self._read_config(path) != config:
-            raise StoreError(
-                f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
-            )
+        with contextlib.suppress(ConfigError, DamagedFileError):
+            if self.read_config() in (None, config):
+                return
+        raise StoreError(
+            f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
+        )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
         """Raises StoreError if the record or checkpoint has this trial's id but other settings: ids can be equal by
@@ -121,18 +128,17 @@ class TrialFolder:
             return None
 
     def read_config(self) -> TrialConfig | None:
-        """The config of a trial that is not part of a sweep; None if there is none, or it cannot be read."""
-        config, kept = self._read_config(self.path / "config.yaml"), self.kept()
-        if config and config.further and kept:  # see there
-            return config.model_copy(update={"known_id": kept.trial_id})
-        return config
-
-    def _read_config(self, path: Path) -> TrialConfig | None:
-        """The config that `write_config` wrote; None if it cannot be read."""
+        """The config of a trial that is not part of a sweep; None if there is none. Raises ConfigError or StoreError."""
+        path = self.path / "config.yaml"
         try:
-            return from_nested(yaml_document.parse(read_bytes(path).decode("utf-8"), str(path)).content, str(path))
-        except (OSError, StoreError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
+            text = read_bytes(path, MAX_TEXT).decode("utf-8")
+        except FileNotFoundError:
             return None
+        except UnicodeDecodeError as error:
+            raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
+        config = from_nested(yaml_document.parse(text, str(path)).content, str(path))
+        kept = self.kept() if config.further else None  # see there
+        return config.model_copy(update={"known_id": kept.trial_id}) if kept else config
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
