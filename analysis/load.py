@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS
-from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
+from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS, config_columns
 from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
 from infomax_tune.parts import catalogue
 from infomax_tune.store import tables
@@ -120,8 +120,8 @@ def _without_digests(names: pd.Series, kind: str) -> pd.Series:
 
 def _require_plain_names(table: pd.DataFrame, source: str) -> None:
     """A name from someone else's table becomes a file name and part of a page: it must be a plain name."""
-    for column in table.columns.intersection(list(TEXT_COLUMNS)):
-        odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", name)))
+    for column in table.columns.intersection([*TEXT_COLUMNS, *config_columns(table)]):
+        odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", str(name))))
         if odd.any():
             line = int(np.flatnonzero(odd)[0]) + 2
             raise AnalysisError(
@@ -152,7 +152,7 @@ def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
         raise AnalysisError(
             f"{source}: trial {twice.iloc[0]} has more than one row. Rebuild the table by running the sweep again."
         )
-    settings = [column for column in (*CONFIG_COLUMNS, "seed") if column in table]
+    settings = [*config_columns(table), "seed"]
     again = table["trial_id"][table.duplicated(settings)]
     if len(again):
         raise AnalysisError(

@@ -73,6 +73,8 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         about = formats.CHECKPOINT.read({**json.loads(metadata["about"]), "tensors": tensors}, path)
         tensors, names = about.pop("tensors"), about.pop("columns")
         history = [dict(zip(names, row, strict=True)) for row in tensors.pop("history").tolist()]
+        if [row["epoch"] for row in history] != [*range(len(history))]:
+            raise ValueError("its history is not that of the epochs from 0 on")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFileError(f"{path}: damaged ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items()}

@@ -50,7 +50,7 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json."""
         result = {name: value if math.isfinite(value) else None for name, value in self.result.items()}
-        return {**vars(self), "status": self.status.value, "result": result}
+        return {**vars(self), "status": str(self.status), "result": result}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Record:

@@ -282,7 +282,10 @@ class TrialFolder:
         """weight (K, D), bias (K,), and offset (D,) for reconstruction. Raises DamagedFileError."""
         path = self.path / "weights.safetensors"
         try:
-            return safetensors.numpy.load(read_bytes(path))
+            weights = safetensors.numpy.load(read_bytes(path))
+            if weights["weight"].ndim != 2 or weights["weight"].shape[:1] != weights["bias"].shape:
+                raise ValueError("its arrays are not those of a layer")
+            return weights
         except (FileNotFoundError, safetensors.SafetensorError, ValueError, KeyError) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
 
