@@ -164,12 +164,18 @@ def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
 def _to_numbers(column: pd.Series, name: str, source: str) -> pd.Series:
     try:
         return pd.to_numeric(column)
-    except (ValueError, TypeError) as error:
-        numbers = pd.to_numeric(column, errors="coerce")
-        bad = np.flatnonzero(numbers.isna() & column.notna())[0]
+    except (ValueError, TypeError, OverflowError) as error:
+        bad = int(np.argmax([not _is_number(value) for value in column]))
         raise AnalysisError(
             f"{source}, line {bad + 2}: {name} is {column.iloc[bad]!r}, which is not a number. {REBUILD}"
         ) from error
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return float(value) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 def _read_results(folder: SweepFolder) -> pd.DataFrame:

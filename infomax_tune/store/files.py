@@ -239,7 +239,10 @@ def read_text_table(
         raise KeyError(f"no column {', '.join(lacking)}")
     others = [] if rest is None else [name for name in table.columns if name not in types]
     wanted = dict(types) | {name: (rest or {}).get(name) or _number_or_text(table[name]) for name in others}
-    return table.reindex(columns=list(wanted)).astype(wanted)
+    try:
+        return table.reindex(columns=list(wanted)).astype(wanted)
+    except OverflowError as error:  # a whole number of many digits
+        raise ValueError(str(error)) from None
 
 
 def _number_or_text(column: pd.Series) -> str:

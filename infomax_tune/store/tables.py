@@ -55,6 +55,9 @@ _RESULT_TYPES: dict[str, Any] = (
 _LATER_TYPES = {column: _TYPES[type(value)] for column, value in _DEFAULTS.items() if column in columns.LATER}
 _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
 
+_MAX_ROWS = 10**8
+"""Of a parquet file, where many equal rows take few bytes: the histories of 100,000 trials of 1,000 epochs."""
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -136,7 +139,7 @@ def _same_rows(one: bytes, other: bytes) -> bool:
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(io.BytesIO(one)).equals(pd.read_parquet(io.BytesIO(other)))
+        return _read_parquet(one).equals(_read_parquet(other))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is not a complete parquet file
         return False
 
@@ -221,13 +224,26 @@ def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
     except FileNotFoundError:
         return None
     try:
-        history = pd.read_parquet(io.BytesIO(data))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DamagedFileError(f"{path}: not a complete parquet file ({error}).") from None
-    lacking = [name for name in ("trial_id", "epoch") if name not in history]
-    if lacking:
-        raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
+        history = _read_parquet(data)
+        lacking = [name for name in ("trial_id", "epoch") if name not in history]
+        if lacking:
+            raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
+        history = history.astype({name: _HISTORY_TYPES.get(name, "float64") for name in history.columns})
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise DamagedFileError(f"{path}: not a complete parquet file of histories ({error}).") from None
+    if history.duplicated(["trial_id", "epoch"]).any():
+        raise DamagedFileError(f"{path}: has an epoch of a trial twice.")
     return history
+
+
+def _read_parquet(data: bytes) -> pd.DataFrame:
+    """The table in a parquet file. Raises OSError, ValueError or ArrowException."""
+    from pyarrow import parquet
+
+    rows = parquet.read_metadata(io.BytesIO(data)).num_rows
+    if rows > _MAX_ROWS:
+        raise ValueError(f"{rows} rows are more than infomax-tune writes")
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _require_whole(text: str, path: Path) -> None:

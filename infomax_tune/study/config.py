@@ -127,7 +127,7 @@ class DataConfig(_Section):
 
     dataset: Annotated[str, PartName("datasets")] = "mnist"
     """The dataset (images or points) that the layer learns from."""
-    batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
+    batch_size: int = Field(default=128, le=2**31 - 1, json_schema_extra={"range": "-1, or at least 2"})
     """Rows per training step; -1 uses the full training set."""
 
     @field_validator("batch_size")
