@@ -173,9 +173,10 @@ def _to_numbers(column: pd.Series, name: str, source: str) -> pd.Series:
 
 def _is_number(value: Any) -> bool:
     try:
-        return float(value) is not None
+        float(value)
     except (ValueError, OverflowError):
         return False
+    return True
 
 
 def _read_results(folder: SweepFolder) -> pd.DataFrame:

@@ -191,13 +191,14 @@ def _others(config: TrialConfig, checkpoint: Checkpoint, dataset: Dataset) -> st
         return f"different data (its digest was {checkpoint.data}, now it is {dataset.digest})"
     if checkpoint.arithmetic != arithmetic_of(config.nested()):
         return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {arithmetic_of(config.nested())})"
-    tensors, epochs = checkpoint.tensors, [row["epoch"] for row in checkpoint.history if "loss" in row]
+    tensors, epochs = checkpoint.tensors, [row["epoch"] for row in checkpoint.history]
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != shapes_of(config, dataset.train.shape[1]) or epochs != [*range(checkpoint.epoch + 1)]:
         return "no trial of infomax-tune (its arrays or its history are not those of this one)"
     finite = [np.isfinite(tensor).all() for name, tensor in tensors.items() if "." not in name]  # a moment may overflow
+    finite += [math.isfinite(row.get("loss", math.nan)) for row in checkpoint.history[1:]]
     if not all(finite) or any(tensor.dtype != np.float32 for tensor in tensors.values()):
-        return "no trial of infomax-tune (its weights are not finite numbers)"
+        return "no trial of infomax-tune (its weights or its losses are not finite numbers)"
     return ""
 
 

@@ -219,8 +219,9 @@ def parse_json(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of a mapping, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """The sha256 of a mapping, whatever the order of its keys. Raises ValueError if it holds NaN or infinity."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_text_table(

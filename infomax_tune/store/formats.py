@@ -95,7 +95,6 @@ def _sweep_1(content: Content) -> Content:
     return content | {"id_digits": 8}
 
 
-_Seconds = Annotated[float, Field(allow_inf_nan=False)]
 _Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float that JSON holds as null if it is NaN."""
@@ -106,11 +105,11 @@ class _Timing(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
 
-    train_s: _Seconds
-    evaluate_s: _Seconds
-    store_s: _Seconds
-    tensorboard_s: _Seconds
-    epoch_s: list[_Seconds]
+    train_s: float
+    evaluate_s: float
+    store_s: float
+    tensorboard_s: float
+    epoch_s: list[float]
     epochs_trained: int
     pack_size: int
     device: str

@@ -32,7 +32,7 @@ def bring(parts: Iterable[tuple[str, str]], folders: Sequence[Path | None], *, t
     """
     problems: list[str] = []
     for kind, name in dict.fromkeys(parts):
-        if catalogue.is_here(kind, name):
+        if kind != "settings" and catalogue.is_here(kind, name):
             continue
         if not catalogue.is_pinned(name):
             problems.append(

@@ -335,14 +335,9 @@ class TrialConfig(BaseModel):
             )
         except ValidationError:
             return ["this version does not know its settings"]
-        old, new = other.numbers(), self.numbers()
-        if old == new:
-            return []
-        before = other.flat()
+        before, now, old, new = other.flat(), self.flat(), other.numbers(), self.numbers()
         return [
-            f"{name} is {before[name]!r} instead of {value!r}"
-            for name, value in self.flat().items()
-            if old.get(name) != new.get(name)
+            f"{name} is {before[name]!r} instead of {now[name]!r}" for name in NAMES if old.get(name) != new.get(name)
         ]
 
     @classmethod
