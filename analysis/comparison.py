@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from analysis.answer import IN_ANSWER, mean_and_spread
 from analysis.load import AnalysisError, Study, load_study
 from analysis.metrics import is_log, label
 from analysis.reshape import done, order, recorded_metrics, varying
-from analysis.schema import CONFIG_COLUMNS
+from analysis.schema import config_columns
 from analysis.stats import compare
 from analysis.wording import counted, format_p, number, show
 from infomax_tune.process.paths import user_path
@@ -81,13 +81,17 @@ def _names(studies: Sequence[Study], outs: Sequence[str | os.PathLike[str]]) -> 
 def _cell_keys(tables: Sequence[pd.DataFrame]) -> list[str]:
     """The columns that identify a cell: activation, width, and what varies within a sweep."""
     within = {column for table in tables for column in varying(table, but=("activation", "hidden_dim"))}
-    return ["activation", "hidden_dim", *(column for column in CONFIG_COLUMNS if column in within)]
+    return ["activation", "hidden_dim", *(column for column in _config_columns(tables) if column in within)]
+
+
+def _config_columns(tables: Iterable[pd.DataFrame]) -> list[str]:
+    return list(dict.fromkeys(column for table in tables for column in config_columns(table)))
 
 
 def _settings(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The settings, seeds included, whose values are not the same in all sweeps."""
     rows = []
-    for column in (*CONFIG_COLUMNS, "seed"):
+    for column in (*_config_columns(tables.values()), "seed"):
         values = {
             name: ", ".join(show(value) for value in sorted(table[column].dropna().unique().tolist()))
             for name, table in tables.items()

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS
-from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS
+from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS, config_columns
 from infomax_tune.errors import ConfigError, DamagedFileError, InfomaxTuneError, StoreError
 from infomax_tune.parts import catalogue
 from infomax_tune.parts.activations import Activation
@@ -152,8 +152,8 @@ def _without_digests(names: pd.Series, kind: str) -> pd.Series:
 
 def _require_plain_names(table: pd.DataFrame, source: str) -> None:
     """A name from someone else's table becomes a file name and part of a page: it must be a plain name."""
-    for column in table.columns.intersection(list(TEXT_COLUMNS)):
-        odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", name)))
+    for column in table.columns.intersection([*TEXT_COLUMNS, *config_columns(table)]):
+        odd = ~table[column].map(lambda name: pd.isna(name) or bool(re.fullmatch(r"[\w.+-]+", str(name))))
         if odd.any():
             line = int(np.flatnonzero(odd)[0]) + 2
             raise AnalysisError(
@@ -184,7 +184,7 @@ def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
         raise AnalysisError(
             f"{source}: trial {twice.iloc[0]} has more than one row. Rebuild the table by running the sweep again."
         )
-    settings = [column for column in (*CONFIG_COLUMNS, "seed") if column in table]
+    settings = [*config_columns(table), "seed"]
     again = table["trial_id"][table.duplicated(settings)]
     if len(again):
         raise AnalysisError(
@@ -196,12 +196,19 @@ def _require_distinct_trials(table: pd.DataFrame, source: str) -> None:
 def _to_numbers(column: pd.Series, name: str, source: str) -> pd.Series:
     try:
         return pd.to_numeric(column)
-    except (ValueError, TypeError) as error:
-        numbers = pd.to_numeric(column, errors="coerce")
-        bad = np.flatnonzero(numbers.isna() & column.notna())[0]
+    except (ValueError, TypeError, OverflowError) as error:
+        bad = int(np.argmax([not _is_number(value) for value in column]))
         raise AnalysisError(
             f"{source}, line {bad + 2}: {name} is {column.iloc[bad]!r}, which is not a number. {REBUILD}"
         ) from error
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _read_results(folder: SweepFolder) -> pd.DataFrame:

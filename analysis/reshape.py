@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.intervals import t_interval
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, divisor, from_scale, to_scale
-from analysis.schema import ACTIVATIONS, CONFIG_COLUMNS, DONE, STATUSES
+from analysis.schema import ACTIVATIONS, DONE, STATUSES, config_columns
 from analysis.wording import show
 from infomax_tune.study.settings import labels
 
@@ -21,7 +21,7 @@ from infomax_tune.study.settings import labels
 def varying(results: pd.DataFrame, but: Iterable[str] = ()) -> list[str]:
     """The config columns with more than one value in this table, except those in `but`."""
     skip = set(but)
-    return [c for c in CONFIG_COLUMNS if c in results and c not in skip and results[c].nunique(dropna=False) > 1]
+    return [c for c in config_columns(results) if c not in skip and results[c].nunique(dropna=False) > 1]
 
 
 def done(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,11 @@
-"""The study's names that the analysis uses: columns, statuses and the order of activations. Imports only names."""
+"""The study's names that the analysis uses: columns, statuses and the order of activations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
+
+import pandas as pd
 
 from infomax_tune.parts import catalogue
 from infomax_tune.study import columns
@@ -22,6 +25,19 @@ _FIRST = ("dataset", "batch_size", "hidden_dim", "activation", "head", "objectiv
 
 CONFIG_COLUMNS = (*_FIRST, *(name for name in columns.SETTINGS if name not in (*_FIRST, "seed")), *columns.LATER)
 """Settings of a trial other than its seed, in the report's order: trials equal in all of them are one cell."""
+
+
+def config_columns(table: pd.DataFrame) -> list[str]:
+    """`CONFIG_COLUMNS` that this table has, and those of settings of another version: between the seed and the measurements."""
+    names = list(table.columns)
+    after = takewhile(
+        lambda name: name not in columns.FINAL, names[names.index("seed") + 1 :] if "seed" in names else ()
+    )
+    return [
+        *(name for name in CONFIG_COLUMNS if name in names),
+        *(name for name in after if name not in CONFIG_COLUMNS),
+    ]
+
 
 OPTIONAL_COLUMNS = (*columns.LATER, *(name for name, term in catalogue.ours("terms").items() if not term.always))
 """Columns that a table has only if its trials need them."""

@@ -17,7 +17,7 @@ from analysis.glossary import glossary
 from analysis.metrics import METRICS, sign
 from analysis.report import Picture, Section, Table, flat, overview, section_of_setting, table
 from analysis.reshape import cell_columns, gaps, order, varying
-from analysis.schema import CONFIG_COLUMNS, DONE, UNFINISHED
+from analysis.schema import DONE, UNFINISHED, config_columns
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.tables import StudyTable
 from analysis.wording import show, words
@@ -217,7 +217,7 @@ def _run_tables(e: Evidence) -> list[Table]:
 def _settings(results: pd.DataFrame) -> pd.DataFrame:
     """Each setting with its values, those that vary first."""
     changed = varying(results)
-    held = [column for column in CONFIG_COLUMNS if column in results and column not in changed]
+    held = [column for column in config_columns(results) if column not in changed]
     rows = []
     for column in [*changed, "seed", *held]:
         values = order(results[[column]].drop_duplicates(), [column])[column].tolist()

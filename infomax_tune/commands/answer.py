@@ -44,7 +44,7 @@ def results(out: Folder) -> None:
     Writes results.csv, results.parquet, history.parquet and timings.csv.
     """
     folder = SweepFolder(out)
-    plan = folder.read_space().plan()
+    plan = folder.read_plan()
     with folder.lock(Work.TABLES):
         table = write_tables(folder, plan)
     page, finding = (folder.report, folder.report_finding()) if folder.report_is_current() else (None, "")

@@ -20,7 +20,7 @@ def verify(out: Folder) -> None:
     from infomax_tune.follow import tensorboard_runs as runs  # imports TensorBoard
 
     folder = SweepFolder(out)
-    plan = folder.read_space().plan()
+    plan = folder.read_plan()
     report = check_files(folder, plan)
     broken = runs.find_broken(folder.runs_folder, runs.of_sweep(plan, folder))
     report.notes += [f"{problem} Recreate it with: {folder.command('resume')}" for problem in broken]

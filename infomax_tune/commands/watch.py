@@ -46,7 +46,7 @@ def status(
     if run:
         looks: Iterable[FolderStatus] = [run]
     else:
-        read = StatusReader(folder, folder.read_space().plan())
+        read = StatusReader(folder, folder.read_plan())
         looks = watch(read, every) if watch_ else [read()]
     if json_:
         for found in looks:
@@ -100,7 +100,7 @@ def tensorboard(
     is_sweep = folder.has_sweep() or not alone.has_config()
 
     def trials_in(root: Path) -> list[runs.TrialRun]:
-        return runs.of_sweep(folder.read_space().plan(), folder, root) if is_sweep else runs.of_run(alone, root)
+        return runs.of_sweep(folder.read_plan(), folder, root) if is_sweep else runs.of_run(alone, root)
 
     def warn(problems: Iterable[str]) -> None:
         for problem in problems:

@@ -140,7 +140,7 @@ def _last_report(folder: SweepFolder) -> SweepState | None:
         return None
     try:
         return SweepState.from_dict(content)
-    except (KeyError, TypeError, AttributeError):  # written by another version
+    except (KeyError, ValueError):  # written by another version
         return None
 
 

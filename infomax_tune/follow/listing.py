@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infomax_tune.errors import InfomaxTuneError, StoreError
+from infomax_tune.errors import ConfigError, DamagedFileError, NewerVersionError, StoreError
 from infomax_tune.follow.folder_status import read_driver, read_run
 from infomax_tune.store.objects import is_object
 from infomax_tune.store.outputs import find_outputs, size_and_time
@@ -16,13 +17,16 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.trial_status import TrialStatus
 
+_LATEST = datetime.datetime(9999, 1, 1).timestamp()
+
 
 @dataclass(frozen=True)
 class Listed:
-    """One sweep or run. out: its folder. kind: sweep or run. state: running, finished, unfinished or damaged.
+    """One sweep or run. out: its folder. kind: sweep or run, or folder for one that cannot be looked into.
 
-    trials, ended: how many trials it has, and how many of them have a record. changed: local time when its latest file was
-    written. size: in bytes.
+    state: running, finished, unfinished, damaged, unreadable, or newer: a newer infomax-tune wrote it. trials, ended: how
+    many trials it has, and how many of them have a record. changed: local time when its latest file was written. size: in
+    bytes.
     """
 
     out: str
@@ -51,36 +55,42 @@ def list_outputs(root: Path) -> list[Listed]:
         )
     if not root.is_dir():
         raise StoreError(f"{root}: not a folder; give a folder that contains sweeps or runs.")
-    return [_sweep(output) if isinstance(output, SweepFolder) else _run(output) for output in find_outputs(root)]
+    return [_listed(kind, path) for kind, path in find_outputs(root)]
 
 
-def _sweep(folder: SweepFolder) -> Listed:
+def _listed(kind: str, path: Path) -> Listed:
+    state, ended, trials = "unreadable", 0, int(kind == "run")
     try:
-        plan = folder.read_space().plan()
-    except InfomaxTuneError:
-        return _listed(folder.root, "sweep", "damaged", 0, 0)
+        if kind == "sweep":
+            state, ended, trials = _sweep(SweepFolder(path))
+        elif kind == "run":
+            state = _run(TrialFolder(path))
+            ended = int(state == "finished")
+    except NewerVersionError:
+        state = "newer"
+    except (DamagedFileError, ConfigError):
+        state = "damaged"
+    except (StoreError, OSError):
+        pass
+    size, changed = size_and_time(path)
+    name = os.fsencode(path).decode(errors="backslashreplace")  # it may be no text
+    return Listed(name, kind, state, ended, trials, datetime.datetime.fromtimestamp(min(changed, _LATEST)), size)
+
+
+def _sweep(folder: SweepFolder) -> tuple[str, int, int]:
+    plan = folder.read_plan()
     ended = sum(folder.trial(config.trial_id).has_record() for config in plan)
     state = "finished" if ended == len(plan) else "unfinished"
-    if read_driver(folder):
-        state = "running"
-    return _listed(folder.root, "sweep", state, ended, len(plan))
+    return "running" if read_driver(folder) else state, ended, len(plan)
 
 
-def _run(folder: TrialFolder) -> Listed:
+def _run(folder: TrialFolder) -> str:
     status = read_run(folder)
     if status is None or status.damaged:
-        return _listed(folder.path, "run", "damaged", 0, 1)
-    state = "unfinished"
+        return "damaged"
     if folder.has_record():
-        state = "finished"
-    elif status.counts[TrialStatus.RUNNING]:
-        state = "running"
-    return _listed(folder.path, "run", state, int(state == "finished"), 1)
-
-
-def _listed(root: Path, kind: str, state: str, ended: int, trials: int) -> Listed:
-    size, changed = size_and_time(root)
-    return Listed(str(root), kind, state, ended, trials, datetime.datetime.fromtimestamp(changed), size)
+        return "finished"
+    return "running" if status.counts[TrialStatus.RUNNING] else "unfinished"
 
 
 HEADINGS = ("folder", "kind", "state", "last change", "trials", "size")

@@ -11,10 +11,12 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from infomax_tune.process.running import begun, is_running
-from infomax_tune.study.trial_status import TrialStatus
+from infomax_tune.study.trial_status import IN_PROGRESS, TrialStatus
 
 STALE_S = 30.0
 """Seconds without a report after which a driver counts as dead."""
@@ -107,7 +109,7 @@ class SweepState:
     share: float
     packs: list[PackState]
     host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
+    pid: Annotated[int, Field(gt=0, lt=2**31)] = field(default_factory=os.getpid)
     begun: float = field(default_factory=lambda: begun(os.getpid()))
     updated: float = field(default_factory=time.time)
 
@@ -129,10 +131,11 @@ class SweepState:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> SweepState:
-        """The inverse of `as_dict`. Raises KeyError or TypeError."""
-        known: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        known["packs"] = [PackState(**pack) for pack in known["packs"]]
-        return cls(**known)
+        """The inverse of `as_dict`. Raises KeyError or ValueError."""
+        state = _STATE.validate_python({name: content[name] for name in cls.__dataclass_fields__})
+        if state.counts.keys() != {status.value for status in IN_PROGRESS}:
+            raise ValueError("another version counts other statuses")
+        return state
 
     def is_alive(self) -> bool:
         """Whether its driver is still running: on this host by its process, on another host by the time of its last report."""
@@ -143,3 +146,6 @@ class SweepState:
     def may_be_alive(self) -> bool:
         """Whether its driver may run though `is_alive` denies it: it is on another host, whose clock may be wrong."""
         return self.host != socket.gethostname() and abs(time.time() - self.updated) <= _APART_S
+
+
+_STATE = TypeAdapter(SweepState)

@@ -211,7 +211,7 @@ def of_run(folder: TrialFolder, root: Path | None = None) -> list[TrialRun]:
     record = folder.find().record
     if record is None:
         return []
-    config = from_nested(record.config, str(folder.path))
+    config = from_nested(record.config, str(folder.path)).model_copy(update={"known_id": record.trial_id})
     return [TrialRun(folder, Run((root or folder.runs_folder) / run_path(config), config))]
 
 

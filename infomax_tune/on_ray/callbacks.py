@@ -54,6 +54,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._packs: dict[str, Pack] = {}
         self._ended: dict[str, int] = {}
         self._failures: dict[str, str] = {}
+        self._warned: set[str] = set()
         self._tally, self._display, self._folder = tally, display, folder
         self._stop_asked, self._explain, self._ended_of, self._offer = stop_asked, explain, ended, offer
         self._shown = self._noted = float("-inf")
@@ -81,7 +82,9 @@ class FollowPacks(_NotKept, tune.Callback):
             return
         self._tally.report(trial.trial_id, progress)
         for warning in progress.warnings:
-            self._display.warn(f"warning: {warning}")
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._display.warn(f"warning: {warning}")
         self._tell()
         if progress.ended > self._ended.get(trial.trial_id, 0):
             self._ended[trial.trial_id] = progress.ended

@@ -6,25 +6,26 @@ all are there, the sweep's file is changed, which is the step that counts, and t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from infomax_tune.errors import StoreError
+from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.metrics import asked_for
-from infomax_tune.science.training import TrialState, probe_of
+from infomax_tune.science.training import TrialState, probe_of, shapes_of
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_labels
+from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
@@ -44,7 +45,9 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
                 f"{folder.root}: logging.probe is an axis of this sweep; the probe can only be added to all trials at once."
             )
         before, after = _with_probe(space, probe=False), _with_probe(space, probe=True)
-        pairs = list(zip(before.trials(), after.trials(), strict=True))
+        trials = before.plan()
+        trials.add([*_finished_outside(folder, trials, before.id_digits)])
+        pairs = [(config, _probing(config)) for config in trials]
         for _, new in pairs:
             check_labels(new)
         left = [(old, new) for old, new in pairs if folder.trial(new.trial_id).find(new).record is None]
@@ -76,7 +79,7 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
                 f"{folder.path}: the run is not finished; check its status with: infomax-tune status {folder.path}"
             )
         config = from_nested(record.config, str(folder.path))
-        new = config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
+        new = _probing(config)
         check_labels(new)
         if not record.result.keys() >= asked_for(new, "labels").keys():
             datasets = {config.data.dataset: load(config.data.dataset, data_dir)}
@@ -89,6 +92,25 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None) -> None:
 def _with_probe(space: SearchSpace, *, probe: bool) -> SearchSpace:
     logging = space.base.logging.model_copy(update={"probe": probe})
     return dataclasses.replace(space, base=space.base.model_copy(update={"logging": logging}))
+
+
+def _probing(config: TrialConfig) -> TrialConfig:
+    return config.model_copy(update={"logging": config.logging.model_copy(update={"probe": True})})
+
+
+def _finished_outside(folder: SweepFolder, plan: Plan, id_digits: int) -> Iterator[TrialConfig]:
+    """The trials that can be measured but are not in the plan: when the sweep has them again, they need the probe too."""
+    for kept in folder.kept():
+        with contextlib.suppress(ConfigError):
+            config = from_nested(kept.config, kept.trial_id).model_copy(update={"id_digits": id_digits})
+            record = (
+                None
+                if config.trial_id in plan or config.logging.probe
+                else folder.trial(kept.trial_id).find(config).record
+            )
+            if record and (record.has_weights or record.status == TrialStatus.DIVERGED):
+                check_labels(_probing(config))
+                yield config
 
 
 def _finished(trial: TrialFolder, config: TrialConfig, sweep: SweepFolder) -> Record:
@@ -109,15 +131,17 @@ def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Da
             raise StoreError(
                 f"{trial.path}: its weights were not saved (save_weights was false), so nothing can be measured."
             )
-        state = TrialState(
-            record.epoch, {name: torch.from_numpy(array) for name, array in trial.read_weights().items()}
-        )
+        weights = trial.read_weights()
+        shapes = {name: shape for name, shape in shapes_of(config, dataset.train.shape[1]).items() if "." not in name}
+        if {name: array.shape for name, array in weights.items()} != shapes:
+            raise DamagedFileError(f"{trial.path}: its weights are not those of {record.trial_id}.")
+        state = TrialState(record.epoch, {name: torch.from_numpy(array) for name, array in weights.items()})
         with _threads(int(record.timing.get("threads", 1))):
             result |= probe_of(config, state, dataset)
     return dataclasses.replace(record, trial_id=config.trial_id, config=config.nested(), result=result)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
     """While entered, torch has as many threads as the trial was trained with: last bits depend on them."""
     before = torch.get_num_threads()

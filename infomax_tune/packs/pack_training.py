@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from infomax_tune.errors import DamagedFileError, StoreError, TakenOverError
@@ -20,11 +21,11 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
 from infomax_tune.parts.catalogue import blame
-from infomax_tune.process import faults
+from infomax_tune.process import code_cache, faults
 from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.metrics import asked_for, require_memory
-from infomax_tune.science.training import EpochReport, TrialState, packs_agree, train
+from infomax_tune.science.training import EpochReport, TrialState, packs_agree, shapes_of, train
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import for_each
 from infomax_tune.store.record import EPOCH_S, HistoryRow, Record
@@ -35,13 +36,13 @@ from infomax_tune.study.trial_status import TrialStatus
 
 @dataclass
 class _Trial:
-    """One trial of a pack while it trains. data: the digest of its dataset."""
+    """One trial of a pack while it trains."""
 
     config: TrialConfig
     folder: TrialFolder
     run: Run | None
     warn: Callable[[str], None]
-    data: str
+    dataset: Dataset
     checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -95,7 +96,7 @@ def train_pack(
     """
     with blame(pack[0].parts()):
         trials = [
-            _begin(_Trial(config, folder, run, warn, dataset.digest))
+            _begin(_Trial(config, folder, run, warn, dataset))
             for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
         ]
         to_train = [trial for trial in trials if trial.status is None]
@@ -116,6 +117,8 @@ def train_pack(
         for _, group in itertools.groupby(sorted(to_train, key=_epochs_behind), key=_epochs_behind):
             members = list(group)
             for report, seconds in _timed(_reports(members, dataset, execution)):
+                for problem in code_cache.untold_problems():
+                    warn(problem)
                 _take(members, report, seconds / len(members), execution)
                 on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
                 if all(trial.status for trial in members):
@@ -140,7 +143,7 @@ def _begin(trial: _Trial) -> _Trial:
     if record:
         trial.status = record.status
         return trial
-    trial.checkpoint = _checkpoint_of(trial.config, trial.folder, trial.warn, trial.data)
+    trial.checkpoint = _checkpoint_of(trial.config, trial.folder, trial.warn, trial.dataset)
     if trial.checkpoint:
         trial.history += trial.checkpoint.history
         trial.timing |= trial.checkpoint.timing
@@ -149,7 +152,7 @@ def _begin(trial: _Trial) -> _Trial:
 
 
 def _checkpoint_of(
-    config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None], data: str
+    config: TrialConfig, folder: TrialFolder, warn: Callable[[str], None], dataset: Dataset
 ) -> Checkpoint | None:
     """The checkpoint to resume from. One that is damaged, or from another trial, other data or another arithmetic, is set
     aside with a warning."""
@@ -157,7 +160,7 @@ def _checkpoint_of(
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
             return None
-        others = _others(config, checkpoint, data)
+        others = _others(config, checkpoint, dataset)
         if not others:
             return checkpoint
         reason = f"{folder.path}: its checkpoint is from {others}."
@@ -168,17 +171,25 @@ def _checkpoint_of(
     return None
 
 
-def _others(config: TrialConfig, checkpoint: Checkpoint, data: str) -> str:
+def _others(config: TrialConfig, checkpoint: Checkpoint, dataset: Dataset) -> str:
     """Whose checkpoint it is, if a trial of this config and data cannot resume from it; else ""."""
     differences = config.differences(checkpoint.config) if checkpoint.config else []
     if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
         return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"
     if differences:
         return f"another trial with the same id ({'; '.join(differences)})"
-    if checkpoint.data not in ("", data):
-        return f"different data (its digest was {checkpoint.data}, now it is {data})"
+    if checkpoint.data not in ("", dataset.digest):
+        return f"different data (its digest was {checkpoint.data}, now it is {dataset.digest})"
     if checkpoint.arithmetic != arithmetic_of(config.nested()):
         return f"another arithmetic (it was {checkpoint.arithmetic}, now it is {arithmetic_of(config.nested())})"
+    tensors, epochs = checkpoint.tensors, [row["epoch"] for row in checkpoint.history]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if shapes != shapes_of(config, dataset.train.shape[1]) or epochs != [*range(checkpoint.epoch + 1)]:
+        return "no trial of infomax-tune (its arrays or its history are not those of this one)"
+    finite = [np.isfinite(tensor).all() for name, tensor in tensors.items() if "." not in name]  # a moment may overflow
+    finite += [math.isfinite(row.get("loss", math.nan)) for row in checkpoint.history[1:]]
+    if not all(finite) or any(tensor.dtype != np.float32 for tensor in tensors.values()):
+        return "no trial of infomax-tune (its weights or its losses are not finite numbers)"
     return ""
 
 
@@ -248,7 +259,7 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 trial.history,
                 trial.timing,
                 config=trial.config.nested(),
-                data=trial.data,
+                data=trial.dataset.digest,
                 arithmetic=arithmetic_of(trial.config.nested()),
             )
             trial.folder.write_checkpoint(checkpoint)
@@ -290,7 +301,7 @@ def _finish(
         config.nested(),
         result,
         timing,
-        data=trial.data,
+        data=trial.dataset.digest,
         arithmetic=arithmetic_of(config.nested()),
     )
 

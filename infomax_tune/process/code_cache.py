@@ -35,12 +35,33 @@ def cache_folder(*sources: str, also: bytes = b"") -> Path | None:
     for parent in _parents():
         folder = parent / "compiled" / digest
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if all(_is_ours(path) for path in (parent, folder.parent, folder)) and os.access(folder, os.W_OK):
+            parent.mkdir(parents=True, exist_ok=True)
+            for path in (folder.parent, folder):
+                path.mkdir(mode=0o700, exist_ok=True)
+            folder = folder.resolve()  # no link can then lead elsewhere
+            if _is_ours(folder) and os.access(folder, os.W_OK):
                 return folder
         except OSError:
             continue
+    note_problem("no folder is usable for the cache")
     return None
+
+
+_first: list[str] = []
+_untold: list[str] = []
+
+
+def note_problem(problem: str) -> None:
+    """Notes why compiled code is not kept. The first reason is to be told, once."""
+    if not _first:
+        _first.append(problem)
+        _untold.append(f"{problem}; the training loops are compiled each time, which takes seconds")
+
+
+def untold_problems() -> Iterator[str]:
+    """What was noted and is to be told now."""
+    while _untold:
+        yield _untold.pop()
 
 
 def _parents() -> Iterator[Path]:
@@ -53,8 +74,13 @@ def _parents() -> Iterator[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else could have put code there: it is read back without a further check."""
+    """Whether nobody else can put code there, or another folder in its place: it is read back without a further check."""
     if not hasattr(os, "getuid"):
         return True
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & stat.S_IWOTH
+    for path in (folder, *folder.parents):
+        found = path.stat()
+        is_open = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        is_sticky = path != folder and found.st_mode & stat.S_ISVTX  # like /tmp: nobody can rename what is another's
+        if found.st_uid not in (0, os.getuid()) or (is_open and not is_sticky):
+            return False
+    return True

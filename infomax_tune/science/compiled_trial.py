@@ -72,7 +72,7 @@ class CompiledTrial:
         self._real = (np.arange(self._width) < units).astype(np.float32)
         begun = state.tensors if state else {}
         first = {"weight": initial_weight(config.training.seed, units, self.inputs), "bias": torch.zeros(units)}
-        self._arrays = {name: self._laid_out(begun.get(name, tensor)) for name, tensor in first.items()}
+        self._arrays = {name: self._laid_out(begun[name] if begun else tensor) for name, tensor in first.items()}
         self._moments = {name: self._moments_of(name, begun) for name in first}
         self._run(np.empty(0, np.int64))  # compiles, unless the cache has it
 

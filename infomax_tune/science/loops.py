@@ -5,9 +5,11 @@ Imports numba, which takes half a second.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
@@ -16,12 +18,13 @@ from typing import Any, no_type_check
 import numpy as np
 from numba import njit, types
 from numba.core import config
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from infomax_tune.parts import elementwise, rowwise
 from infomax_tune.parts.activations import Activation
 from infomax_tune.parts.optimizers import Rule
-from infomax_tune.process.code_cache import cache_folder
+from infomax_tune.process.code_cache import cache_folder, note_problem
 from infomax_tune.science import compiled, lanes, loop_functions
 from infomax_tune.science.lanes import LANES, load, splat, store, where_less
 from infomax_tune.science.loop_functions import inline
@@ -50,16 +53,61 @@ def _compile(function: Any, signature: Any, of: Callable[..., Any] | None = None
     # the name tells code apart that other processes compiled, once it is in one process
     unique = hashlib.sha256((about or "").encode()).hexdigest()[:16]
     given.__module__, given.__qualname__ = function.__module__, f"{function.__qualname__}_{unique}"
-    folder = None if about is None else cache_folder(*_OURS, also=about.encode())
-    settings: Any = config
-    before = settings.CACHE_DIR
-    if folder is None:
-        return njit(signature, error_model="numpy", nogil=True)(given)
-    settings.CACHE_DIR = str(folder)
-    try:
-        return njit(signature, error_model="numpy", nogil=True, cache=True)(given)
-    finally:
-        settings.CACHE_DIR = before
+    made: Any = njit(error_model="numpy", nogil=True)(given)
+    if about is not None and (folder := cache_folder(*_OURS, also=about.encode())):
+        made._cache = _CodeCache.of(given, str(folder)) or made._cache
+    made.compile(signature)
+    made.disable_compile()
+    return made
+
+
+class _CodeFiles(IndexDataCacheFile):
+    """numba's files, with a checksum: after a power cut a file may have a part of the code, and the code is run."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        code = self._dump(data)
+        super()._save_data(name, (hashlib.sha256(code).digest(), code))
+
+    def _load_data(self, name: str) -> Any:
+        checksum, code = super()._load_data(name)
+        if checksum != hashlib.sha256(code).digest():
+            raise ValueError(f"{name}: its checksum is wrong")
+        return pickle.loads(code)  # noqa: S301 - numba would; only this user can write it, see `cache_folder`
+
+
+class _CodeCache(FunctionCache):
+    """numba's cache, without which a function is compiled each time: it never stops one."""
+
+    @classmethod
+    def of(cls, function: Any, folder: str) -> _CodeCache | None:
+        """The cache of a function in this folder; None if numba cannot write there, and would choose another."""
+        settings: Any = config
+        before, settings.CACHE_DIR = settings.CACHE_DIR, folder
+        try:
+            made = cls(function)
+        finally:
+            settings.CACHE_DIR = before
+        if not made.cache_path.startswith(folder):
+            note_problem(f"{folder}: cannot be written")
+            return None
+        stamp = made._impl.locator.get_source_stamp()
+        made._cache_file = _CodeFiles(made.cache_path, made._impl.filename_base, stamp)
+        return made
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code that is kept. If it is broken, forgets it, so that it is compiled and kept again."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # noqa: BLE001 - pickle may raise anything of a file that is cut off or changed
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # noqa: BLE001 - a full disk; or a broken file that could not be replaced
+            note_problem(f"{self.cache_path}: cannot be written ({error})")
 
 
 def _about(formula: Callable[..., Any]) -> str | None:

@@ -29,6 +29,7 @@ from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.layer_parts import parts_of
 from infomax_tune.science.model import SingleLayer
+from infomax_tune.science.optimizers import Optimizer
 from infomax_tune.science.stack import Stack, stackable
 from infomax_tune.science.stepper import Stepper, TrialState
 from infomax_tune.study import columns
@@ -80,6 +81,16 @@ class EpochReport:
 def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> dict[str, float]:
     """What `EpochReport.probe` gives on a CPU, bit for bit, for a finished trial from its weights."""
     return _probe(config, _layer(state.tensors), dataset)
+
+
+def shapes_of(config: TrialConfig, inputs: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a `TrialState` of this trial, by name. inputs: the numbers in a row of its data."""
+    parts, units = parts_of(config), config.model.hidden_dim
+    weight, bias = (torch.empty(shape, device="meta") for shape in ((1, units, inputs), (1, units)))
+    rebuilt = parts.objective.initial(weight) if parts.objective.initial else {}
+    tensors = {"weight": weight, "bias": bias, **rebuilt}
+    tensors |= Optimizer(parts.rule, config.training.lr, tensors).moments
+    return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
 
 
 def train(

@@ -18,7 +18,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from infomax_tune.errors import DamagedFileError
 from infomax_tune.store import formats
@@ -38,20 +37,6 @@ class Checkpoint:
     history: list[HistoryRow]
     timing: dict[str, Any]
     config: dict[str, Any] = field(default_factory=dict)
-    data: str = ""
-    arithmetic: int = 1
-
-
-class _About(BaseModel):
-    """The JSON text in a checkpoint's metadata. columns: the names of the history's columns."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    trial_id: str
-    epoch: int
-    timing: dict[str, float | list[float]]
-    columns: list[str]
-    config: dict[str, Any] = {}
     data: str = ""
     arithmetic: int = 1
 
@@ -85,16 +70,15 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         metadata = _metadata(data)
         if metadata["sha256"] != _digest(tensors, metadata["about"]):
             raise ValueError("its checksum is wrong")
-        content = formats.CHECKPOINT.read({**json.loads(metadata["about"]), "tensors": tensors}, path)
-        about = _About.model_validate(content)
-        tensors = content["tensors"]
-        history = [dict(zip(about.columns, row, strict=True)) for row in tensors["history"].tolist()]
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        about = formats.CHECKPOINT.read({**json.loads(metadata["about"]), "tensors": tensors}, path)
+        tensors, names = about.pop("tensors"), about.pop("columns")
+        history = [dict(zip(names, row, strict=True)) for row in tensors.pop("history").tolist()]
+        if [row["epoch"] for row in history] != [*range(len(history))]:
+            raise ValueError("its history is not that of the epochs from 0 on")
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedFileError(f"{path}: damaged ({error}).") from None
-    state = {name.removeprefix("state."): value for name, value in tensors.items() if name != "history"}
-    return Checkpoint(
-        about.trial_id, about.epoch, state, history, about.timing, about.config, about.data, about.arithmetic
-    )
+    state = {name.removeprefix("state."): value for name, value in tensors.items()}
+    return Checkpoint(tensors=state, history=history, **about)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

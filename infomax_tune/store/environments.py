@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import exists, make_folder, matching, read_bytes, read_json, write_json
+from infomax_tune.store.files import MAX_TEXT, exists, make_folder, matching, read_bytes, read_json, write_json
 from infomax_tune.store.formats import ENVIRONMENT
 
 LATEST = "environment.json"
@@ -46,9 +46,11 @@ class Environments:
         """
         path = self._root / LATEST
         try:
-            content = json.loads(read_bytes(path))
+            content = json.loads(read_bytes(path, MAX_TEXT))
         except FileNotFoundError:
             return None
+        except RecursionError as error:
+            raise ValueError(str(error)) from None
         return content if isinstance(content, dict) else {}
 
     def note_used(self, environment: Mapping[str, Any], fingerprint: str) -> None:

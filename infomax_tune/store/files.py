@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ _TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{32}|room|mlflow\.db\.[0-9a-f]{8})\.tm
 """The names of the temporary files that a crash leaves: these functions', `room_problem`'s, and MLflow's."""
 
 _guards: list[tuple[Path, Callable[[], None]]] = []
+MAX_TEXT, MAX_BYTES = 2**26, 2**34
+"""The bytes of a file of text, such as a record, and of any file that is read."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -127,8 +130,8 @@ def write_json(path: Path, kind: Format, content: Mapping[str, Any], *, durably:
     write_atomically(path, text.encode() + b"\n", durably=durably)
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's content. Raises FileNotFoundError if there is no such file.
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """A file's content. Raises FileNotFoundError if there is no such file, DamagedFileError if it has more than `most` bytes.
 
     Raises StoreError if there is one that cannot be read (permissions, a disk or a network that fails, too many open
     files). That says nothing about its content, so it is not damage.
@@ -136,6 +139,11 @@ def read_bytes(path: Path) -> bytes:
     if objects.is_object(path):
         return objects.read(path)
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would never end
+            raise OSError("not a file")
+        if found.st_size > most:
+            raise DamagedFileError(f"{path}: {found.st_size} bytes are more than infomax-tune writes.")
         return path.read_bytes()
     except FileNotFoundError:
         raise
@@ -251,7 +259,7 @@ def read_json(path: Path, kind: Format) -> dict[str, Any] | None:
     Raises DamagedFileError, or StoreError if it cannot be read or a newer infomax-tune wrote it.
     """
     try:
-        data = read_bytes(path)
+        data = read_bytes(path, MAX_TEXT)
     except FileNotFoundError:
         return None
     return parse_json(data, path, kind)
@@ -261,17 +269,19 @@ def parse_json(data: bytes, path: Path, kind: Format) -> dict[str, Any]:
     """The content of a JSON file from its bytes. path: for messages. Raises like `read_json`."""
     try:
         content = json.loads(data)
+        checksum = content.pop("sha256", None) if isinstance(content, dict) else None
+        intact = checksum is not None and checksum == digest(content)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
-    checksum = content.pop("sha256", None) if isinstance(content, dict) else None
-    if checksum is None or checksum != digest(content):
+    if not intact:
         raise DamagedFileError(f"{path}: damaged (its checksum is wrong).")
     return kind.read(content, path)
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of a mapping, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """The sha256 of a mapping, whatever the order of its keys. Raises ValueError if it holds NaN or infinity."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_text_table(
@@ -280,7 +290,7 @@ def read_text_table(
     """A CSV file with its numbers exact to the last bit: read as text, since pandas' own float parser may round.
 
     types: the wanted columns, in order. A column that the file lacks is empty; a column that is not wanted is left out, or
-    is last, with the type in `rest`, or float64.
+    is last, with the type in `rest`, or float64 if it holds numbers.
     Raises KeyError if a needed column is missing, ValueError if a value is not of its type, FileNotFoundError, or
     StoreError if it cannot be read.
     """
@@ -289,5 +299,15 @@ def read_text_table(
     if lacking:
         raise KeyError(f"no column {', '.join(lacking)}")
     others = [] if rest is None else [name for name in table.columns if name not in types]
-    wanted = dict(types) | {name: (rest or {}).get(name, "float64") for name in others}
-    return table.reindex(columns=list(wanted)).astype(wanted)
+    wanted = dict(types) | {name: (rest or {}).get(name) or _number_or_text(table[name]) for name in others}
+    try:
+        return table.reindex(columns=list(wanted)).astype(wanted)
+    except OverflowError as error:  # a whole number of many digits
+        raise ValueError(str(error)) from None
+
+
+def _number_or_text(column: pd.Series) -> str:
+    with contextlib.suppress(ValueError):
+        column.astype("float64")
+        return "float64"
+    return "str"

@@ -1,19 +1,25 @@
-"""The kinds of file in an output folder, each with its own version number and a reader for each version.
+"""The kinds of file in an output folder, each with its own version number, a reader for each version, and its content.
 
+Whatever is read back is checked here: a checksum says that a file is as it was written, not that infomax-tune wrote it.
 To change a format: give it the next version here, with a reader in place of the last `as_it_is` that turns that
 version's content into the new one's, and write the new one where this kind of file is written.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from infomax_tune.errors import DamagedFileError, NewerVersionError
+from infomax_tune.study.config import MAX_EPOCHS, Nested, Scalar
 
 Content = dict[str, Any]
 Reader = Callable[[Content], Content]
@@ -29,11 +35,17 @@ def as_it_is(content: Content) -> Content:
 class Format:
     """One kind of file. A new version gets the next number; the readers of earlier versions are never removed.
 
-    readers: one for each version ever written. In a file, the version is under the key `schema`.
+    readers: one for each version ever written. In a file, the version is under the key `schema`. content: the type of what
+    is in a file of the newest version.
     """
 
     name: str
     readers: Mapping[int, Reader] = field(default_factory=lambda: {1: as_it_is})
+    content: Any = Content
+
+    @functools.cached_property
+    def _checked(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.content)
 
     @property
     def version(self) -> int:
@@ -44,7 +56,7 @@ class Format:
         """The content of a file of this kind, as the newest version would hold it.
 
         Raises NewerVersionError if a newer infomax-tune wrote it (it is not damaged and must be left alone), else
-        DamagedFileError if its version is unknown.
+        DamagedFileError if its version is unknown, or it has another content.
         """
         version = content.get("schema")
         if isinstance(version, int) and version > self.version:
@@ -54,9 +66,16 @@ class Format:
             )
         if not isinstance(version, int) or version not in self.readers:
             raise DamagedFileError(f"{path}: infomax-tune did not write this {self.name} (version {version!r}).")
-        for each in range(version, self.version + 1):
-            content = self.readers[each](content)
-        return content
+        try:
+            for each in range(version, self.version + 1):
+                content = self.readers[each](content)
+            return self._checked.validate_python(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:100]}"
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            problem = repr(error)
+        raise DamagedFileError(f"{path}: not a {self.name} that infomax-tune wrote ({problem}).")
 
 
 def _checkpoint_1(content: Content) -> Content:
@@ -76,14 +95,92 @@ def _sweep_1(content: Content) -> Content:
     return content | {"id_digits": 8}
 
 
-SWEEP = Format("sweep file", {1: _sweep_1, 2: as_it_is})
-RECORD = Format("record", {1: as_it_is, 2: as_it_is})
+_Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
+_Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float that JSON holds as null if it is NaN."""
+
+
+class _Timing(TypedDict, total=False):
+    """In seconds, and how it was trained. epoch_s: of each epoch trained, from epoch 1 on."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+
+    train_s: float
+    evaluate_s: float
+    store_s: float
+    tensorboard_s: float
+    epoch_s: list[float]
+    epochs_trained: int
+    pack_size: int
+    device: str
+    threads: Annotated[int, Field(ge=1, le=2**16)]
+    host: str
+    environment: str
+    finished: str
+
+
+class _OfTrial(TypedDict):
+    """What a record and a checkpoint have in common. See `Record`."""
+
+    trial_id: str
+    epoch: _Epoch
+    config: NotRequired[Nested]
+    timing: _Timing
+    data: NotRequired[str]
+    arithmetic: NotRequired[int]
+
+
+class _Record(_OfTrial):
+    status: Literal["done", "diverged"]
+    result: dict[str, _Number]
+    files: NotRequired[dict[Literal["history.csv", "weights.safetensors"], str]]
+
+
+class _Checkpoint(_OfTrial):
+    """columns: the names of the history's columns. tensors: the history, and the state's tensors as `state.<name>`."""
+
+    columns: list[str]
+    tensors: Any
+
+
+class _Sweep(TypedDict):
+    name: str
+    description: str
+    base: Nested
+    axes: dict[str, Annotated[list[Scalar], Field(min_length=1)]]
+    id_digits: Annotated[int, Field(ge=1, le=64)]
+
+
+class _Failure(TypedDict):
+    error: str
+    epoch: int
+
+
+class _TrackerNote(TypedDict):
+    record: str | None
+    run: NotRequired[str | None]
+    whole: NotRequired[bool]
+
+
+class _TablesNote(TypedDict):
+    files: dict[str, str]
+    records: str
+
+
+class _ReportNote(TypedDict):
+    made_of: dict[str, str | None]
+    report: str | None
+    finding: NotRequired[str]
+
+
+SWEEP = Format("sweep file", {1: _sweep_1, 2: as_it_is}, _Sweep)
+RECORD = Format("record", {1: as_it_is, 2: as_it_is}, _Record)
 """Version 1 had the epochs' seconds in its history.csv: see `TrialFolder.epoch_seconds`."""
-CHECKPOINT = Format("checkpoint", {1: _checkpoint_1, 2: as_it_is})
-FAILURE = Format("failure")
-ENVIRONMENT = Format("environment")
+CHECKPOINT = Format("checkpoint", {1: _checkpoint_1, 2: as_it_is}, _Checkpoint)
+FAILURE = Format("failure", content=_Failure)
+ENVIRONMENT = Format("environment", content=dict[str, Scalar | dict[str, str]])
 PROGRESS = Format("progress")
 DRIVER = Format("driver's id")
-TRACKER_NOTE = Format("tracker's note")
-TABLES_NOTE = Format("note on the tables")
-REPORT_NOTE = Format("note on the report")
+TRACKER_NOTE = Format("tracker's note", content=_TrackerNote)
+TABLES_NOTE = Format("note on the tables", content=_TablesNote)
+REPORT_NOTE = Format("note on the report", content=_ReportNote)

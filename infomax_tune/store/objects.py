@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any, cast
 
@@ -134,15 +135,23 @@ def names(folder: Path) -> list[str]:
             found = _store(folder).ls(_key(folder), detail=False)
         except FileNotFoundError:
             return []
-    return sorted({name for path in found if (name := path.rstrip("/").rpartition("/")[2]) and name != folder.name})
+    below = {path.rstrip("/") for path in found} - {_key(folder)}
+    return sorted({name for path in below if (name := path.rpartition("/")[2])})
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """The objects below that match a glob pattern, sorted."""
+    """The objects below that match a glob pattern, sorted. What the folder's own name holds, such as `[`, is no pattern."""
+    parts, start = pattern.split("/"), len(_key(folder)) + 1
     with _told(folder, "listed"):
-        keys = _store(folder).glob(f"{_key(folder)}/{pattern}")
-    start = len(_key(folder)) + 1
-    return sorted((folder / str(key)[start:] for key in keys), key=str)
+        names = [str(key)[start:] for key in _store(folder).find(_key(folder))]
+    return sorted(
+        (
+            folder / name
+            for name in names
+            if len(parts) == name.count("/") + 1 and all(map(fnmatchcase, name.split("/"), parts))
+        ),
+        key=str,
+    )
 
 
 def remove(path: Path) -> None:
@@ -156,7 +165,7 @@ def _store(path: Path) -> Any:
 
 
 def _key(path: Path) -> str:
-    return cast(Any, path).path
+    return cast(Any, path).path.rstrip("/")  # that of a bucket ends with one
 
 
 @contextlib.contextmanager

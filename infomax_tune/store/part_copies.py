@@ -32,10 +32,12 @@ def bring(parts: Iterable[tuple[str, str]], folders: Sequence[Path | None], *, t
     """
     problems: dict[str, str] = {}  # by file: several parts may be in one
     for kind, name in dict.fromkeys(parts):
-        if catalogue.is_here(kind, name):
+        if kind != "settings" and catalogue.is_here(kind, name):
             continue
         if not catalogue.is_pinned(name):
-            problems[name] = f"{name}: this version of infomax-tune has no such part ({kind}); a newer one may have it."
+            problems[name] = (
+                f"{name}: this version of infomax-tune has no such name among its {kind}; a newer one may have it."
+            )
             continue
         file = name.partition("@")[0].partition(":")[0]
         source = _find(name, [folder for folder in (*folders, Path()) if folder is not None])

@@ -6,13 +6,11 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 
 from infomax_tune.errors import DamagedFileError
 from infomax_tune.store.files import read_text_table
@@ -28,11 +26,8 @@ EPOCH_S = "epoch_s"
 RecordFile = Literal["history.csv", "weights.safetensors"]
 """A file that a record vouches for. A record from elsewhere may name others, such as ../../.profile."""
 
-_Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-"""A float that JSON holds as null if it is NaN."""
 
-
-@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
+@dataclass(frozen=True)
 class Record:
     """The record of a finished trial. status: done or diverged. epoch: the last epoch trained. result: the final numbers.
 
@@ -44,7 +39,7 @@ class Record:
     status: TrialStatus
     epoch: int
     config: dict[str, Any]
-    result: dict[str, _Number]
+    result: dict[str, float]
     timing: dict[str, Any]
     files: dict[RecordFile, str] = field(default_factory=dict)
     data: str = ""
@@ -57,28 +52,14 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json."""
-        return {
-            "trial_id": self.trial_id,
-            "status": self.status.value,
-            "epoch": self.epoch,
-            "config": self.config,
-            "result": {name: value if math.isfinite(value) else None for name, value in self.result.items()},
-            "timing": self.timing,
-            "files": self.files,
-            "data": self.data,
-            "arithmetic": self.arithmetic,
-        }
+        result = {name: value if math.isfinite(value) else None for name, value in self.result.items()}
+        return {**vars(self), "status": str(self.status), "result": result}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any], path: Path) -> Record:
-        """The inverse of `to_dict`. Raises DamagedFileError."""
-        try:
-            return _RECORD.validate_python(content)
-        except ValidationError:
-            raise DamagedFileError(f"{path}: not a record of this version.") from None
-
-
-_RECORD = TypeAdapter(Record)
+    def from_dict(cls, content: dict[str, Any]) -> Record:
+        """The inverse of `to_dict`, of a content that `formats.RECORD` has read."""
+        known: dict[str, Any] = content | {"status": TrialStatus(content["status"])}
+        return cls(**known)
 
 
 @dataclass(frozen=True)
@@ -130,6 +111,7 @@ def read_epoch_seconds(path: Path) -> list[float]:
 def _read_columns(path: Path, names: Sequence[str], rest: Mapping[str, Any] | None = None) -> pd.DataFrame:
     types = dict.fromkeys(names, "float64") | {"epoch": "int64"}
     try:
-        return read_text_table(path, types, needed=("epoch",), rest=rest)
+        table = read_text_table(path, types, needed=("epoch",), rest=rest)
+        return table.astype(dict.fromkeys(table.columns[1:], "float64"))
     except (FileNotFoundError, ValueError, KeyError, pd.errors.ParserError) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

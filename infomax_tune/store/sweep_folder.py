@@ -20,6 +20,7 @@ from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.driver_notes import DriverNotes
 from infomax_tune.store.environments import Environments
 from infomax_tune.store.files import (
+    MAX_TEXT,
     TEMPORARY,
     digest,
     exists,
@@ -42,6 +43,8 @@ from infomax_tune.store.tracker_folder import TrackerFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
+from infomax_tune.study.plan import Plan
+from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
@@ -125,7 +128,7 @@ class SweepFolder:
             return
         try:
             strangers = [name for name in names_in(self.root) if not _is_own(name)]
-            strangers += [str(path)[len(f"{self.root}/") :] for path in self.environments.damage()]
+            strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
         except FileNotFoundError:
             return
         except OSError as error:
@@ -152,6 +155,26 @@ class SweepFolder:
         """The search space of the sweep in the folder. Raises StoreError if there is no sweep, or one of a newer version."""
         path = self.root / SWEEP_FILE
         return SearchSpace.from_dict(self._read_sweep_file(path), str(path))
+
+    def read_plan(self) -> Plan:
+        """The trials of the sweep in the folder, to look at: see `TrialConfig.further`. Raises like `read_space`."""
+        space = self.read_space()
+        plan = space.plan()
+        if not space.further:
+            return plan
+        ids: dict[Any, str] = {}
+        for kept in self.kept():
+            with contextlib.suppress(ConfigError):
+                ids[_settings(from_nested(kept.config, kept.trial_id))] = kept.trial_id
+        vary = set(space.further) & set(space.axes)
+
+        def known(config: TrialConfig) -> TrialConfig:
+            # a trial from before there were these settings has none of them
+            left = (config,) if vary else (config, config.model_copy(update={"further": ()}))
+            found = [ids[_settings(each)] for each in left if _settings(each) in ids]
+            return config.model_copy(update={"known_id": found[0] if found else ""})
+
+        return Plan(map(known, plan), plan.further_axes)
 
     def space_as_written(self) -> dict[str, Any] | None:
         """All of sweep.yaml, version and checksum included, unchecked; None if there is none.
@@ -181,7 +204,7 @@ class SweepFolder:
 
     def _read_sweep_file(self, path: Path) -> dict[str, Any]:
         try:
-            text = read_bytes(path).decode("utf-8")
+            text = read_bytes(path, MAX_TEXT).decode("utf-8")
         except FileNotFoundError:
             raise self._no_sweep() from None
         except UnicodeDecodeError as error:
@@ -344,6 +367,10 @@ class SweepFolder:
     def command(self, name: str, *options: str) -> str:
         """A command on this folder, as it can be typed."""
         return shlex.join(["infomax-tune", name, str(self.root), *options])
+
+
+def _settings(config: TrialConfig) -> frozenset[tuple[str, Any]]:
+    return frozenset(config.numbers().items())
 
 
 _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")

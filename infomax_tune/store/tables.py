@@ -6,7 +6,7 @@ import contextlib
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ _RESULT_TYPES: dict[str, Any] = (
 )
 _LATER_TYPES = {column: _TYPES[type(value)] for column, value in _DEFAULTS.items() if column in columns.LATER}
 _HISTORY_TYPES: dict[str, Any] = {"trial_id": "str", "epoch": "int64"} | dict.fromkeys(columns.HISTORY[1:], "float64")
+
+_MAX_ROWS = 10**8
+"""Of a parquet file, where many equal rows take few bytes: the histories of 100,000 trials of 1,000 epochs."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def _same_rows(one: bytes, other: bytes) -> bool:
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(io.BytesIO(one)).equals(pd.read_parquet(io.BytesIO(other)))
+        return _read_parquet(one).equals(_read_parquet(other))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # one of them is not a complete parquet file
         return False
 
@@ -145,8 +148,9 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
     """The tables of the records that exist. Raises DamagedFileError if a history is damaged."""
     trials = sorted(plan, key=_table_order)
     findings = folder.find(trials)
-    rows = [_result_row(config, findings[config.trial_id]) for config in trials]
-    types = _result_types(trials)
+    settings = columns.settings_of(trials)
+    rows = [_result_row(config, findings[config.trial_id], settings) for config in trials]
+    types = _result_types(trials, settings)
     results = pd.DataFrame(rows, columns=list(types)).astype(types)
     records = {trial_id: finding.record for trial_id, finding in findings.items() if finding.record}
     histories = list(
@@ -220,13 +224,26 @@ def read_history_table(folder: SweepFolder) -> pd.DataFrame | None:
     except FileNotFoundError:
         return None
     try:
-        history = pd.read_parquet(io.BytesIO(data))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DamagedFileError(f"{path}: not a complete parquet file ({error}).") from None
-    lacking = [name for name in ("trial_id", "epoch") if name not in history]
-    if lacking:
-        raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
+        history = _read_parquet(data)
+        lacking = [name for name in ("trial_id", "epoch") if name not in history]
+        if lacking:
+            raise DamagedFileError(f"{path}: has no column {', '.join(lacking)}.")
+        history = history.astype({name: _HISTORY_TYPES.get(name, "float64") for name in history.columns})
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise DamagedFileError(f"{path}: not a complete parquet file of histories ({error}).") from None
+    if history.duplicated(["trial_id", "epoch"]).any():
+        raise DamagedFileError(f"{path}: has an epoch of a trial twice.")
     return history
+
+
+def _read_parquet(data: bytes) -> pd.DataFrame:
+    """The table in a parquet file. Raises OSError, ValueError or ArrowException."""
+    from pyarrow import parquet
+
+    rows = parquet.read_metadata(io.BytesIO(data)).num_rows
+    if rows > _MAX_ROWS:
+        raise ValueError(f"{rows} rows are more than infomax-tune writes")
+    return pd.read_parquet(io.BytesIO(data))
 
 
 def _require_whole(text: str, path: Path) -> None:
@@ -261,17 +278,13 @@ def _table_order(config: TrialConfig) -> tuple[Any, ...]:
     return (*(flat[name] for name in (columns.SETTINGS | columns.LATER).values()), config.trial_id)
 
 
-def _result_row(config: TrialConfig, finding: Finding) -> dict[str, Any]:
+def _result_row(config: TrialConfig, finding: Finding, settings: Mapping[str, str]) -> dict[str, Any]:
     """The trial's id, settings, status and final numbers."""
-    flat = config.flat()
-    row: dict[str, Any] = {"trial_id": config.trial_id}
-    row |= {column: shown(flat[name]) for column, name in (columns.SETTINGS | columns.LATER).items()}
-    row["status"] = _status(finding).value
-    record = finding.record
-    if record is None:
-        return row | {"diverged_epoch": None}
-    diverged = record.status == TrialStatus.DIVERGED
-    return row | record.result | {"diverged_epoch": record.epoch if diverged else None}
+    flat, record = config.flat(), finding.record
+    row: dict[str, Any] = dict(record.result) if record else {}
+    row |= {"trial_id": config.trial_id, "status": _status(finding).value}
+    row |= {column: shown(flat.get(name)) for column, name in settings.items()}
+    return row | {"diverged_epoch": record.epoch if record and record.status == TrialStatus.DIVERGED else None}
 
 
 def _status(finding: Finding) -> TrialStatus:
@@ -285,11 +298,11 @@ def shown(value: Any) -> Any:
     return "+".join(f"{short(name)}.{name.rpartition('@')[2]}" for name in parts) or value
 
 
-def _result_types(trials: Sequence[TrialConfig]) -> dict[str, Any]:
-    """The columns of the results table of these trials, each with its type."""
-    settings = {column: (_RESULT_TYPES | _LATER_TYPES)[column] for column in columns.settings_of(trials)}
+def _result_types(trials: Sequence[TrialConfig], settings: Iterable[str]) -> dict[str, Any]:
+    """The columns of the results table of these trials, each with its type. settings: the columns for their settings."""
+    types = {column: (_RESULT_TYPES | _LATER_TYPES).get(column, "str") for column in settings}
     first = {column: _RESULT_TYPES[column] for column in columns.RESULTS[:3]}
-    return first | settings | dict.fromkeys((*columns.FINAL, *columns.further_of(trials)), "float64")
+    return first | types | dict.fromkeys((*columns.FINAL, *columns.further_of(trials)), "float64")
 
 
 def _stack(histories: Sequence[pd.DataFrame], further: Sequence[str]) -> pd.DataFrame:

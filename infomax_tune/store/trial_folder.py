@@ -16,11 +16,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
 from infomax_tune.store import formats, objects
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import (
+    MAX_TEXT,
     exists,
     file_digest,
     make_folder,
@@ -69,6 +70,10 @@ class TrialFolder:
         """The sha256 of record.json; None if there is none. It changes if the trial is trained again."""
         return file_digest(self.path / "record.json")
 
+    def has_begun(self) -> bool:
+        """Whether there is a record or a checkpoint."""
+        return self.has_record() or exists(self.path / "checkpoint.safetensors")
+
     def has_config(self) -> bool:
         """Whether there is a config.yaml, which only trials that are not part of a sweep have."""
         return exists(self.path / "config.yaml")
@@ -101,10 +106,12 @@ class TrialFolder:
                 self._refuse_a_namesake(held, config)
                 return
         path = self.path / "config.yaml"
-        if exists(path) and self._read_config(path) != config:
-            raise StoreError(
-                f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
-            )
+        with contextlib.suppress(ConfigError, DamagedFileError):
+            if self.read_config() in (None, config):
+                return
+        raise StoreError(
+            f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
+        )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
         """Raises StoreError if the record or checkpoint has this trial's id but other settings: ids can be equal by
@@ -123,15 +130,17 @@ class TrialFolder:
             return None
 
     def read_config(self) -> TrialConfig | None:
-        """The config of a trial that is not part of a sweep; None if there is none, or it cannot be read."""
-        return self._read_config(self.path / "config.yaml")
-
-    def _read_config(self, path: Path) -> TrialConfig | None:
-        """The config that `write_config` wrote; None if it cannot be read."""
+        """The config of a trial that is not part of a sweep; None if there is none. Raises ConfigError or StoreError."""
+        path = self.path / "config.yaml"
         try:
-            return from_nested(yaml_document.parse(read_bytes(path).decode("utf-8"), str(path)).content, str(path))
-        except (OSError, StoreError, ValueError):  # a ConfigError is a ValueError, and so is text that is not UTF-8
+            text = read_bytes(path, MAX_TEXT).decode("utf-8")
+        except FileNotFoundError:
             return None
+        except UnicodeDecodeError as error:
+            raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
+        config = from_nested(yaml_document.parse(text, str(path)).content, str(path))
+        kept = self.kept() if config.further else None  # see there
+        return config.model_copy(update={"known_id": kept.trial_id}) if kept else config
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -163,7 +172,7 @@ class TrialFolder:
             return Finding(TrialStatus.DAMAGED, problem=str(error))
         failure = self.read_failure()
         if failure is not None:
-            return Finding(TrialStatus.FAILED, problem=str(failure["error"]).strip().splitlines()[-1])
+            return Finding(TrialStatus.FAILED, problem=failure["error"].strip().rpartition("\n")[2])
         return Finding(TrialStatus.MISSING)
 
     def damage(self) -> dict[str, str]:
@@ -213,7 +222,7 @@ class TrialFolder:
             data = read_bytes(path)
         except FileNotFoundError:
             return None
-        return Record.from_dict(parse_json(data, path, formats.RECORD), path), hashlib.sha256(data).hexdigest()
+        return Record.from_dict(parse_json(data, path, formats.RECORD)), hashlib.sha256(data).hexdigest()
 
     def write_record(
         self,
@@ -278,7 +287,10 @@ class TrialFolder:
         """weight (K, D), bias (K,), and offset (D,) for reconstruction. Raises DamagedFileError."""
         path = self.path / "weights.safetensors"
         try:
-            return safetensors.numpy.load(read_bytes(path))
+            weights = safetensors.numpy.load(read_bytes(path))
+            if weights["weight"].ndim != 2 or weights["weight"].shape[:1] != weights["bias"].shape:
+                raise ValueError("its arrays are not those of a layer")
+            return weights
         except (FileNotFoundError, safetensors.SafetensorError, ValueError, KeyError) as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
 

@@ -85,7 +85,7 @@ def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
         sha256 = file_digest(path)
         if sha256 is None:
             found.notes.append(f"{path}: does not exist yet; create it with: {folder.command('results')}")
-        elif noted and sha256 != noted.files[name]:
+        elif noted and sha256 != noted.files.get(name):
             found.damage.append(f"{path}: damaged (its checksum is wrong); {recreate}")
         elif not noted and not holds(path, made[name]):
             found.notes.append(f"{path}: does not match the records; {recreate}")

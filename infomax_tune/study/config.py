@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args
@@ -23,6 +24,12 @@ from pydantic import (
 from infomax_tune.parts import catalogue
 
 T = TypeVar("T", bound=BaseModel)
+
+Scalar = str | int | float | bool | None
+Nested = dict[str, dict[str, Scalar]]
+"""All settings by section and key, as in a config file."""
+
+MAX_EPOCHS = 1_000_000
 
 MAX_SEED = 2**32 - 1
 """torch's CPU generator keeps 32 bits of a seed: a larger seed would silently repeat a smaller one."""
@@ -90,6 +97,10 @@ class PartName:
         """Whether it is one of the choices, or a part of the user's own with its digest."""
         return all(name in self.choices() or catalogue.is_pinned(name) for name in self.split(value))
 
+    def could_take(self, value: str) -> bool:
+        """Whether each name could be that of a part of another version: it becomes a part of ids, and of file names."""
+        return all(is_plain(name) for name in self.split(value))
+
     def split(self, value: str) -> list[str]:
         """The names in a value."""
         return value.split() if self.several else [value]
@@ -97,6 +108,11 @@ class PartName:
     def names_in(self, value: str) -> list[str]:
         """The names of parts in a value: none if it is "none"."""
         return [] if self.none and value == "none" else self.split(value)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is a name that is safe as a file's."""
+    return re.fullmatch(r"[\w.:@-]*\w", text, re.ASCII) is not None
 
 
 def _is_of_rows(name: str) -> bool:
@@ -113,7 +129,7 @@ class DataConfig(_Section):
 
     dataset: Annotated[str, PartName("datasets")] = "mnist"
     """The dataset (images or points) that the layer learns from."""
-    batch_size: int = Field(default=128, json_schema_extra={"range": "-1, or at least 2"})
+    batch_size: int = Field(default=128, le=2**31 - 1, json_schema_extra={"range": "-1, or at least 2"})
     """Rows per training step; -1 uses the full training set."""
 
     @field_validator("batch_size")
@@ -165,7 +181,7 @@ class LossConfig(
 
 
 class _Training(_Section):
-    epochs: int = Field(default=100, ge=0, le=1_000_000)
+    epochs: int = Field(default=100, ge=0, le=MAX_EPOCHS)
     """Passes over the training set."""
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     """The learning rate."""
@@ -207,7 +223,8 @@ class TrialConfig(BaseModel):
     """One trial: a complete config with one seed. Frozen; equal configs have equal ids.
 
     id_digits: the number of hex digits of the hash in the id, set by the sweep. Not a setting, and not part of a config
-    file.
+    file. further: settings of a folder that this version does not know, by dotted name; whether an id covers them depends
+    on their defaults, so it is taken from what the trial left (known_id). Such a trial can be looked at, not trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -218,6 +235,8 @@ class TrialConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
     logging: LoggingConfig = LoggingConfig()
     id_digits: int = Field(default=8, exclude=True, repr=False)
+    further: tuple[tuple[str, Scalar], ...] = Field(default=(), exclude=True, repr=False)
+    known_id: str = Field(default="", exclude=True, repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -249,7 +268,8 @@ class TrialConfig(BaseModel):
     @property
     def trial_id(self) -> str:
         """`<activation>-k<width>-s<seed>-<hash>`; the hash covers everything that can change the numbers, and nothing else."""
-        return f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())[: self.id_digits]}"
+        computed = f"{self._stem}-s{self.training.seed}-{_digest(self.numbers())[: self.id_digits]}"
+        return self.known_id or computed
 
     @property
     def cell(self) -> str:
@@ -274,7 +294,7 @@ class TrialConfig(BaseModel):
         numbers = {
             name: value
             for name, value in self.flat().items()
-            if name in _IN_EVERY_ID or (name not in _NEVER_IN_AN_ID and value != defaults[name])
+            if name in _IN_EVERY_ID or (name not in _NEVER_IN_AN_ID and value != defaults.get(name))
         }
         for name in self._unused():
             numbers.pop(name, None)
@@ -296,9 +316,10 @@ class TrialConfig(BaseModel):
             yield from (f"loss.{weight}" for weight in weights if f"loss.{weight}" not in _IN_EVERY_ID)
 
     def parts(self) -> list[tuple[str, str]]:
-        """The parts that it names: their kind, and their name."""
+        """The parts that it names: their kind, and their name; and the settings that this version does not know."""
         flat = self.flat()
-        return [(mark.kind, each) for name, mark in part_names() for each in mark.names_in(flat[name])]
+        named = [(mark.kind, each) for name, mark in part_names() for each in mark.names_in(flat[name])]
+        return named + [("settings", name) for name, _ in self.further]
 
     def weights(self) -> dict[str, float]:
         """The weight of each of our terms, by the setting's name in `loss`."""
@@ -318,14 +339,9 @@ class TrialConfig(BaseModel):
             )
         except ValidationError:
             return ["this version does not know its settings"]
-        old, new = other.numbers(), self.numbers()
-        if old == new:
-            return []
-        before = other.flat()
+        before, now, old, new = other.flat(), self.flat(), other.numbers(), self.numbers()
         return [
-            f"{name} is {before[name]!r} instead of {value!r}"
-            for name, value in self.flat().items()
-            if old.get(name) != new.get(name)
+            f"{name} is {before[name]!r} instead of {now[name]!r}" for name in NAMES if old.get(name) != new.get(name)
         ]
 
     @classmethod
@@ -339,7 +355,8 @@ class TrialConfig(BaseModel):
 
     def flat(self) -> dict[str, Any]:
         """All settings by dotted name, in the order of a config file."""
-        return {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
+        known = {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
+        return known | dict(self.further)
 
 
 def _digest(numbers: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.parts import catalogue, own
 from infomax_tune.process.paths import user_path
 from infomax_tune.study import columns, yaml_document
-from infomax_tune.study.config import NAMES, SECTIONS, TrialConfig, choices, part_names
+from infomax_tune.study.config import NAMES, SECTIONS, Scalar, TrialConfig, choices, is_plain, part_names
 
 _searched: list[Path] = []
 
@@ -47,13 +47,14 @@ NO_EFFECT = {
 def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialConfig:
     """The inverse of `TrialConfig.nested`. Raises ConfigError, with `where` as the place of every mistake.
 
-    Loads no part, and takes the name of one that this version does not know: the folder can still be looked at.
+    Loads no part, and takes parts and settings that this version does not know: the folder can still be looked at.
     """
-    settings, _, problems = read_settings(nested, yaml_document.Document({}, where), load=False)
+    further: dict[str, Scalar] = {}
+    settings, _, problems = read_settings(nested, yaml_document.Document({}, where), load=False, further=further)
     config, mistakes = validate(settings, saved=True)
     if problems or config is None:
         raise ConfigError("\n".join(problems + mistakes))
-    return config
+    return config.model_copy(update={"further": tuple(sorted(further.items()))})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def resolve_name(key: str) -> str | None:
     return matches[0] if len(matches) == 1 else None
 
 
+def is_further(key: str, value: Any) -> bool:
+    """Whether a setting that is not known here could be one of another version: it becomes a part of file names."""
+    section, _, short = key.partition(".")
+    is_value = is_plain(value) if isinstance(value, str) else isinstance(value, (bool, int, float))
+    return section in SECTIONS and short.isidentifier() and short.isascii() and is_value
+
+
 def unknown_key(key: str) -> str:
     """The message for a key that is not a setting."""
     short = key.rsplit(".", maxsplit=1)[-1]
@@ -87,10 +95,15 @@ def unknown_key(key: str) -> str:
 
 
 def read_settings(
-    content: Any, document: yaml_document.Document, *prefix: str, load: bool = True
+    content: Any,
+    document: yaml_document.Document,
+    *prefix: str,
+    load: bool = True,
+    further: dict[str, Scalar] | None = None,
 ) -> tuple[Settings, list[str], list[str]]:
     """Settings of a config mapping: nested by section, or flat with short or dotted names. load: see `read_setting`.
 
+    further: gets the settings that another version may know, which are unknown keys without it.
     Returns the settings, the notes (keys without effect) and the problems (unknown keys, wrong shapes).
     """
     settings: Settings = {}
@@ -104,7 +117,9 @@ def read_settings(
             notes.append(f"note: {short} has no effect here: {NO_EFFECT[short]} ({where}).")
             return
         name = resolve_name(key)
-        if name is None:
+        if name is None and further is not None and is_further(key, value):
+            further[key] = value
+        elif name is None:
             problems.append(f"{unknown_key(key)} ({where})")
         elif name in settings:
             problems.append(f"{name}: given twice ({settings[name].where}; {where})")
@@ -200,7 +215,9 @@ def validate(settings: Settings, *, saved: bool = False) -> tuple[TrialConfig | 
     unknowns = [
         _unknown_part(name, value, settings)
         for name, mark in part_names()
-        if name in settings and isinstance(value := settings[name].value, str) and not (saved or mark.takes(value))
+        if name in settings
+        and isinstance(value := settings[name].value, str)
+        and not (mark.could_take(value) if saved else mark.takes(value))
     ]
     try:
         config = TrialConfig.model_validate(nested)

@@ -27,13 +27,10 @@ from infomax_tune.study.read_config import (
     unknown_key,
     validate,
 )
-from infomax_tune.study.space import SWEEP_FILE, SearchSpace
+from infomax_tune.study.space import MAX_TRIALS, SWEEP_FILE, SearchSpace, too_many
 
 _FIRST_ID_DIGITS = 8
 """The digits of the ids of a sweep that does not record how many they have."""
-
-MAX_TRIALS = 100_000
-"""A larger space is treated as a typing mistake."""
 
 
 def bundled_spaces() -> dict[str, Path]:
@@ -151,11 +148,7 @@ def parse_space(
         problems.append(
             f"axes: the space has no axes; give at least one, such as seed: {{range: [1, 10]}} ({document.source})"
         )
-    count = 1
-    for values in expanded.values():
-        count *= len(values)
-    if count > MAX_TRIALS:
-        problems.append(f"axes: {count} trials exceed the limit of {MAX_TRIALS} ({document.source})")
+    problems += too_many(expanded, document.source)
     if problems or base_config is None:
         raise ConfigError("\n".join(problems))
     space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.errors import ConfigError
-from infomax_tune.study.config import ID_DIGITS, TrialConfig, part_names
+from infomax_tune.study.config import ID_DIGITS, NAMES, TrialConfig, part_names
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 
 SWEEP_FILE = "sweep.yaml"
 """The file in a sweep's folder that holds its space as run."""
+
+MAX_TRIALS = 100_000
+"""A larger space is treated as a typing mistake."""
+
+
+def too_many(axes: Mapping[str, Sequence[Any]], source: str) -> list[str]:
+    """The problem of axes that span more than `MAX_TRIALS` trials, in a list; empty if they do not."""
+    count = math.prod(map(len, axes.values()))
+    return [f"axes: {count} trials exceed the limit of {MAX_TRIALS} ({source})"] if count > MAX_TRIALS else []
 
 
 @dataclass(frozen=True)
@@ -35,10 +45,12 @@ class SearchSpace:
         points = []
         for values in itertools.product(*self.axes.values()):
             point = {section: dict(keys) for section, keys in nested.items()}
+            further = dict(self.base.further)
             for name, value in zip(self.axes, values, strict=True):
                 section, key = name.split(".")
-                point[section][key] = value
-            points.append(TrialConfig.model_validate(point | {"id_digits": self.id_digits}))
+                (point[section] if name in NAMES else further)[key if name in NAMES else name] = value
+            also = {"id_digits": self.id_digits, "further": tuple(sorted(further.items()))}
+            points.append(TrialConfig.model_validate(point | also))
         return points
 
     def plan(self) -> Plan:
@@ -51,17 +63,21 @@ class SearchSpace:
         further = [name for name, values in self.axes.items() if name not in known and len(values) > 1]
         return sorted(further, key=lambda name: name.split(".")[1])
 
+    @property
+    def further(self) -> list[str]:
+        """The settings that this version does not know, by dotted name. See `TrialConfig`."""
+        return [name for name in {**self.base.flat(), **self.axes} if name not in NAMES]
+
     def parts(self) -> list[tuple[str, str]]:
         """The parts that its trials name: their kind, and their name. See `TrialConfig.parts`."""
         base = self.base.flat()
-        return list(
-            dict.fromkeys(
-                (mark.kind, name)
-                for setting, mark in part_names()
-                for value in self.axes.get(setting, [base[setting]])
-                for name in mark.names_in(value)
-            )
-        )
+        named = [
+            (mark.kind, name)
+            for setting, mark in part_names()
+            for value in self.axes.get(setting, [base[setting]])
+            for name in mark.names_in(value)
+        ]
+        return list(dict.fromkeys(named + [("settings", name) for name in self.further]))
 
     def as_dict(self) -> dict[str, Any]:
         """The content of the sweep file."""
@@ -76,10 +92,12 @@ class SearchSpace:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], source: str) -> SearchSpace:
         """The inverse of `as_dict`. Raises ConfigError."""
-        try:
-            name, description, base, axes, id_digits = (
-                content[key] for key in ("name", "description", "base", "axes", "id_digits")
-            )
-        except KeyError as error:
-            raise ConfigError(f"{source}: not a sweep file: it has no {error}.") from None
-        return cls(name, description, from_nested(base, source), axes, id_digits)
+        problems = too_many(content["axes"], source)
+        if problems:
+            raise ConfigError(problems[0])
+        for name, values in content["axes"].items():
+            section, _, key = name.partition(".")
+            for value in values:
+                from_nested({section: {key: value}}, source)  # checks it
+        base = from_nested(content["base"], source)
+        return cls(content["name"], content["description"], base, content["axes"], content["id_digits"])

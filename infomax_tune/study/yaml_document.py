@@ -14,6 +14,9 @@ from infomax_tune.errors import ConfigError
 
 Path = tuple[str, ...]
 
+MAX_CHARACTERS = 2**22
+"""Four times what a space of the most trials takes. A longer text would be parsed for minutes."""
+
 MAX_VALUES = 1_000_000
 """A file that expands to more values, which takes aliases of aliases, is an attempt to fill memory, not a config."""
 
@@ -84,6 +87,8 @@ def parse(text: str, source: str) -> Document:
 
     Raises ConfigError on a syntax error, a tag, a key given twice, or anything but a mapping.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigError(f"{source}: has more than {MAX_CHARACTERS} characters.")
     try:
         return _parse(_Loader(text), source)
     except yaml.YAMLError as error:

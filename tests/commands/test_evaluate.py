@@ -61,6 +61,25 @@ def test_a_kill_at_any_point_loses_nothing(fault: str, plain: Path, at_once: Pat
     assert tables(out) == tables(at_once)
 
 
+def test_trials_that_a_narrower_sweep_has_left_out_are_measured_too(
+    plain: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wider sweep with the probe takes them again, and trains none; what is damaged of them is left as it is."""
+    monkeypatch.setattr("infomax_tune.on_ray.sweep.cluster", pytest.fail)  # nothing is to be trained
+    out = Path("narrow")
+    shutil.copytree(plain, out)
+    set_ = [word for setting in SETTINGS[:2] for word in ("--set", setting)]
+    damaged = out / "trials" / "tanh-k16-s3-0123456789abcdef"
+    shutil.copytree(next(out.glob("trials/tanh-k16-s2-*")), damaged)
+    call("sweep", "quickstart", *set_, "--set", "seed=[1]", "--narrow", "--no-report", "--out", out)
+    assert "probe: 4 of 4 trials" in call("evaluate", out, "--probe").stdout
+    assert len(load_results(out)) == 2
+    assert len(list(damaged.iterdir())) == 3
+    shutil.rmtree(damaged)
+    call("sweep", "quickstart", *set_, "--set", SETTINGS[2], "--set", "probe=true", "--no-report", "--out", out)
+    assert tables(out) == tables(at_once)
+
+
 def test_a_run_gets_its_probe_too() -> None:
     settings = ["dataset=digits", "activation=tanh", "epochs=3"]
     call("run", *settings, "--out", "later")

@@ -113,6 +113,29 @@ def test_one_trial_runs_into_s3(tmp_path: Path) -> None:
     assert "holds tanh" in call("run", "activation=relu", "dataset=digits", "--out", out, ok=False).stderr
 
 
+@pytest.mark.parametrize("name", ["a-bucket", f"{BUCKET}/[ab]*", f"{BUCKET}/trials"])
+def test_a_folder_may_have_any_name(name: str) -> None:
+    """A bucket is a folder too; no name is a pattern, or is taken for that of what is in it."""
+    if "/" not in name:
+        s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
+    out = f"s3://{name}"
+    folder = make_sweep(location(out), "epochs=1", "activation=[relu]", "seed=[1]", runs=False)
+    assert call("verify", out).stdout == "1 trial folders checked: no damage\n"
+    assert len(folder.environments.read_used()) == 1
+    (trial,) = folder.trial_folders()
+    objects.write(trial / "record.json.damaged-1", b"")
+    (used,) = objects.matching(location(out), "environments/*.json")
+    objects.write(used, b"nonsense")
+    found = call("verify", out, ok=False).stdout
+    assert f"{used}: cannot be read" in found
+    assert f"{trial}/record.json.damaged-1: was damaged and set aside" in found
+    assert "trials" in objects.names(location(out))
+    objects.remove(location(out) / "sweep.yaml")
+    assert call("sweep", "quickstart", "--out", out, ok=False).stderr == (
+        f"infomax-tune: {location(out)}: not a sweep, and not empty (it holds environments/{used.name}); choose another --out.\n"
+    )
+
+
 def test_a_read_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     path, asked, call_s3 = location(f"s3://{BUCKET}/reads") / "file", [], s3fs.S3FileSystem._call_s3
 

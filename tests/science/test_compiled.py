@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +19,13 @@ from infomax_tune.parts import catalogue
 from infomax_tune.parts.activations import Activation
 from infomax_tune.parts.elementwise import exp
 from infomax_tune.parts.optimizers import Rule
+from infomax_tune.process import code_cache
 from infomax_tune.process.code_cache import CACHE_DIR_VARIABLE, cache_folder
 from infomax_tune.science import training
 from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.digest import digest
+from infomax_tune.science.lanes import LANES
 from infomax_tune.science.loops import loops_of_activation, loops_of_rule
 from infomax_tune.science.losses import infomax
 from infomax_tune.science.model import initial_weight
@@ -226,6 +231,7 @@ def test_nonzeros_hold_the_very_numbers(request: pytest.FixtureRequest, name: st
 DIGEST = """
 import torch
 from infomax_tune.science.digest import digest
+from infomax_tune.science.lanes import LANES
 torch.set_num_threads(1)
 print(digest())
 """
@@ -287,3 +293,73 @@ def test_without_any_place_to_write_code_is_compiled_each_time(tmp_path: Path, m
         monkeypatch.setenv(name, str(blocked / "below"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(blocked))
     assert cache_folder(__file__) is None
+
+
+@pytest.mark.parametrize("closed", ["compiled", "cache", "above"])
+def test_a_group_and_whoever_can_rename_the_folder_can_put_code_there_too(
+    closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder on the way is looked at; one like /tmp, where nobody can rename what is another's, is no way in."""
+    way = {
+        "above": tmp_path / "above",
+        "cache": tmp_path / "above/cache",
+        "compiled": tmp_path / "above/cache/compiled",
+    }
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(way["cache"]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    assert cache_folder(__file__).is_relative_to(way["cache"])  # pyright: ignore[reportOptionalMemberAccess]
+    way[closed].chmod(0o770)
+    assert cache_folder(__file__).is_relative_to(tmp_path / "own")  # pyright: ignore[reportOptionalMemberAccess]
+    way[closed].chmod(0o1777)
+    assert cache_folder(__file__).is_relative_to(way["cache"])  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def kept_loops() -> int:
+    """Compiles the loops of tanh as a process does that begins, and uses them; returns how many of the two were kept."""
+    loops = loops_of_activation.__wrapped__(catalogue.ours("activations")["tanh"])
+    z, a, real = (np.ones(LANES, np.float32) for _ in range(3))
+    loops.forward(z, a, LANES, real, LANES)
+    assert a == pytest.approx(np.tanh(z), rel=1e-6)
+    return sum(sum(each.stats.cache_hits.values()) for each in (loops.forward, loops.backward))
+
+
+@pytest.fixture
+def problems(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is to be told of the cache; in this process nothing was yet."""
+    monkeypatch.setattr(code_cache, "_first", [])
+    untold: list[str] = []
+    monkeypatch.setattr(code_cache, "_untold", untold)
+    return untold
+
+
+def test_a_broken_cache_is_compiled_again_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: list[str]
+) -> None:
+    """What a power cut can leave: an index without content, code of which a part is zeros."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path))
+    assert (kept_loops(), kept_loops()) == (0, 2)
+    for suffix, left in (("nbi", 0), ("nbc", 2000)):
+        for path in list(tmp_path.rglob(f"*.{suffix}")):
+            data = path.read_bytes()
+            path.write_bytes(data[:left] + bytes(len(data) - left if left else 0))
+        assert (kept_loops(), kept_loops()) == (0, 2)
+    assert not problems
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problems: list[str]
+) -> None:
+    """Like a full disk: this process may write no file of any size."""
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path))
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        assert kept_loops() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(problems) == 1
+    (told,) = code_cache.untold_problems()
+    assert re.search(r"cannot be written \(.*\); the training loops are compiled each time, which takes seconds", told)
+    assert (kept_loops(), kept_loops()) == (0, 2)
+    assert not list(code_cache.untold_problems())

@@ -129,7 +129,7 @@ def test_a_metric_that_came_later_is_empty_in_what_was_written_before(
     """In a history and in a checkpoint; a column that this version does not know stays, as a user's own metric does."""
     config, folder = make_config(), TrialFolder(tmp_path)
     leave_record(folder, config)
-    row = {"epoch": 1, **dict.fromkeys(columns.HISTORY[1:], 0.5)}
+    row = {"epoch": 0, **dict.fromkeys(columns.HISTORY[1:], 0.5)}
     folder.write_checkpoint(Checkpoint(config.trial_id, 1, {"weight": np.ones((2, 2), np.float32)}, [row], {}))
     later = (*(name for name in columns.HISTORY if name != "tc"), "sparsity")
     monkeypatch.setattr(columns, "HISTORY", later)
