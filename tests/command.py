@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 from infomax_tune import cli
+from infomax_tune.process.faults import FAULT
 
 COMMAND = [sys.executable, "-m", "infomax_tune"]
 DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
@@ -39,6 +43,23 @@ def call(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess[str
             code = int(end.code or 0)
     assert not ok or code == 0, out.getvalue() + err.getvalue()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def dies(fault: str, *arguments: object, by: Callable[..., object] = call) -> bool:
+    """Calls a command in a process forked from this one, to be killed at a point (see `process.faults`); whether it was.
+
+    As real a death as any, without the seconds that a new Python would import for. by: `call`, or what calls it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads of this process wait for messages only
+        child = os.fork()
+    if child == 0:
+        try:
+            os.environ[FAULT] = fault
+            by(*arguments, ok=False)
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] == signal.SIGKILL
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

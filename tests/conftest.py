@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # a report is drawn here: processes to draw it would import for seconds
 # before the modules are imported; a new module of the room is checked too
 install_import_hook("infomax_tune.science", "beartype.beartype")
 
@@ -20,10 +23,38 @@ from tests.gate import Gate  # noqa: E402
 
 MakeConfig = Callable[..., TrialConfig]
 
+SLOW = (
+    "cluster/",
+    "docker/test_commands.py",
+)
+"""What `make quick` leaves out, by the beginning of its name: it starts Ray, or takes seconds for something else."""
+REPORTS = ("test_browser.py", "test_page.py", "test_report.py")
+"""The files that look at the reports of `analysis/conftest.py`, each of which takes as long as a sweep."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: left out by `make quick`, see SLOW in tests/conftest.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs whole commands takes longest: it comes first, so that no process begins a long file when the others end."""
     items.sort(key=lambda item: item.path.parent.name not in ("commands", "cluster"))
+    for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, and so do those of all files that share reports."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "reports" if file.endswith(REPORTS) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -68,7 +68,7 @@ def test_a_sweep_outlives_its_machines_and_is_resumed_after_the_head_s_death(
     late.kill()
     assert not list(other.glob("trials/*/record.json"))
     with Machines(tmp_path) as fresh:
-        done = fresh.head(cpus=2).infomax_tune("resume", other, "--no-report", "--address", "auto")
+        done = fresh.head().infomax_tune("resume", other, "--no-report", "--address", "auto")
     assert done.returncode == 0, done.stdout + done.stderr
     assert tables(other) == tables(undisturbed)
     assert "no damage" in call("verify", other).stdout

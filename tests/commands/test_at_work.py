@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from infomax_tune.store.sweep_folder import SweepFolder
-from tests.command import call, infomax_tune, start, tables, wait_until
+from tests.command import call, start, tables, wait_until
 from tests.folders import make_sweep
 from tests.gate import Gate
+from tests.without_ray import sweep_here
 
 EPOCHS = 6
 SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=100", "activation=[relu, tanh]", "seed=[1, 2]"]
@@ -27,6 +28,8 @@ LONG = [
     *("--pack", "2", "--cpus-per-pack", "0.5", "--max-concurrent", "2", "--no-report"),
 ]
 """4 trials in 2 packs, both at a time on any machine."""
+ONE = [*LONG, "--max-concurrent", "1"]
+"""One pack at a time: each worker takes seconds to start."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, gate
     assert f"stopped; to resume: {again}" in stderr
     assert (out / "results.csv").exists()
     assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
-    infomax_tune("resume", out)
+    sweep_here("resume", out)
     assert tables(out) == tables(undisturbed)
     assert pd.read_csv(out / "timings.csv")["epochs_trained"].tolist() == [EPOCHS] * 4
 
@@ -105,8 +108,8 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     undisturbed: Path, gate: Gate, tmp_path: Path
 ) -> None:
     out = tmp_path / "sweep"
-    sweep = start("sweep", *LONG, "--out", out)
-    wait_until(lambda: (train(out) and gate.has_come()) or sweep.poll() is not None)
+    sweep = start("sweep", *ONE, "--out", out)
+    wait_until(lambda: gate.has_come() or sweep.poll() is not None)
     refused = call("results", out, ok=False)
     assert refused.returncode == 2
     assert f"another sweep is running here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
@@ -117,14 +120,14 @@ def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
     assert sweep.returncode == 2
     assert "another driver has taken over this sweep; this one stops." in stderr
     assert not list(out.glob("trials/*/record.json"))
-    infomax_tune("resume", out)
+    sweep_here("resume", out)
     assert tables(out) == tables(undisturbed)
 
 
 def test_a_driver_that_waits_is_seen(gate: Gate, tmp_path: Path) -> None:
     """Suspended, it tells nothing for as long as it takes; its process is there."""
     out = tmp_path / "sweep"
-    sweep = start("sweep", *LONG, "--out", out)
+    sweep = start("sweep", *ONE, "--out", out)
     wait_until(lambda: gate.has_come() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
     progress = SweepFolder(out).driver.read_progress()

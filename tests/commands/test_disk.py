@@ -19,6 +19,7 @@ import pytest
 from tests.command import COMMAND, call, tables, wait_until
 from tests.folders import make_sweep
 from tests.gate import Gate
+from tests.without_ray import sweep_here
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ["epochs=2", "activation=[tanh]", "seed=[1, 2]"]
@@ -86,10 +87,6 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     options = [word for setting in settings for word in ("--set", setting)]
     out = tmp_path / "disk" / "sweep"
 
-    def resume() -> subprocess.CompletedProcess[str]:
-        command = [*seen, *COMMAND, "resume", str(out), "--no-report"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
     one_by_one = ["--pack", "1", "--max-concurrent", "1", "--max-failures", "0", "--no-report"]
     command = [*seen, *COMMAND, "sweep", "quickstart", *options, *one_by_one, "--out", str(out)]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as sweep:
@@ -110,12 +107,11 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     records = {path: path.read_bytes() for path in disk.glob("sweep/trials/*/record.json")}
     assert len(records) == 1
     assert "no damage" in call("verify", disk / "sweep").stdout
-    refused = resume()
+    refused = sweep_here("resume", disk / "sweep", ok=False)
     assert refused.returncode == 2
     assert "No space left on device" in refused.stderr.splitlines()[-1]
     (disk / "ballast").unlink()
-    done = resume()
-    assert done.returncode == 0, done.stderr
+    sweep_here("resume", disk / "sweep")
     assert {path: path.read_bytes() for path in records} == records
     assert tables(disk / "sweep") == tables(make_sweep(tmp_path / "roomy", *settings).root)
 

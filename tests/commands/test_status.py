@@ -20,8 +20,8 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.trial_status import IN_FOLDER
 from tests.command import COMMAND, call, start, wait_until
 
-LONG = ["quickstart", "--set", "activation=[relu, tanh, softplus]", "--set", "epochs=150", "--no-report"]
-"""30 trials of 3 cells, one of which waits for the others."""
+LONG = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "epochs=150", "--max-concurrent", "1", "--no-report"]
+"""20 trials of 2 cells, one of which waits for the other."""
 
 Look = dict[str, Any]
 
@@ -78,9 +78,9 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
 def test_status_counts_what_the_live_table_counts(followed: Followed) -> None:
     """The driver's note is older than the look: what has a record since then is no longer running or left."""
     for found in [*followed.looks, *followed.watched]:
-        assert sum(found["counts"].values()) == 30
+        assert sum(found["counts"].values()) == 20
         assert tuple(found["counts"]) == IN_FOLDER
-        assert sum(sum(cell.values()) for cell in found["cells"].values()) == 30
+        assert sum(sum(cell.values()) for cell in found["cells"].values()) == 20
     agreed = 0
     for found in [*followed.looks, *followed.watched]:
         if found["driver"] is None:
@@ -99,7 +99,7 @@ def test_watching_ends_with_the_sweep(followed: Followed) -> None:
     assert followed.watched[-1]["driver"] is None
     assert all(found["driver"] for found in followed.watched[:-1])
     assert not (followed.out / "progress.json").exists()
-    assert look(followed.out)["counts"] == {status: 30 if status == "done" else 0 for status in IN_FOLDER}
+    assert look(followed.out)["counts"] == {status: 20 if status == "done" else 0 for status in IN_FOLDER}
 
 
 def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
@@ -110,7 +110,7 @@ def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
     assert re.search(r"\d+ done +\d+ running +\d+ left", re.sub(r"\s+", " ", plain))
     assert "\x1b[36m" in followed.shown  # in colors
     assert followed.shown.rindex("\x1b[?25h") > followed.shown.rindex("\x1b[?25l")
-    assert "30 trials: 30 done" in plain
+    assert "20 trials: 20 done" in plain
 
 
 def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     found = look(out)
     assert found["driver"] is None
     assert found["counts"]["running"] == 0
-    assert sum(found["counts"].values()) == 30
+    assert sum(found["counts"].values()) == 20
     # nor is a note that cannot be read
     SweepFolder(out).driver.write_progress({"phase": "of another version"})
     assert look(out)["driver"] is None

@@ -16,12 +16,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.command import DASHBOARD, free_port, infomax_tune, tables, wait_until
+from tests.command import DASHBOARD, free_port, tables, wait_until
 from tests.docker.files import compose, image_environment
+from tests.folders import make_sweep
 
 TOKEN = "of-this-test-alone-0123456789abcdef"
 ADDRESSES = {"head": "127.0.0.2", "worker": "127.0.0.3", "tensorboard": "127.0.0.4"}
-TINY = ["--set", "activation=[relu, tanh]", "--set", "epochs=2", "--set", "seed=[1, 2]"]
+SETTINGS = ["activation=[relu, tanh]", "epochs=2", "seed=[1, 2]"]
+TINY = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 class Containers:
@@ -122,8 +124,7 @@ def test_a_cluster_of_containers_finishes_a_sweep(cluster: Containers, tmp_path:
     assert "4 trials: 4 done" in swept.stdout
     out = cluster.folder / "results/quickstart"
     assert (out / "analysis/report.html").exists()
-    infomax_tune("sweep", "quickstart", *TINY, "--out", tmp_path / "here")
-    assert tables(out) == tables(tmp_path / "here")
+    assert tables(out) == tables(make_sweep(tmp_path / "here", *SETTINGS).root)
     assert not any(TOKEN.encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
 
     with cluster.running("tensorboard"):
