@@ -11,9 +11,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLUSTER := $(VENV)/cluster
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# pip would compile with one core; some files are templates and no Python
-COMPILE := @$(BIN)/python -m compileall -q -j 0 $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
+# each process that a test starts would compile the sources again if none were allowed to keep what it compiled
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# pip would compile with one core, and the packages' own tests too; some files are templates and no Python
+COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
 .PHONY: sweep test quick check image clean
 .DELETE_ON_ERROR:

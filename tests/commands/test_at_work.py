@@ -19,7 +19,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from tests.command import call, start, tables, wait_until
 from tests.folders import make_sweep
 from tests.gate import Gate
-from tests.without_ray import sweep_here
+from tests.without_ray import Started, sweep_here
 
 EPOCHS = 6
 SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=100", "activation=[relu, tanh]", "seed=[1, 2]"]
@@ -28,8 +28,6 @@ LONG = [
     *("--pack", "2", "--cpus-per-pack", "0.5", "--max-concurrent", "2", "--no-report"),
 ]
 """4 trials in 2 packs, both at a time on any machine."""
-ONE = [*LONG, "--max-concurrent", "1"]
-"""One pack at a time: each worker takes seconds to start."""
 
 
 @pytest.fixture(scope="module")
@@ -104,30 +102,12 @@ def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
     assert not {"stop", "progress.json"} & {path.name for path in out.iterdir()}
 
 
-def test_beside_it_results_are_refused_and_a_driver_that_took_over_is_noticed(
+def test_a_driver_that_waits_is_seen_and_one_that_took_over_is_noticed(
     undisturbed: Path, gate: Gate, tmp_path: Path
 ) -> None:
+    """Suspended, a driver tells nothing for as long as it takes; its process is there, and results are refused."""
     out = tmp_path / "sweep"
-    sweep = start("sweep", *ONE, "--out", out)
-    wait_until(lambda: gate.has_come() or sweep.poll() is not None)
-    refused = call("results", out, ok=False)
-    assert refused.returncode == 2
-    assert f"another sweep is running here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
-    # another machine, to which this one's lock is not known, takes the driver for dead
-    SweepFolder(out).driver.take_over()
-    gate.open()
-    _, stderr = sweep.communicate(timeout=300)
-    assert sweep.returncode == 2
-    assert "another driver has taken over this sweep; this one stops." in stderr
-    assert not list(out.glob("trials/*/record.json"))
-    sweep_here("resume", out)
-    assert tables(out) == tables(undisturbed)
-
-
-def test_a_driver_that_waits_is_seen(gate: Gate, tmp_path: Path) -> None:
-    """Suspended, it tells nothing for as long as it takes; its process is there."""
-    out = tmp_path / "sweep"
-    sweep = start("sweep", *ONE, "--out", out)
+    sweep = Started("sweep", *LONG, "--out", out, folder=tmp_path)
     wait_until(lambda: gate.has_come() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGSTOP)
     progress = SweepFolder(out).driver.read_progress()
@@ -137,6 +117,17 @@ def test_a_driver_that_waits_is_seen(gate: Gate, tmp_path: Path) -> None:
         SweepFolder(out).driver.write_progress(progress)
     found = json.loads(call("status", out, "--json").stdout)
     assert found["driver"]["pid"] == sweep.pid
-    sweep.kill()
-    sweep.communicate(timeout=300)
+    refused = call("results", out, ok=False)
+    assert refused.returncode == 2
+    assert f"another sweep is running here (host {os.uname().nodename}, pid {sweep.pid})" in refused.stderr
+    # another machine, to which this one's lock is not known, takes the driver for dead
+    SweepFolder(out).driver.take_over()
+    sweep.send_signal(signal.SIGCONT)
+    gate.open()
+    _, stderr = sweep.communicate()
+    assert sweep.returncode == 2
+    assert "another driver has taken over this sweep; this one stops." in stderr
+    assert not list(out.glob("trials/*/record.json"))
     assert json.loads(call("status", out, "--json").stdout)["driver"] is None
+    sweep_here("resume", out)
+    assert tables(out) == tables(undisturbed)

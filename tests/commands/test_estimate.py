@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
         yield 2
 
     def measure(packs: dict, *arguments: object) -> estimate._Pilots:
-        return estimate._Pilots(dict.fromkeys(packs, Cost(1, 1.0, 1.0, 1.0, 0.0, 2**30)), first_began=0.0)
+        return estimate._Pilots(dict.fromkeys(packs, Cost(1, 1.0, 1.0, 1.0, 0.0, 2**30)), time.perf_counter())
 
     monkeypatch.setattr(estimate, "cluster", cluster)
     monkeypatch.setattr(estimate, "_measure", measure)

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ import pytest
 
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.trial_status import IN_FOLDER
-from tests.command import COMMAND, call, start, wait_until
+from tests.command import call, start, wait_until
+from tests.without_ray import Started
 
-LONG = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "epochs=150", "--max-concurrent", "1", "--no-report"]
+LONG = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "epochs=150", "--max-concurrent", "1"]
 """20 trials of 2 cells, one of which waits for the other."""
 
 Look = dict[str, Any]
@@ -45,10 +45,10 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     """A sweep in a terminal of its own, with `status --watch` beside it."""
     out = tmp_path_factory.mktemp("followed") / "sweep"
     leader, follower = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm-256color"}
-    sweep = subprocess.Popen(
-        [*COMMAND, "sweep", *LONG, "--out", str(out)], stdin=follower, stdout=follower, stderr=follower, env=environment
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("NO_COLOR", raising=False)
+        patch.setenv("TERM", "xterm-256color")
+        sweep = Started("sweep", *LONG, "--out", out, folder=out.parent, terminal=follower)
     os.close(follower)
     shown: list[bytes] = []
 
@@ -115,13 +115,13 @@ def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
 
 def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
-    sweep = start("sweep", *LONG, "--out", out)
+    sweep = Started("sweep", *LONG, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     wait_until(lambda: look(out)["counts"]["running"] > 0 or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
     text = call("status", out).stdout
     assert f"pid {sweep.pid})" in text.splitlines()[-1]
-    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.send_signal(signal.SIGKILL)
     sweep.wait()
     assert (out / "progress.json").exists()
     found = look(out)

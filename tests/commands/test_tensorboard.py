@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard_data_server import server_binary
@@ -34,7 +33,7 @@ from tests.command import call, dies, free_port, start, wait_until
 from tests.conftest import MakeConfig
 from tests.folders import make_interrupted_sweep, make_sweep
 from tests.read_tensorboard import Curves, curves, event_files, hparams, read, told
-from tests.without_ray import sweep_here
+from tests.without_ray import Started, sweep_here
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DATA_SERVER = server_binary()
@@ -77,19 +76,15 @@ OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 def test_a_sweep_that_is_killed_resumed_extended_and_stripped_shows_the_same_curves(tmp_path: Path) -> None:
-    """SIGKILL of a driver on real Ray, then one more axis and another pack size, then no folder at all."""
+    """SIGKILL of what trains, then one more axis and another pack size, then no folder at all."""
     out = tmp_path / "sweep"
     # one trial after another, so that the kill finds one under way
-    sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
+    one_by_one = ["--pack", 1, "--max-concurrent", 1]
+    sweep = Started("sweep", "quickstart", *OPTIONS, *one_by_one, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
-    family = psutil.Process(sweep.pid).children(recursive=True)
-    sweep.kill()
-    sweep.communicate(timeout=60)
-    for process in family:  # Ray's own, which would end a little later
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(family, timeout=10)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.wait()
     missing = [path for path in (out / "trials").iterdir() if not (path / "record.json").exists()]
     assert missing, "the kill came too late to be a test"
     _, groups = hparams(out / "tensorboard")

@@ -22,11 +22,11 @@ from infomax_tune.store.tables import read_results
 from infomax_tune.study import columns
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
-from tests.command import call, dies, infomax_tune, start, tables, wait_until
+from tests.command import call, dies, tables, wait_until
 from tests.folders import finish_sweep
 from tests.gate import Gate
 from tests.read_trackers import expect_mirrored, finite, forget_the_user, mlflow_runs, wandb_records
-from tests.without_ray import sweep_here
+from tests.without_ray import Started, sweep_here
 
 SMALL = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "seed=[1, 2, 3]", "--set", "checkpoint_every=1"]
 SHORT = [*SMALL, "--set", "epochs=4", "--set", "save_metrics_every=2"]
@@ -157,11 +157,12 @@ def test_the_command_that_goes_on_after_ctrl_c_has_the_trackers(tmp_path: Path) 
     """One trial after another, so that Ctrl-C finds one under way."""
     out = tmp_path / "sweep"
     one_by_one = ["--set", "epochs=60", "--pack", "1", "--max-concurrent", "1"]
-    sweep = start("sweep", *SMALL, *one_by_one, "--logger", "json", "--logger", "csv", "--out", out, "--no-report")
+    loggers = ["--logger", "json", "--logger", "csv"]
+    sweep = Started("sweep", *SMALL, *one_by_one, *loggers, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
     sweep.send_signal(signal.SIGINT)
-    _, stderr = sweep.communicate(timeout=300)
+    _, stderr = sweep.communicate()
     assert sweep.returncode == 130
     command = re.search(r"stopped; to resume: infomax-tune (.*)", stderr)
     assert command is not None
@@ -209,7 +210,7 @@ def test_wandb_offline_holds_one_run_a_trial(out: Path, monkeypatch: pytest.Monk
     """Without a network or a key. Ray's callback needs Ray, which is started for it though nothing is trained."""
     call("sweep", *SHORT, "--set", "seed=[1]", "--out", out, "--no-report", "--narrow")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    done = infomax_tune("resume", out, "--logger", "wandb")
+    done = call("resume", out, "--no-report", "--logger", "wandb")
     assert f"wandb: 2 trials logged to {out / 'trackers/wandb-offline'}\n" in done.stdout
     histories = pd.read_parquet(out / "history.parquet")
     for result in read_results(SweepFolder(out)).to_dict("records"):
