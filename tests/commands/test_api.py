@@ -24,7 +24,7 @@ SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
 def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A program of a user's, in a process of its own as Ray likes it."""
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
 
 

@@ -55,7 +55,7 @@ def test_a_signal_to_all_of_its_processes_loses_no_epoch(undisturbed: Path, gate
             process.send_signal(signal.SIGTERM)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     gate.open()
-    _, stderr = sweep.communicate(timeout=300)
+    _, stderr = sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     again = f"infomax-tune resume {out} --pack 2 --cpus-per-pack 0.5 --max-concurrent 2 --no-report"
     assert f"stopped; to resume: {again}" in stderr
@@ -95,7 +95,7 @@ def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
     sweep = start("sweep", *LONG, "--out", out)
     wait_until(lambda: phase(out) == "starting Ray" or sweep.poll() is not None)
     sweep.send_signal(signal.SIGHUP)
-    stdout, stderr = sweep.communicate(timeout=300)
+    stdout, stderr = sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     assert "4 trials: 4 missing" in stdout
     assert "stopped; to resume: " in stderr

@@ -42,7 +42,7 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_with(out: Path) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        [*COMMAND, "results", out], preexec_fn=small_disk, capture_output=True, text=True, timeout=300, check=False
+        [*COMMAND, "results", out], preexec_fn=small_disk, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 2
     assert "results.csv: cannot be written (File too large)" in done.stderr
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
             with pytest.raises(OSError, match="No space left"):
                 write_without_end(disk / "ballast")
             gate.open()
-            _, stderr = sweep.communicate(timeout=300)
+            _, stderr = sweep.communicate(timeout=900)
         finally:
             sweep.kill()
     assert sweep.returncode == 2
@@ -150,7 +150,7 @@ json.dump([(one.returncode, one.stdout, one.stderr) for one in done], sys.stdout
 def test_a_folder_that_may_only_be_read_is_told_and_can_be_read(read_only: Path) -> None:
     def obedient(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, preexec_fn=_obey_permissions, capture_output=True, text=True, timeout=300, check=False, **options
+            command, preexec_fn=_obey_permissions, capture_output=True, text=True, timeout=900, check=False, **options
         )
 
     try:

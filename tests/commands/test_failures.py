@@ -122,7 +122,7 @@ def test_a_worker_that_runs_out_of_memory_is_counted_and_the_others_go_on(
     with subprocess.Popen([*command, "--no-report"], stdout=PIPE, stderr=PIPE, text=True) as sweep:
         watcher = threading.Thread(target=memory.watch, args=[sweep])
         watcher.start()
-        stdout, stderr = sweep.communicate(timeout=300)
+        stdout, stderr = sweep.communicate(timeout=900)
         watcher.join()
     assert sweep.returncode == 1, stdout + stderr
     assert "2 trials: 1 done, 1 failed" in stdout

@@ -39,7 +39,7 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     gate.open()
-    stdout, stderr = sweep.communicate(timeout=300)
+    stdout, stderr = sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     assert "Finishing the current epochs" in stdout
     assert "Traceback" not in stdout + stderr
@@ -64,7 +64,7 @@ def test_a_second_ctrl_c_stops_at_once_and_a_resume_repairs(undisturbed: Path, g
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=300)
+    sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     assert not list(out.glob("trials/*/record.json"))
     gate.open()

@@ -67,7 +67,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     while sweep.poll() is None:
         looks.append(look(out))
         time.sleep(0.1)
-    said, problems = watch.communicate(timeout=300)
+    said, problems = watch.communicate(timeout=900)
     assert (watch.returncode, problems) == (0, "")
     assert sweep.returncode == 0
     reader.join()

@@ -25,7 +25,7 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
         assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
         done = call("stop", out)
         assert done.stdout == f"{out}: stopped; to resume: infomax-tune resume {out}\n"
-        said, problems = sweep.communicate(timeout=300)
+        said, problems = sweep.communicate(timeout=900)
     finally:
         sweep.kill()
     assert sweep.returncode == 130

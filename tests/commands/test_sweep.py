@@ -82,7 +82,7 @@ def test_one_trial_a_pack_gives_the_same_bytes_and_a_second_driver_is_refused_me
         assert refused.stdout == ""
     assert not (out / "results.csv").exists(), "it ended too soon to be a test"
     first.send_signal(signal.SIGCONT)
-    stdout, stderr = first.communicate(timeout=300)
+    stdout, stderr = first.communicate(timeout=900)
     assert first.returncode == 0, stderr
     assert "30 trials: 30 done" in stdout
     timings = pd.read_csv(out / "timings.csv")

@@ -58,7 +58,7 @@ class Containers:
             env=self.environment(service),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
 
@@ -140,7 +140,7 @@ def test_without_the_token_nothing_is_submitted(cluster: Containers, tmp_path: P
     (tmp_path / "wrong").write_text("of-somebody-else-0123456789abcdef")
     environment = cluster.environment("sweep") | {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "wrong")}
     command = cluster.command("sweep", "--out", str(tmp_path / "out"))
-    refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert refused.returncode != 0
     assert "Authentication failed" in refused.stdout + refused.stderr
     assert not (tmp_path / "out").exists()
