@@ -27,7 +27,7 @@ SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
 def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A program of a user's, in a process of its own as Ray likes it."""
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
 
 
@@ -49,7 +49,7 @@ SWEEPS = f"""
 import sys, threading, time
 from infomax_tune import InfomaxTuneError, run, sweep
 
-done = sweep("quickstart", settings={SMALL!r}, out="python", report=False)
+done = sweep("quickstart", settings={SMALL!r}, out="python", report=False, max_concurrent=1)
 assert done.complete and not done.interrupted and done.report is None
 assert dict(done.counts) == {{"done": 4}}, done.counts
 assert len(done.results) == 4
@@ -64,7 +64,7 @@ torch.set_num_threads(2)
 said = []
 def work(name):
     try:
-        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True).complete)
+        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True, max_concurrent=1).complete)
     except InfomaxTuneError as error:
         said.append(str(error))
 threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
@@ -131,7 +131,7 @@ long = {"epochs": 2000, "activation": ["tanh"], "hidden_dim": 1024, "seed": [1, 
 for times in (1, 2):
     threading.Thread(target=press, args=(times,), daemon=True).start()
     try:
-        done = sweep("quickstart", settings=long, out=f"out{times}", quiet=True)
+        done = sweep("quickstart", settings=long, out=f"out{times}", quiet=True, max_concurrent=1)
         print(times, done.interrupted)
     except KeyboardInterrupt:
         print(times, "KeyboardInterrupt")

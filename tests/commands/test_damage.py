@@ -22,8 +22,9 @@ from infomax_tune.store.files import digest, write_json
 from infomax_tune.store.formats import ENVIRONMENT
 from infomax_tune.store.sweep_folder import TABLES, SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
-from tests.command import call, infomax_tune, tables
+from tests.command import call, tables
 from tests.folders import make_sweep
+from tests.without_ray import sweep_here
 
 SEEDS = range(1, 10)
 """A trial for each damage, and one that stays whole."""
@@ -130,7 +131,7 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     assert call("status", out).stdout.count("damaged: ") == len(DAMAGES)
     named = ways_out(call("verify", out, ok=False).stdout)
     assert named == {("infomax-tune", "resume", str(out)), ("infomax-tune", "results", str(out))}
-    done = infomax_tune("resume", out)
+    done = sweep_here("resume", out)
     for line in done.stderr.splitlines():
         assert line.startswith("warning: ")
     assert done.stderr.count("will be trained again.") == len(DAMAGES)
