@@ -13,6 +13,7 @@ os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # a report is drawn here: processes to d
 # before the modules are imported; a new module of the room is checked too
 install_import_hook("infomax_tune.science", "beartype.beartype")
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
@@ -20,6 +21,10 @@ from infomax_tune.science import data  # noqa: E402
 from infomax_tune.study.config import TrialConfig  # noqa: E402
 from infomax_tune.study.read_config import build_config, read_overrides  # noqa: E402
 from tests.gate import Gate  # noqa: E402
+
+# no test depends on how busy the machine is
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 MakeConfig = Callable[..., TrialConfig]
 

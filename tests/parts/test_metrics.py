@@ -327,7 +327,7 @@ def test_variance_ratio_does_not_see_a_common_scale() -> None:
 matrices = st.tuples(st.integers(2, 30), st.integers(1, 6), st.integers(0, 2**32 - 1))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(matrices)
 def test_metrics_stay_in_their_range(drawn: tuple[int, int, int]) -> None:
     n, k, seed = drawn
@@ -370,7 +370,7 @@ def test_convergence_epoch_is_missing_without_an_epoch() -> None:
     assert math.isnan(METRICS["convergence_epoch"].measure([]))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_convergence_epoch_is_within_the_epochs_and_is_the_definition(losses: list[float]) -> None:
     epoch = METRICS["convergence_epoch"].measure(losses)
