@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -19,6 +20,8 @@ __all__ = ["app", "main"]
 def main() -> None:
     """The infomax-tune command. A user's mistake gives one message on stderr and exit code 2, never a traceback."""
     open_missing_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as of stderr: the name of a file may be no text
     try:
         operations.require_utf8(*sys.argv[1:])
         with whole_words():
