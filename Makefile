@@ -1,5 +1,6 @@
 # make sweep   sets up, and runs the quickstart sweep
 # make test    sets up with the test extras, and runs all tests
+# make quick   the same, without the tests that take seconds each: for a change under way
 # make check   checks format, lint, types and import contracts
 # make image   builds the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
 # make clean   removes the environment, and keeps the results
@@ -10,10 +11,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CLUSTER := $(VENV)/cluster
-# pip would compile with one core; some files are templates and no Python
-COMPILE := @$(BIN)/python -m compileall -q -j 0 $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
+# each process that a test starts would compile the sources again if none were allowed to keep what it compiled
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# pip would compile with one core, and the packages' own tests too; some files are templates and no Python
+COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
-.PHONY: sweep test check image clean
+.PHONY: sweep test quick check image clean
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed
@@ -22,7 +25,10 @@ sweep: $(VENV)/.installed
 # All tests of a file run in one process. Each sweep starts its own Ray, so two do not meet. On a machine with many
 # cores, more than four processes at a time could need more memory than it has.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 10 $(PYTEST_ARGS)
+	$(PYTEST) --durations 10 $(PYTEST_ARGS)
+
+quick: $(VENV)/.installed-test
+	$(PYTEST) --quiet -m 'not slow' $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -20,6 +20,8 @@ from analysis.reshape import done, order, recorded_metrics, varying
 from analysis.schema import config_columns
 from analysis.stats import compare
 from analysis.wording import counted, format_p, number, show
+from infomax_tune.process.paths import user_path
+from infomax_tune.store.objects import location
 
 _SWEEP = "sweep"
 
@@ -57,7 +59,7 @@ def compare_sweeps(outs: Sequence[str | os.PathLike[str]], page: str | os.PathLi
     found = Comparison(names, _settings(tables), _metrics(both, keys, names), _pairs(both, keys, names))
     if page is None:
         return found
-    path = Path(page)
+    path = user_path(page)
     try:
         path.write_text(_html(found), encoding="utf-8")
     except OSError as error:
@@ -71,7 +73,7 @@ def _names(studies: Sequence[Study], outs: Sequence[str | os.PathLike[str]]) -> 
     if len(set(names)) == len(names):
         return names
     paths = tuple(os.fspath(out) for out in outs)
-    if len({str(Path(path).resolve()) for path in paths}) < len(paths):
+    if len({str(location(path).resolve()) for path in paths}) < len(paths):
         raise AnalysisError("the same folder is given twice.")
     return paths
 

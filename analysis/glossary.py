@@ -5,8 +5,9 @@ The terms that all tables share. `metrics` explains the metrics, `tables` the te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from analysis.load import OwnPart
 from analysis.metrics import METRICS
 
 Terms = list[tuple[str, str]]
@@ -74,7 +75,8 @@ SHARED: Terms = [
 NOT_AVAILABLE = ("n/a", "Not available: too few seeds for an interval or a test, or the value was not recorded.")
 
 
-def glossary(metrics: Iterable[str], of_tables: Iterable[tuple[str, str]]) -> Terms:
-    """Terms and meanings: this study's metrics, the shared terms, and the terms of single tables."""
+def glossary(metrics: Iterable[str], own: Mapping[str, OwnPart], of_tables: Iterable[tuple[str, str]]) -> Terms:
+    """Terms and meanings: this study's metrics and own parts, the shared terms, and the terms of single tables."""
     explained = [(METRICS[name].label, METRICS[name].explanation) for name in metrics]
+    explained += [(name, part.explanation) for name, part in own.items() if part.explanation and "." not in name]
     return [*explained, *SHARED, *of_tables, NOT_AVAILABLE]

@@ -5,6 +5,7 @@ Only the store's readers open files; this module decides what is an error and wh
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
@@ -19,8 +20,9 @@ import pandas as pd
 
 from analysis.metrics import METRICS
 from analysis.schema import CONFIG_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES, TEXT_COLUMNS, config_columns
-from infomax_tune.errors import DamagedFileError, InfomaxTuneError, StoreError
+from infomax_tune.errors import ConfigError, DamagedFileError, InfomaxTuneError, StoreError
 from infomax_tune.parts import catalogue
+from infomax_tune.parts.activations import Activation
 from infomax_tune.store import tables
 from infomax_tune.store.environments import LATEST
 from infomax_tune.store.files import exists
@@ -39,6 +41,15 @@ class AnalysisError(InfomaxTuneError):
 
 
 @dataclass(frozen=True)
+class OwnPart:
+    """What a part that is not ours says of itself; "" is nothing."""
+
+    color: str = ""
+    marker: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
 class Study:
     """One sweep's output, in memory.
 
@@ -54,6 +65,21 @@ class Study:
     space: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     load_weights: Callable[[str], Weights | None] = lambda _: None
+
+    def own_parts(self) -> dict[str, OwnPart]:
+        """The parts that are not ours, by the names that the table gives them. What cannot be shown of them is left out."""
+        own = {}
+        parts = self.environment.get("parts")
+        for reference, said in parts.items() if isinstance(parts, dict) else ():
+            name, _, digest = reference.partition("@")
+            with contextlib.suppress(ConfigError, TypeError):  # the file may be anybody's
+                own[f"{catalogue.short(name)}.{digest}"] = own[catalogue.short(name)] = _own_part(**said)
+        return own
+
+
+def _own_part(color: str = "", marker: str = "", explanation: str = "") -> OwnPart:
+    Activation(str, color=color, marker=marker)  # raises if they are none
+    return OwnPart(color, marker, str(explanation))
 
 
 def load_study(out: str | os.PathLike[str]) -> Study:
@@ -101,6 +127,12 @@ def check_results(results: pd.DataFrame, source: str = "results table") -> pd.Da
             line = int(np.flatnonzero(table[column].isna())[0]) + 2
             raise AnalysisError(f"{source}, line {line}: {column} is empty; every planned trial needs a value.")
     for column in ("hidden_dim", "seed"):
+        is_whole = (table[column] % 1 == 0) & (table[column].abs() < 2.0**63)
+        if not is_whole.all():
+            line = int(np.flatnonzero(~is_whole)[0])
+            raise AnalysisError(
+                f"{source}, line {line + 2}: {column} is {table[column].iloc[line]}, which is not a whole number. {REBUILD}"
+            )
         table[column] = table[column].astype(np.int64)
     _require_distinct_trials(table, source)
     for column, setting in (columns.SETTINGS | columns.LATER).items():

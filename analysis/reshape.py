@@ -15,6 +15,7 @@ from analysis.intervals import t_interval
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, divisor, from_scale, to_scale
 from analysis.schema import ACTIVATIONS, DONE, STATUSES, config_columns
 from analysis.wording import show
+from infomax_tune.study.settings import labels
 
 
 def varying(results: pd.DataFrame, but: Iterable[str] = ()) -> list[str]:
@@ -281,13 +282,15 @@ def with_setting(results: pd.DataFrame, columns: Sequence[str], name: str = "set
     first, *rest = differing
     # "random" alone is enough; "infomax (lambda_tc=10)" is needed only if infomax was run with several lambdas.
     alone = results[differing].drop_duplicates()[first].value_counts(dropna=False) == 1
-    labels = []
+    texts = {column: labels(results[column].dropna().unique().tolist()) for column in differing}
+    names = []
     for row in results[differing].to_dict("records"):
-        text = show(row[first])
+        shown = {column: texts[column].get(row[column], show(row[column])) for column in differing}
+        text = shown[first]
         if rest and not alone[row[first]]:
-            text += f" ({', '.join(f'{column}={show(row[column])}' for column in rest)})"
-        labels.append(text)
-    return results.assign(**{name: labels})
+            text += f" ({', '.join(f'{column}={shown[column]}' for column in rest)})"
+        names.append(text)
+    return results.assign(**{name: names})
 
 
 def as_tuple(key: object) -> tuple:

@@ -7,15 +7,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 
 from analysis.evidence import Evidence, gather
-from analysis.load import Study, load_study
+from analysis.load import AnalysisError, Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
+from infomax_tune.process.children import share
+from infomax_tune.store.files import link_problems
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 
@@ -72,7 +74,11 @@ def analyze(
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
-    target = Output(SweepFolder(location(out)).report.parent if output_dir is None else output_dir)
+    if output_dir is None:
+        output_dir = SweepFolder(location(out)).report.parent
+        for problem in link_problems([output_dir]):
+            raise AnalysisError(problem)
+    target = Output(output_dir)
     return analyze_study(study, target, seed=seed, command=command, files=files, latex=latex)
 
 
@@ -115,10 +121,11 @@ def analyze_study(
 
 
 def _pictures(evidence: Evidence, files: FigureFiles) -> list[_Drawn]:
-    """All figures in page order, drawn by as many processes as there are cores. Each imports matplotlib for itself."""
+    """All figures in page order, drawn by as many processes as there are cores. Each imports matplotlib for itself,
+    without the user's settings of it."""
     jobs = min(_MOST_JOBS, cpu_count())
-    tasks = (delayed(_draw)(evidence, files, first, jobs) for first in range(jobs))
-    shares: Any = Parallel(n_jobs=jobs)(tasks)
+    tasks = [(evidence, files, first, jobs) for first in range(jobs)]
+    shares = share(_draw, tasks, MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
     return [drawn for _, drawn in sorted(itertools.chain(*shares), key=lambda numbered: numbered[0])]
 
 
@@ -132,6 +139,7 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
     from analysis.album import album
     from analysis.parts import parts_of
 
+    style.know(evidence.study.own_parts())
     drawn = []
     for place, drawing in enumerate(album(evidence)):
         if place % every != first:

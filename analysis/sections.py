@@ -50,7 +50,7 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
             "detect are simulated, with a fixed seed. No other number here is drawn at random.",
         ],
         "sections": found,
-        "glossary": glossary(e.metrics, [term for of_study in tables for term in of_study.terms]),
+        "glossary": glossary(e.metrics, e.study.own_parts(), [term for of_study in tables for term in of_study.terms]),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from analysis.output import DPI
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+    from analysis.load import OwnPart
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,6 +31,9 @@ T = TypeVar("T")
 # others. Markers repeat the distinction.
 COLORS = {name: part.color for name, part in catalogue.ours("activations").items()}
 MARKERS = {name: part.marker for name, part in catalogue.ours("activations").items()}
+
+_chosen: dict[str, OwnPart] = {}
+"""The activations that are not ours, by name; see `know`."""
 
 OWN_COLORS = ("#e00800", "#b88840", "#e018a8", "#b86850")
 OWN_MARKERS = ("<", ">", "d", "H", "8")
@@ -74,21 +79,29 @@ STYLE: dict[str, Any] = {
 }
 
 
+def know(own: Mapping[str, OwnPart]) -> None:
+    """From here on, these activations have the colors and markers that they chose."""
+    _chosen.clear()
+    _chosen.update(own)
+
+
 def color(name: object, factor: str = "activation") -> str:
     """An activation's color. The accent for a level of any other factor, none of which may use an activation's color.
 
-    That of an activation that is not ours follows from its name alone, so every report of it has the same.
+    An activation that is not ours, and has not chosen one, gets one by its name alone, so every report of it has the same.
     """
     if factor != "activation":
         return ACCENT
-    return COLORS.get(str(name)) or OWN_COLORS[_number_of(name) % len(OWN_COLORS)]
+    own = _chosen.get(str(name))
+    return COLORS.get(str(name)) or (own and own.color) or OWN_COLORS[_number_of(name) % len(OWN_COLORS)]
 
 
 def marker(name: object, factor: str = "activation") -> str:
     """An activation's marker. See `color`."""
     if factor != "activation":
         return "o"
-    return MARKERS.get(str(name)) or OWN_MARKERS[_number_of(name) % len(OWN_MARKERS)]
+    own = _chosen.get(str(name))
+    return MARKERS.get(str(name)) or (own and own.marker) or OWN_MARKERS[_number_of(name) % len(OWN_MARKERS)]
 
 
 def _number_of(name: object) -> int:

@@ -1,4 +1,4 @@
-"""Numbers, names and lists as words: the pieces of every sentence of the report. Imports nothing of ours."""
+"""Numbers, names and lists as words: the pieces of every sentence of the report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+
+from infomax_tune.study.settings import as_typed
 
 
 def number(value: float) -> str:
@@ -17,9 +19,7 @@ def number(value: float) -> str:
 
 def show(value: object) -> str:
     """A config value as written in a search space: 0.1, 10, relu."""
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.6g}"
-    return str(value)
+    return as_typed(value) if isinstance(value, float) else str(value)
 
 
 def words(names: Sequence[str]) -> str:

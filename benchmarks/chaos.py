@@ -4,12 +4,12 @@
 
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT, SIGTERM or SIGHUP of the driver; SIGTERM of all its processes, or while Ray starts; another driver that
-takes over; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a table. Every other round
-shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see `benchmarks.faults`), and `verify`
-must report it. After the last kill, the sweep is resumed until it ends, and every table and weights file must have the
-bytes of the undisturbed sweep. The program also counts finished trials that are trained again (exactly those whose
-files were damaged), epochs lost (at most those since the last checkpoint), tracebacks shown (none), and trials whose
-TensorBoard curves have a gap or a doubled step.
+takes over; its folder moved away; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a
+table. Every other round shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see
+`benchmarks.faults`), and `verify` must report it. After the last kill, the sweep is resumed until it ends, and every
+table and weights file must have the bytes of the undisturbed sweep. The program also counts finished trials that are
+trained again (exactly those whose files were damaged), epochs lost (at most those since the last checkpoint),
+tracebacks shown (none), and trials whose TensorBoard curves have a gap or a doubled step.
 A sweep whose worker was killed tries the pack again, and may end by itself.
 """
 
@@ -59,12 +59,13 @@ WRITES = (
     "history.parquet",
 )
 MOMENTS = ("half", "written", "renamed")
-STARTING, ANOTHER = "terminate while Ray starts", "another driver takes over"
+STARTING, ANOTHER, MOVED = "terminate while Ray starts", "another driver takes over", "the folder is moved"
 EXIT_CODES = {
     **{how: 130 for how, number in SIGNALS.items() if number != signal.SIGKILL},
     ALL: 130,
     STARTING: 130,
     ANOTHER: 2,
+    MOVED: 2,
     "kill a worker": 0,
 }
 
@@ -140,7 +141,7 @@ class Chaos:
         name = self.random.choice(WRITES)
         count = 1 if name in ("results.csv", "history.parquet") else self.random.randint(1, 6)
         write = f"kill in {name}:{self.random.choice(MOMENTS)}:{count}"
-        ways = [*SIGNALS, *PROCESSES, ALL, STARTING, ANOTHER, *[write] * 4]
+        ways = [*SIGNALS, *PROCESSES, ALL, STARTING, ANOTHER, MOVED, *[write] * 4]
         return self.random.choice(ways), self.random.uniform(0, 1.5)
 
     def die(self, how: str, after_s: float) -> bool:
@@ -166,6 +167,8 @@ class Chaos:
             driver.kill()
             driver.wait()
         family.end()
+        if died and how == MOVED:
+            self.bring_back()
         self.note_records()
         self.note_output(live=live)
         self.judge(how, driver.returncode, died=died)
@@ -173,12 +176,22 @@ class Chaos:
         return died
 
     def strike(self, family: Family, how: str) -> bool:
-        if how != ANOTHER:
+        if how not in (ANOTHER, MOVED):
             return family.strike(how)
         if family.driver.poll() is not None:
             return False
-        SweepFolder(self.out).driver.take_over()
+        if how == ANOTHER:
+            SweepFolder(self.out).driver.take_over()
+        else:
+            self.out.rename(self.folder / "moved")
         return True
+
+    def bring_back(self) -> None:
+        if self.out.exists():
+            names = sorted(path.name for path in self.out.rglob("*"))
+            self.violations.append(f"{MOVED}, and made again with {', '.join(names)}")
+            subprocess.run(["rm", "-rf", str(self.out)], check=True)
+        (self.folder / "moved").rename(self.out)
 
     def judge(self, how: str, code: int, *, died: bool) -> None:
         """Whether the driver ended as it should. What had trained everything when it was told to end may end otherwise."""

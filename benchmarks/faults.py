@@ -60,7 +60,7 @@ HARMS: dict[str, Callable[[Path, random.Random], object]] = {
     "flip a bit of": _flip,
     "empty": lambda path, chance: path.write_bytes(b""),
     DELETE: lambda path, chance: path.unlink(),
-    LEAVE: lambda path, chance: path.with_name(f".{chance.getrandbits(64):x}.tmp").write_bytes(b"left over"),
+    LEAVE: lambda path, chance: path.with_name(f".{chance.getrandbits(128):032x}.tmp").write_bytes(b"left over"),
 }
 
 

@@ -69,6 +69,7 @@ def drive(address: str, slots: int, out: Path) -> None:
     options = Options(pack=1, address=address)
     folder.create()
     folder.write_space(space)
+    folder.driver.take_over()
     with cluster(options, folder.ray_log) as at_once, Interrupt(print) as interrupt:
         assert at_once == slots, at_once
         tally = Tally(plan, {})
@@ -82,7 +83,6 @@ def drive(address: str, slots: int, out: Path) -> None:
             tally=tally,
             feed=TrackerFeed(space.name, plan, folder, (), display),
             interrupt=interrupt,
-            driver=folder.driver.take_over(),
             environment_missing=False,
         )
         with mock.patch("infomax_tune.on_ray.fit.train_on_ray", sleep):

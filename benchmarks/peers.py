@@ -33,25 +33,29 @@ def config(**settings: object) -> TrialConfig:
     return build_config(read_overrides([f"{name}={value}" for name, value in settings.items()])[0])
 
 
-def products(dataset: Dataset, units: int, seeds: int, steps: int) -> Steps:
-    """The two dense products of a step alone, on batches that lie in memory one after another: 4 N D K operations."""
-    x = torch.from_numpy(dataset.train[: BATCH * seeds]).view(seeds, BATCH, -1)
-    weight, grad_z = torch.randn(seeds, units, x.shape[2]), torch.randn(seeds, BATCH, units)
-    z, grad = torch.empty(seeds, BATCH, units), torch.empty_like(weight)
+def products(
+    dataset: Dataset, units: int, seeds: int, steps: int, *, batch: int = BATCH, forward: int = 1, backward: int = 1
+) -> Steps:
+    """The dense products of a step alone, on batches that lie in memory one after another: each 2 N D K operations."""
+    x = torch.from_numpy(dataset.train[: batch * seeds]).view(seeds, batch, -1)
+    weight, grad_z = torch.randn(seeds, units, x.shape[2]), torch.randn(seeds, batch, units)
+    z, grad = torch.empty(seeds, batch, units), torch.empty_like(weight)
 
     def run() -> float:
         begun = time.process_time()
         for _ in range(steps):
-            torch.bmm(x, weight.mT, out=z)
-            torch.bmm(grad_z.mT, x, out=grad)
+            for _ in range(forward):
+                torch.bmm(x, weight.mT, out=z)
+            for _ in range(backward):
+                torch.bmm(grad_z.mT, x, out=grad)
         return (time.process_time() - begun) / steps / seeds
 
     return run
 
 
-def ours(dataset: Dataset, units: int, seeds: int, steps: int, *, compiled: bool = True) -> Steps:
+def ours(dataset: Dataset, units: int, seeds: int, steps: int, *, compiled: bool = True, **settings: object) -> Steps:
     """Our training; with `compiled=False` its definition, torch's step on the seeds in one stack."""
-    pack = [config(hidden_dim=units, epochs=10**6, seed=seed) for seed in range(1, seeds + 1)]
+    pack = [config(hidden_dim=units, epochs=10**6, seed=seed, **settings) for seed in range(1, seeds + 1)]
     reports = train(pack, dataset, compiled=compiled, batches=steps)
     next(reports)
     next(reports)  # allocates

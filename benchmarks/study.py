@@ -1,12 +1,13 @@
 """Compares the study with its peers: a step of a trial, and all 180 trials on all cores.
 
-    python -m benchmarks.study [--repeats N] [--epochs N] [--full] [--steps-only]
+    python -m benchmarks.study [--repeats N] [--epochs N] [--full] [--steps-only] [--settings]
 
 First, on one core, microseconds of CPU time per step and trial: the two dense products alone, torch's stacked step, our
 loops, a JAX peer at its best number of seeds, two plain loops. The repeats of all are interleaved, so that other work on
 the machine slows all of them equally. Then the 180 trials through Ray, under joblib and under Optuna, at --epochs (1),
-or at 100 with --full.
-Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install 'infomax-tune[bench]'`; a peer that is not installed is skipped.
+or at 100 with --full. With --settings, instead of all that, a step of the study's other settings, each beside its own dense
+products.
+Needs MNIST ($INFOMAX_TUNE_DATA_DIR), and `pip install '.[bench]'`; a peer that is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peers
 from infomax_tune.process.environment import describe
@@ -58,6 +60,51 @@ def steps(dataset: Dataset, repeats: int) -> dict[str, dict[int, list[float]]]:
     return found
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "the study's": {},
+    "tanh": {"activation": "tanh"},
+    "gelu": {"activation": "gelu"},
+    "silu": {"activation": "silu"},
+    "elu": {"activation": "elu"},
+    "abs": {"activation": "abs"},
+    "softmax head": {"head": "softmax"},
+    "sgd": {"optimizer": "sgd"},
+    "lambda_wr 1": {"lambda_wr": 1},
+    "lambda_lse 1": {"lambda_lse": 1},
+    "lambda_l1 1": {"lambda_l1": 1},
+    "batch 32": {"batch_size": 32},
+    "batch 1,024": {"batch_size": 1024},
+    "batch 2,048": {"batch_size": 2048},
+    "full batch": {"batch_size": -1},
+    "reconstruction": {"objective": "reconstruction"},
+    "sae": {"objective": "sae", "lambda_l1": 0.01},
+}
+
+
+def print_settings(dataset: Dataset, repeats: int, units: int = 64) -> None:
+    """Seconds of an epoch of one trial, relu except where it says so, times those of its own products, in turn.
+
+    wr has two products of units with units, at 64 units and 128 rows as large as a third product. An objective that rebuilds
+    the inputs has five products: to encode, to decode, the gradients of both, and that of what lies between them.
+    """
+    print(f"seconds of an epoch, K = {units}, median (least to greatest)\n")
+    print("| setting | its dense products | the trial | times its products |\n| --- | --- | --- | --- |")
+    for name, settings in SETTINGS.items():
+        size = int(str(settings.get("batch_size", peers.BATCH)))
+        size = len(dataset.train) if size == -1 else size
+        rebuilds = settings.get("objective") in ("reconstruction", "sae")
+        steps = max(1, min(100, 20_000 // size))
+        epoch = -(-len(dataset.train) // size)
+        seeds, forward = (10, 3) if rebuilds else (1, 2 if "lambda_wr" in settings else 1)
+        backward = 2 if rebuilds else 1
+        alone = peers.products(dataset, units, seeds, steps, batch=size, forward=forward, backward=backward)
+        trial = peers.ours(dataset, units, seeds, steps, **settings)
+        pairs = [(alone() * epoch, trial() * epoch) for _ in range(repeats)]
+        columns = [*zip(*pairs, strict=True), [mine / floor for floor, mine in pairs]]
+        cells = [f"{statistics.median(each):.3g} ({min(each):.3g} to {max(each):.3g})" for each in columns]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def print_steps(found: dict[str, dict[int, list[float]]]) -> None:
     print("\nmicroseconds per step and trial, least (median); of the sum over the widths, times the products'\n")
     print("| | " + " | ".join(f"K = {units}" for units in WIDTHS) + " | sum / products |")
@@ -74,6 +121,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="epochs of the whole study (default 1)")
     parser.add_argument("--full", action="store_true", help="the whole study at 100 epochs")
     parser.add_argument("--steps-only", action="store_true", help="skip the whole study")
+    parser.add_argument("--settings", action="store_true", help="only a step of each of the study's other settings")
     arguments = parser.parse_args()
     epochs = 100 if arguments.full else arguments.epochs
     cores = os.cpu_count() or 1
@@ -83,6 +131,9 @@ def main() -> None:
 
     everywhere = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     peers.pin(cores - 1)
+    if arguments.settings:
+        print_settings(load("mnist"), arguments.repeats)
+        return
     found = steps(load("mnist"), arguments.repeats)
     print_steps(found)
     if arguments.steps_only:

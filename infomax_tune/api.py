@@ -13,6 +13,7 @@ from infomax_tune.follow import listing
 from infomax_tune.follow.listing import Listed
 from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.operations import Sweep
+from infomax_tune.process.paths import user_path
 from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -70,7 +71,7 @@ def run(
     return operations.run_trial(
         built,
         out=None if out is None else location(out),
-        data_dir=None if data_dir is None else Path(data_dir),
+        data_dir=None if data_dir is None else user_path(data_dir),
         device=device,
         command=_call("run", config, settings=settings, out=out, device=None if device == "cpu" else device),
         say=say,
@@ -114,7 +115,7 @@ def sweep(
     else:
         loaded, notes = space_from_python(space, settings or {}, config)
         default = default_out(space) if isinstance(space, (str, Path)) else Path("results") / loaded.name
-        folder = SweepFolder(location(out) if out else default)
+        folder = SweepFolder(default if out is None else location(out))
     return operations.run_sweep(
         loaded, folder, given, command=command, report=report, quiet=quiet, verbose=verbose, notes=notes
     )
@@ -142,7 +143,7 @@ def init(name: str | Path) -> Path:
 
     Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
     """
-    return operations.new_space(Path(name))
+    return operations.new_space(name)
 
 
 def settings() -> list[SettingInfo]:
@@ -155,7 +156,7 @@ def compare(*outs: str | Path, page: str | Path | None = None) -> Comparison:
 
     page: the HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
     """
-    return operations.compare(outs, None if page is None else Path(page))
+    return operations.compare(outs, page)
 
 
 def analyze(
@@ -196,7 +197,7 @@ def evaluate(
     if not probe:
         raise ConfigError("nothing to evaluate: give probe=True.")
     operations.evaluate_probe(
-        location(out), data_dir=None if data_dir is None else Path(data_dir), trust_parts=trust_parts
+        location(out), data_dir=None if data_dir is None else user_path(data_dir), trust_parts=trust_parts
     )
 
 
@@ -211,5 +212,14 @@ def load_results(out: str | Path) -> pd.DataFrame:
 
 def _call(function: str, first: object, **arguments: object) -> str:
     """The call as Python source. The report shows it as the way to repeat the study."""
-    given = [repr(first), *(f"{name}={value!r}" for name, value in arguments.items() if value is not None)]
+    given = [_source(first), *(f"{name}={_source(value)}" for name, value in arguments.items() if value is not None)]
     return f"infomax_tune.{function}({', '.join(given)})"
+
+
+def _source(value: Any) -> str:
+    """A value as Python source that needs no import: arrays are lists."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_source(key)}: {_source(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_source, value))}]"
+    return _source(value.tolist()) if hasattr(value, "tolist") else repr(value)

@@ -2,12 +2,14 @@
 
 InfomaxTuneError                 base; its message is for the user and needs no traceback
 ├── ConfigError (ValueError)     a config, search space, override or option is wrong (exit code 2)
+├── PartError                    an activation, a term or the like of the user's own raised an error (exit code 2)
 ├── DataError                    a dataset is missing or cannot be read (exit code 2)
 ├── ResourceError                the machine, the cluster or this process lacks something (exit code 2)
 ├── StoreError                   the output folder cannot be used (exit code 2)
 │   ├── DamagedFileError         a file's checksum or content is wrong
 │   ├── NewerVersionError        a newer infomax-tune wrote a file
-│   └── LockedError              another process is using the folder
+│   ├── LockedError              another process is using the folder
+│   └── TakenOverError           another process has taken the folder over, or it is gone
 └── EnvironmentDriftError        trials of the sweep were trained in a different environment (exit code 2)
 """
 
@@ -23,6 +25,10 @@ class InfomaxTuneError(Exception):
 
 class ConfigError(InfomaxTuneError, ValueError):
     """A config, search space, override or option is wrong; the message lists every mistake found."""
+
+
+class PartError(InfomaxTuneError):
+    """A part of the user's own raised an error; the message names its line."""
 
 
 class DataError(InfomaxTuneError):
@@ -47,6 +53,10 @@ class NewerVersionError(StoreError):
 
 class LockedError(StoreError):
     """Another process is using the same output folder."""
+
+
+class TakenOverError(StoreError):
+    """Another process has taken over the output folder meanwhile, or it was moved, removed or unmounted."""
 
 
 class EnvironmentDriftError(InfomaxTuneError):

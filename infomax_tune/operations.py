@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from infomax_tune.errors import ConfigError, ResourceError, StoreError
 from infomax_tune.follow import display
 from infomax_tune.follow.stopping import heeding
+from infomax_tune.process.paths import require_working_folder, user_path
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.process.streams import diverted
 from infomax_tune.store import part_copies
@@ -82,7 +83,6 @@ def run_trial(
     trust_parts: bool = False,
 ) -> Record:
     """Trains one trial in its own folder. command: the call that repeats it. See `api.run`."""
-    require_utf8(*filter(None, (out, data_dir)))
     problems = device_problems(device)
     if problems:
         raise ConfigError(problems[0])
@@ -96,12 +96,12 @@ def run_trial(
     return runner.run_trial(config, folder, data_dir=data_dir, device=device, command=command, say=say, hard=hard)
 
 
-def new_space(path: Path) -> Path:
-    """Writes a commented search space to edit. path: .yaml is appended if it has no suffix. Returns the path of the file.
+def new_space(name: str | Path) -> Path:
+    """Writes a commented search space to edit, and returns its path. name: the file's; .yaml is appended if it has no suffix.
 
     Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
     """
-    require_utf8(path)
+    path = user_path(name)
     path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
     text = space_template(path)
     try:
@@ -126,7 +126,6 @@ def evaluate_probe(
 
     See `api.evaluate`.
     """
-    require_utf8(*filter(None, (out, data_dir)))
     folder, alone = SweepFolder(out), TrialFolder(out)
     is_run = not folder.has_sweep() and alone.has_config()
     if not is_run:
@@ -261,7 +260,7 @@ def analyze(out: Path, output_dir: Path | None = None, **options: Any) -> Analys
     return made
 
 
-def compare(outs: Sequence[str | Path], page: Path | None = None) -> Comparison:
+def compare(outs: Sequence[str | Path], page: str | Path | None = None) -> Comparison:
     """Compares sweeps; writes the page if one is named. Raises AnalysisError, StoreError, or ResourceError like `analyze`."""
     _require_own_analysis()
     from analysis.comparison import compare_sweeps  # imports pandas and scipy
@@ -336,6 +335,7 @@ def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
             yield begun.set
         except Exception:
             if not begun.is_set():
+                folder.driver.step_down()
                 _remove(made)
             raise
 
@@ -347,17 +347,8 @@ def _remove(paths: Iterable[Path]) -> None:
             path.rmdir() if path.is_dir() else remove(path)
 
 
-def require_utf8(*paths: str | Path) -> None:
-    """Raises ConfigError if one of these holds bytes that are not UTF-8: Ray and the files that name it cannot hold them."""
-    for path in map(str, paths):
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"{path!a} is not UTF-8 text, but paths must be; rename it, or choose another.") from None
-
-
 def _check(space: SearchSpace, folder: SweepFolder, options: Options) -> None:
-    require_utf8(folder.address, Path.cwd(), *filter(None, [options.data_dir]))  # Ray is given all of these
+    require_working_folder()
     _require_shared(folder.root, options)
     part_copies.bring(space.parts(), [folder.root, *searched(), options.data_dir], trust=options.trust_parts)
     for config in space.trials():

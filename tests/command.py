@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 from infomax_tune import cli
+from infomax_tune.process.faults import FAULT
 
 COMMAND = [sys.executable, "-m", "infomax_tune"]
 DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
@@ -23,7 +28,7 @@ def infomax_tune(*arguments: object, ok: bool = True, report: bool = False) -> s
     """Runs a command to its end; with `ok`, checks that it succeeded. A sweep ends without its report, to be quick."""
     if arguments[0] in ("sweep", "resume") and not report:
         arguments = (*arguments, "--no-report")
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
     assert not ok or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -39,6 +44,37 @@ def call(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess[str
             code = int(end.code or 0)
     assert not ok or code == 0, out.getvalue() + err.getvalue()
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def dies(fault: str, *arguments: object, by: Callable[..., object] = call) -> bool:
+    """Calls a command in a process forked from this one, to be killed at a point (see `process.faults`); whether it was.
+
+    As real a death as any, without the seconds that a new Python would import for. by: `call`, or what calls it.
+    """
+
+    def act() -> int:
+        os.environ[FAULT] = fault
+        by(*arguments, ok=False)
+        return 0
+
+    return os.waitpid(fork(act), 0)[1] == signal.SIGKILL
+
+
+def fork(act: Callable[[], int]) -> int:
+    """The id of a process forked from this one, which acts and exits with the code that it returns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads of this process wait for messages only
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = act()
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(code)
+    return child
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

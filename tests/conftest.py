@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # a report is drawn here: processes to draw it would import for seconds
 # before the modules are imported; a new module of the room is checked too
 install_import_hook("infomax_tune.science", "beartype.beartype")
 
@@ -20,10 +23,79 @@ from tests.gate import Gate  # noqa: E402
 
 MakeConfig = Callable[..., TrialConfig]
 
+SLOW = (
+    "analysis/test_browser.py",
+    "analysis/test_calibration.py",
+    "analysis/test_claims.py::test_every_lead_sign_and_told_apart_is_so",
+    "analysis/test_claims.py::test_why_nothing_can_be_compared",
+    "analysis/test_load.py::test_a_users_part_is_drawn",
+    "analysis/test_page.py",
+    "analysis/test_plots.py",
+    "analysis/test_report.py",
+    "cluster/",
+    "commands/test_answer.py",
+    "commands/test_api.py::test_analyze_writes",
+    "commands/test_api.py::test_ctrl_c",
+    "commands/test_api.py::test_sweep_after_sweep",
+    "commands/test_api.py::test_two_threads",
+    "commands/test_at_work.py",
+    "commands/test_bad_input.py::test_bad_input_is_refused_in_a_process_of_its_own",
+    "commands/test_cli.py::test_a_sweep_needs_neither",
+    "commands/test_cli.py::test_the_selfcheck_finds",
+    "commands/test_disk.py",
+    "commands/test_docs.py::test_the_readme_s_python",
+    "commands/test_failures.py",
+    "commands/test_first_use.py::test_bash",
+    "commands/test_guest.py::test_a_host_program",
+    "commands/test_guest.py::test_the_report_names",
+    "commands/test_interrupts.py",
+    "commands/test_kills.py",
+    "commands/test_machines.py",
+    "commands/test_notebook.py",
+    "commands/test_object_store.py",
+    "commands/test_old_folders.py::test_a_finished_sweep",
+    "commands/test_old_folders.py::test_tensorboard",
+    "commands/test_shadowed_analysis.py",
+    "commands/test_status.py",
+    "commands/test_stop.py::test_a_sweep_is_stopped",
+    "commands/test_study.py",
+    "commands/test_sweep.py",
+    "commands/test_tensorboard.py",
+    "commands/test_trackers.py",
+    "commands/test_wheel.py",
+    "docker/test_commands.py",
+    "on_ray/test_cluster.py::test_tune_s_actors",
+    "on_ray/test_cluster.py::test_two_clusters",
+    "science/test_compiled.py::test_a_cpu_without_wide_registers",
+)
+"""What `make quick` leaves out, by the beginning of its name: it starts Ray or other processes, or takes seconds."""
+REPORTS = ("test_browser.py", "test_page.py", "test_report.py")
+"""The files that look at the reports of `analysis/conftest.py`, each of which takes as long as a sweep."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: left out by `make quick`, see SLOW in tests/conftest.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs whole commands takes longest: it comes first, so that no process begins a long file when the others end."""
     items.sort(key=lambda item: item.path.parent.name not in ("commands", "cluster"))
+    for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(SLOW):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process, and so do those of all files that share reports."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "reports" if file.endswith(REPORTS) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

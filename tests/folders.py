@@ -9,6 +9,7 @@ from infomax_tune.follow.tensorboard_runs import of_sweep
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.packing import pack_trials
+from infomax_tune.parts.catalogue import facts
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.science.data import load
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -44,7 +45,8 @@ def make_sweep(out: Path, *settings: str, space: str = "quickstart", runs: bool 
     data = {name: load(name).digest for name in {config.data.dataset for config in loaded.plan()}}
     folder.create()
     folder.write_space(loaded)
-    folder.environments.write_latest(described | {"command": f"infomax-tune sweep {space}", "data": data})
+    more = {"command": f"infomax-tune sweep {space}", "data": data, "parts": facts(loaded.parts())}
+    folder.environments.write_latest(described | more)
     folder.environments.note_used(described, fingerprint(described))
     finish_sweep(folder, with_runs=runs)
     return folder

@@ -17,8 +17,9 @@ from infomax_tune.commands.app import (
     FolderOfAny,
     TrustParts,
     app,
+    as_location,
+    as_path,
     examples,
-    located,
     print_counts,
     typed_command,
 )
@@ -56,7 +57,7 @@ def results(out: Folder) -> None:
 def analyze(
     out: Folder,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder to write to. [default: OUT/analysis]", callback=located)
+        Path | None, typer.Option(help="Folder to write to. [default: OUT/analysis]", parser=as_location)
     ] = None,
     format_: Annotated[
         str, typer.Option("--format", metavar="png,pdf,svg", help="File formats for the figures, one or more.")
@@ -77,8 +78,11 @@ def analyze(
     epilog=examples("compare results/pair results/lambda", "compare results/* --page talk/comparison.html"),
 )
 def compare(
-    outs: Annotated[list[Path], typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...")],
-    page: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("comparison.html"),
+    outs: Annotated[
+        list[Path],
+        typer.Argument(help="The output folders of two or more sweeps.", metavar="OUT...", parser=as_location),
+    ],
+    page: Annotated[Path, typer.Option(help="The HTML page to write.", parser=as_path)] = Path("comparison.html"),
 ) -> None:
     """Compare sweeps: settings, metrics, differences."""
     found = operations.compare(outs, page)

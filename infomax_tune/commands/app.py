@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from infomax_tune import __version__
 from infomax_tune.commands.completion import complete_device
 from infomax_tune.errors import ConfigError
+from infomax_tune.process.paths import user_path
 from infomax_tune.store.objects import location
 from infomax_tune.study.options import HELP
 from infomax_tune.study.read_config import resolve_name
@@ -57,17 +58,27 @@ app = typer.Typer(
 )
 
 
-def located(out: Path | None) -> Path | None:
-    """The callback for output folder parameters, which may also be a URL in an object store."""
-    return None if out is None else location(out)
+def _parser(read: Callable[[str], Path]) -> Callable[[str], Path]:
+    def path(text: str) -> Path:  # the help shows this function's name
+        try:
+            return read(text)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return path
 
 
-DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"])]
+as_path = _parser(user_path)
+"""The parser of parameters that name a file or folder of this machine."""
+as_location = _parser(location)
+"""The parser of parameters that name an output folder, which may also be a URL in an object store."""
+
+DataDir = Annotated[Path | None, typer.Option(help=HELP["data_dir"], parser=as_path)]
 RunDevice = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: cpu]", autocompletion=complete_device)]
 TrustParts = Annotated[bool, typer.Option("--trust-parts", help=HELP["trust_parts"])]
-Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", callback=located)]
+Folder = Annotated[Path, typer.Argument(help="The output folder of a sweep.", metavar="OUT", parser=as_location)]
 FolderOfAny = Annotated[
-    Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", callback=located)
+    Path, typer.Argument(help="The output folder of a sweep or of a run.", metavar="OUT", parser=as_location)
 ]
 
 

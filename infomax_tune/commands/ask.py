@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,7 +46,7 @@ def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The space's name, or the YAML file to write.")],
 ) -> None:
     """Write a commented search space to edit."""
-    path = operations.new_space(Path(name))
+    path = operations.new_space(name)
     typer.echo(
         f"{path}: edit it, then estimate the sweep: {shlex.join(['infomax-tune', 'sweep', str(path), '--dry-run'])}"
     )

@@ -49,7 +49,11 @@ def _about(name: str, command: Any) -> str:
     lines = [f"## {name}", "", " ".join(command.help.split()), "", "```sh"]
     lines += [line.strip() for line in examples.splitlines()]
     lines += ["```", ""]
-    rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    rows = [
+        _row(parameter)
+        for parameter in command.params
+        if parameter.name != "help" and not getattr(parameter, "hidden", False)
+    ]
     if rows:
         lines += ["| argument or option | meaning |", "| --- | --- |", *rows, ""]
     return "\n".join(lines)

@@ -22,8 +22,9 @@ from infomax_tune.commands.app import (
     SetsByOption,
     TrustParts,
     app,
+    as_location,
+    as_path,
     examples,
-    located,
     print_notes,
     typed_command,
 )
@@ -31,6 +32,7 @@ from infomax_tune.commands.completion import complete_device, complete_setting, 
 from infomax_tune.errors import ConfigError
 from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.parts import catalogue
+from infomax_tune.process.paths import user_path
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -38,7 +40,7 @@ from infomax_tune.study import yaml_document
 from infomax_tune.study.options import Options, with_options
 from infomax_tune.study.read_config import read_config, read_config_file, read_overrides
 from infomax_tune.study.read_space import default_out, load_space
-from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 
 def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
@@ -51,6 +53,8 @@ def _as_option(field: dataclasses.Field[Any], hint: Any) -> Any:
             return Annotated[list[str], typer.Option("--logger", metavar="NAME", help=text)]
         case "device":
             return Annotated[hint, typer.Option(help=text, autocompletion=complete_device)]
+        case "data_dir":
+            return Annotated[hint, typer.Option(help=text, parser=as_path)]
         case _ if hint is bool:
             return Annotated[hint, typer.Option(f"--{field.name.replace('_', '-')}", help=text)]
         case _:
@@ -94,9 +98,11 @@ def sweep(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder or URL. [default: results/<space>]", callback=located)
+        Path | None, typer.Option(help="Output folder or URL. [default: results/<space>]", parser=as_location)
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A base config; the space's own settings override it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A base config; the space's own settings override it.", parser=as_path)
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -126,7 +132,7 @@ def sweep(
     if problems:
         raise ConfigError("\n".join(problems))
     print_notes(notes)
-    folder = SweepFolder(out or default_out(space))
+    folder = SweepFolder(default_out(space) if out is None else out)
     _train(
         loaded,
         folder,
@@ -139,10 +145,14 @@ def sweep(
     )
 
 
-@app.command(epilog=examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"))
+@app.command(
+    cls=SetsByOption,
+    epilog=examples("resume results/activation_study", "resume results/activation_study --pack 1 --quiet"),
+)
 @with_options(_as_option)
 def resume(
     out: Folder,
+    set_: Annotated[list[str] | None, typer.Option("--set", hidden=True)] = None,
     no_report: NoReport = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -156,6 +166,12 @@ def resume(
     given = _options(options)
     folder = SweepFolder(out)
     space = folder.read_space()
+    if set_:
+        words = ["infomax-tune", "sweep", str(out / SWEEP_FILE), "--out", str(out)]
+        more = shlex.join([*words, *(word for setting in set_ for word in ("--set", setting))])
+        raise ConfigError(
+            f"--set: a sweep is resumed with the settings it has; to extend it, with its values and new ones: {more}"
+        )
     # the report shows the command that repeats the study, not the command that resumed it
     command = folder.environments.begun_by() or typed_command()
     _train(space, folder, given, command=command, report=not no_report, dry_run=dry_run, quiet=quiet, verbose=verbose)
@@ -193,7 +209,7 @@ def run(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder or URL. [default: results/<trial id>]", callback=located)
+        Path | None, typer.Option(help="Output folder or URL. [default: results/<trial id>]", parser=as_location)
     ] = None,
     data_dir: DataDir = None,
     device: RunDevice = None,
@@ -206,10 +222,10 @@ def run(
     files = [argument for argument in arguments or [] if "=" not in argument or _is_file(argument)]
     if len(files) > 1:
         raise ConfigError(f"at most one config file, got {', '.join(files)}. Settings look like key=value.")
-    document = read_config_file(Path(files[0])) if files else yaml_document.Document({}, "")
+    document = read_config_file(files[0]) if files else yaml_document.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     print_notes(notes)
-    folder = out or operations.default_out(config)
+    folder = operations.default_out(config) if out is None else out
     try:
         record = operations.run_trial(
             config,
@@ -276,6 +292,6 @@ def _say(text: str) -> None:
 
 def _is_file(argument: str) -> bool:
     try:
-        return Path(argument).is_file()
-    except OSError:  # longer than a file name may be
+        return user_path(argument).is_file()
+    except (OSError, ConfigError):  # longer than a file name may be, or no path at all
         return False

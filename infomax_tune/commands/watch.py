@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infomax_tune.commands.app import FolderOfAny, app, examples, located
+from infomax_tune.commands.app import FolderOfAny, app, as_location, examples
 from infomax_tune.follow import listing
 from infomax_tune.follow.folder_status import FolderStatus, StatusReader, read_run, watch
 from infomax_tune.follow.show_table import show_table
@@ -94,7 +94,6 @@ def tensorboard(
         is_loopback,
         pictures_view,
         serve,
-        serve_while,
     )
 
     folder, alone = SweepFolder(out), TrialFolder(out)
@@ -128,10 +127,10 @@ def tensorboard(
             trials = trials_in(Path(copy))
             update = RunsHere(trials)
             warn(update())
-            raise typer.Exit(serve_while(lambda: warn(update()), Path(copy), host, announce(trials)))
+            raise typer.Exit(serve(Path(copy), host, announce(trials), lambda: warn(update())))
     trials = trials_in(folder.runs_folder)
     warn(runs.mend_unless_busy(out, trials))
-    serve(folder.runs_folder, host, announce(trials))
+    raise typer.Exit(serve(folder.runs_folder, host, announce(trials)))
 
 
 @app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
@@ -139,7 +138,7 @@ def list_(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", callback=located
+            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", parser=as_location
         ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
@@ -149,7 +148,7 @@ def list_(
     found = listing.list_outputs(folder)
     if json_:
         for each in found:
-            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+            typer.echo(json.dumps(each.as_dict()))  # escapes a folder's name that is no text
     elif found:
         show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
     else:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import socket
@@ -14,13 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
-import psutil
 from pydantic import Field, TypeAdapter
 
+from infomax_tune.process.running import begun, is_running
 from infomax_tune.study.trial_status import IN_PROGRESS, TrialStatus
-
-_CLOCK_S = 5.0
-"""How far a process's start time may appear to move when the system clock is set."""
 
 STALE_S = 30.0
 """Seconds without a report after which a driver counts as dead."""
@@ -101,8 +97,8 @@ class PackState:
 class SweepState:
     """The progress of a sweep. counts: trials by status; epochs_per_s: epochs of single trials; eta_s: seconds left.
 
-    share: of all epochs, from 0 to 1. host, pid, started: of the driver's
-    process; updated: when it last wrote this. Both in Unix seconds. eta_s is None until there is a measurement.
+    share: of all epochs, from 0 to 1. host, pid, begun: of the driver's process, see `process.running.begun`; updated:
+    when it last wrote this, in Unix seconds. eta_s is None until there is a measurement.
     """
 
     phase: str
@@ -114,7 +110,7 @@ class SweepState:
     packs: list[PackState]
     host: str = field(default_factory=socket.gethostname)
     pid: Annotated[int, Field(gt=0, lt=2**31)] = field(default_factory=os.getpid)
-    started: float = field(default_factory=lambda: psutil.Process().create_time())
+    begun: float = field(default_factory=lambda: begun(os.getpid()))
     updated: float = field(default_factory=time.time)
 
     @property
@@ -145,9 +141,7 @@ class SweepState:
         """Whether its driver is still running: on this host by its process, on another host by the time of its last report."""
         if self.host != socket.gethostname():
             return abs(time.time() - self.updated) <= STALE_S
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return abs(psutil.Process(self.pid).create_time() - self.started) < _CLOCK_S
-        return False
+        return is_running(self.pid, self.begun)
 
     def may_be_alive(self) -> bool:
         """Whether its driver may run though `is_alive` denies it: it is on another host, whose clock may be wrong."""

@@ -30,10 +30,10 @@ def stop_sweep(folder: SweepFolder, *, wait: bool = True) -> None:
 
 @contextlib.contextmanager
 def heeding(folder: SweepFolder, on_ask: Callable[[], None]) -> Iterator[None]:
-    """While entered, calls `on_ask` once when somebody asks the sweep in the folder to stop."""
+    """While entered, calls `on_ask` once when somebody asks the sweep in the folder to stop, or it is no longer the caller's."""
 
     def look() -> bool:
-        asked = folder.driver.stop_asked()
+        asked = folder.driver.stop_asked() or not folder.driver.is_ours()
         if asked:
             on_ask()
         return asked

@@ -31,8 +31,8 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow import event_file
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
-from infomax_tune.store.files import read_bytes, write_atomically
-from infomax_tune.store.locks import Work, locked
+from infomax_tune.store.files import make_folder, read_bytes, remove, write_atomically
+from infomax_tune.store.locks import Work
 from infomax_tune.store.objects import is_object
 from infomax_tune.store.record import EPOCH_S, HistoryRow
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -46,7 +46,7 @@ from infomax_tune.study.trial_status import TrialStatus
 Weights = Mapping[str, NDArray[np.float32]]
 
 _PREFIX = "events.out.tfevents."
-_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>[a-z0-9_]+-k\d+-s\d+-[0-9a-f]{8,})")
+_OWN_NAME = re.compile(re.escape(_PREFIX) + r"\d+\.\d+\.(?P<trial_id>\w+-k\d+-s\d+-[0-9a-f]{8,})")
 _RGB = 3
 """TensorBoard's number for RGB images."""
 _LARGEST = float(np.finfo(np.float32).max)
@@ -74,10 +74,7 @@ class Run:
         """
         self._clear()
         data = event_file.encode(self._opening(history, epoch_s, time.time()))
-        try:
-            self._path.write_bytes(data)
-        except OSError as error:
-            raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
+        write_atomically(self._path, data, durably=False)
 
     def add(self, row: HistoryRow, epoch_s: float) -> None:
         """Appends one epoch. epoch_s: the seconds it took, ignored for epoch 0."""
@@ -93,9 +90,9 @@ class Run:
 
     def abandon(self) -> None:
         """Removes what was written, if possible: a partial run would pass for a complete one."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
             for _, path in _own_files(self.folder.iterdir()):
-                path.unlink()
+                remove(path)
 
     def make(self, folder: TrialFolder) -> None:
         """Makes the run from the trial's record or its checkpoint; does nothing if it has neither.
@@ -170,9 +167,9 @@ class Run:
         """Removes old event files and picks a later name for the new one, so a running TensorBoard reads it."""
         self._path = self.folder / f"{_PREFIX}{time.time():.6f}.{self.config.trial_id}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             for _, old in _own_files(self.folder.iterdir()):
-                old.unlink()
+                remove(old)
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be written ({error.strerror or error}).") from error
         faults.point("tensorboard:removed")
@@ -231,7 +228,7 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     problems: list[str] = []
     for path in misplaced:
         try:
-            path.unlink(missing_ok=True)
+            remove(path)
             _remove_empty(path.parent, root)
         except OSError as error:
             problems.append(f"{path}: cannot be removed ({error.strerror or error}).")
@@ -300,7 +297,7 @@ def _outcome(status: TrialStatus) -> int:
 def mend_unless_busy(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     """`mend`, unless another process holds the folder: that process mended the runs when it started."""
     try:
-        with locked(root, Work.RUNS):
+        with SweepFolder(root).lock(Work.RUNS):
             return mend(root / RUNS, trials) if trials else []
     except LockedError:
         return []

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.parts.catalogue import ours
 from infomax_tune.parts.loss_columns import LOSS_COLUMNS
+from infomax_tune.process.signals import calling
 
 PORT = 6006
 """TensorBoard's default."""
@@ -74,31 +72,14 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(each[4][0])).is_loopback for each in found)
 
 
-def serve(runs: Path, host: str, port: int) -> NoReturn:
-    """Replaces this process with TensorBoard, which then receives its signals and sets its exit code."""
-    command = _command(runs, host, port)
-    os.execv(command[0], command)  # noqa: S606
+def serve(runs: Path, host: str, port: int, update: Callable[[], None] = lambda: None) -> int:
+    """Serves the runs in this process until a signal ends it; the exit code. update: called every few seconds."""
+    from tensorboard.program import TensorBoard  # slow to import
 
-
-def serve_while(update: Callable[[], None], runs: Path, host: str, port: int) -> int:
-    """Serves the runs and updates them every few seconds, until TensorBoard or this process must stop; its exit code."""
-
-    def end(*_: object) -> None:
-        server.terminate()
-
-    with subprocess.Popen(_command(runs, host, port)) as server:
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-        try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return server.wait(UPDATE_S)
-                update()
-        finally:
-            end()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _command(runs: Path, host: str, port: int) -> list[str]:
-    where = ["--logdir", str(runs.resolve()), "--host", host, "--port", str(port)]
-    return [sys.executable, "-m", "tensorboard.main", *where]
+    board = TensorBoard()
+    board.configure(["", "--logdir", str(runs.resolve()), "--host", host, "--port", str(port)])
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit())  # with the cleaning up that SIGTERM brings
+    with calling(update, UPDATE_S, "runs"), contextlib.suppress(KeyboardInterrupt):
+        return board.main()
+    return 0

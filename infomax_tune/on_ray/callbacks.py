@@ -91,6 +91,9 @@ class FollowPacks(_NotKept, tune.Callback):
             self._offer(self._pack(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.trial_id in self._failures:  # in vain to try it again
+            self.on_trial_error(iteration, trials, trial, **info)
+            return
         self.under_way.pop(trial.trial_id, None)
         self._tally.end(trial.trial_id)
         self._display.detail(f"ended: {self._pack(trial)}")

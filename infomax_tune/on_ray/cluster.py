@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ import psutil
 import ray
 from ray import _raylet
 from ray._private import utils as ray_utils
+from ray.job_config import JobConfig
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
-from infomax_tune.on_ray.patches import without_servers
+from infomax_tune.on_ray.patches import without_servers, without_the_working_folder
 from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
-from infomax_tune.study.options import Options
+from infomax_tune.study.options import LEAST, Options
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no usage statistics leave this machine
@@ -40,6 +41,8 @@ _LOCAL_SETTINGS = {
     "RAY_enable_metrics_collection": "0",  # a port that asks for no token, on all network interfaces
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # a local cluster that has lost its head node does not come back
 }
+_REFUSED = ("TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR")
+"""Tune raises an error if one of them is set, though it uses none."""
 _PRELOADING = {
     # the workers that Ray starts with itself, one for each CPU, import what training needs while the driver goes on
     "RAY_preload_python_modules": "infomax_tune.on_ray.preload",
@@ -83,12 +86,14 @@ def cluster(
 
 @contextlib.contextmanager
 def _process_as_it_was() -> Iterator[None]:
-    """Undoes what Ray changes in this process: environment variables, logger."""
+    """Undoes what is changed for Ray in this process, or by it: environment variables, logger."""
     environment, logger = dict(os.environ), logging.getLogger("ray")
     level, propagate, handlers = logger.level, logger.propagate, list(logger.handlers)
+    refused = {name: os.environ.pop(name) for name in _REFUSED if name in os.environ}
     try:
         yield
     finally:
+        os.environ.update(refused)
         for name in set(os.environ) - set(environment):
             if name.startswith(("RAY_", "TUNE_", "PYTHONBREAKPOINT")):
                 del os.environ[name]
@@ -141,12 +146,13 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
     started: list[psutil.Process] = []
     servers = contextlib.nullcontext() if options.address else without_servers()
     try:
-        with kept_from_signals() as started, servers:
+        with kept_from_signals() as started, servers, without_the_working_folder():
             context = ray.init(
                 address=options.address or "local",  # not a cluster that happens to run on this machine
                 include_dashboard=None if options.address else False,
                 log_to_driver=False,  # what workers print stays in Ray's own log files
                 logging_level=logging.CRITICAL,  # we report failures ourselves, once
+                job_config=JobConfig(_py_driver_sys_path=_own_folders()),
                 _temp_dir=folder,
             )
     except Exception as error:  # noqa: BLE001 - Ray raises plain ones too, if it could not start in time
@@ -164,6 +170,12 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
             yield _slots(options)
     finally:
         _end(started)
+
+
+def _own_folders() -> list[str]:
+    """The program's folder and the working folder, where this process looks for modules too: parts may need those there."""
+    ours = set(map(os.path.abspath, sys.path))
+    return [folder for folder in (os.path.dirname(os.path.realpath(sys.argv[0])), os.getcwd()) if folder in ours]  # noqa: PTH109, PTH120
 
 
 def _every_cpu_trains(options: Options, trials: int) -> bool:
@@ -193,10 +205,20 @@ def _to_file(log: Path) -> None:
     logger.propagate = False
 
 
+def packs_on(node: Mapping[str, float], options: Options) -> int:
+    """How many packs a machine with these resources of Ray's can train at once. A share of a GPU is all of one GPU."""
+    cpu, gpu = (round(amount / LEAST) for amount in (options.cpus_per_pack, options.gpus_per_pack))
+    whole = round(1 / LEAST)
+    fit = round(node.get("CPU", 0) * whole) // cpu
+    if gpu:
+        gpus = int(node.get("GPU", 0))
+        fit = min(fit, gpus * (whole // gpu) if gpu < whole else gpus * whole // gpu)
+    return fit
+
+
 def _slots(options: Options) -> int:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    asked = {"CPU": options.cpus_per_pack, "GPU": options.gpus_per_pack}
-    slots = sum(int(min(node.get(name, 0) / amount for name, amount in asked.items() if amount)) for node in nodes)
+    slots = sum(packs_on(node, options) for node in nodes)
     if slots == 0:
         cpus, gpus = (max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         raise ResourceError(

@@ -8,8 +8,9 @@ import itertools
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.packs.pilot import Cost, measure, resident_memory
 from infomax_tune.science.data import Dataset
+from infomax_tune.science.training import why_not_compiled
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study import columns
 from infomax_tune.study.config import TrialConfig
@@ -46,6 +48,7 @@ class _Kind(NamedTuple):
     optimizer: str
     head: str
     activation: str
+    terms: tuple[str, ...]
 
     @property
     def epoch_cost(self) -> float:
@@ -65,7 +68,8 @@ class Estimate:
     """What a sweep would take. ended: trials that have a record; at_once: packs trained at a time.
 
     seconds: from start to tables; cpu_hours: of the cores it occupies; memory: bytes of all its processes; disk: bytes
-    that its trials leave. pilot_s: the seconds that the estimate itself took.
+    that its trials leave. pilot_s: the seconds that the estimate itself took. by_torch: how many trials torch trains on a
+    CPU, and not the compiled loops, by the reason why.
     """
 
     trials: int
@@ -78,6 +82,7 @@ class Estimate:
     memory: int = 0
     disk: int = 0
     pilot_s: float = 0.0
+    by_torch: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         first = f"{_count(self.trials, 'trial')} in {_count(self.cells, 'cell')}; {self.ended} done"
@@ -89,6 +94,10 @@ class Estimate:
             f"CPU-hours  {self.cpu_hours:.2g}",
             f"memory     {self.memory / 2**30:.1f} GiB",
             f"disk       {_size(self.disk)}",
+            *(
+                f"torch      trains {_count(count, 'trial')}, several times slower than the compiled loops: {why}"
+                for why, count in self.by_torch.items()
+            ),
             f"(estimated from a {self.pilot_s:.0f} s pilot; nothing was written)",
         ]
 
@@ -118,7 +127,7 @@ def estimate(
     with cluster(options, Path(os.devnull), trials=len(missing)) as slots:
         say("loading the data")
         datasets = load_datasets(missing, options)
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
         at_once = min(slots, options.max_concurrent or slots)
         packs = pack_trials(missing, at_once, options.pack_size)
         at_once = min(at_once, len(packs))
@@ -130,6 +139,12 @@ def estimate(
         ending = time.perf_counter()
     ended = time.perf_counter()  # Ray has been shut down
     seconds = [_pack_s(pack, _cost(pack.config, pilots.costs)) for pack in packs]
+    by_torch: Counter[str] = Counter()
+    if options.device_or_default == "cpu":
+        reasons = {kind: why_not_compiled(pack.config, datasets[kind.dataset]) for kind, pack in kinds.items()}
+        for pack in packs:
+            by_torch[reasons[_kind(pack.config)]] += len(pack)
+        del by_torch[""]
     shared = sum(array.nbytes for dataset in datasets.values() for array in (dataset.train, dataset.test))
     return Estimate(
         trials=len(plan),
@@ -142,6 +157,7 @@ def estimate(
         memory=resident_memory() + shared + at_once * max(cost.memory for cost in pilots.costs.values()),
         disk=sum(map(_disk, missing)),
         pilot_s=ended - begun,
+        by_torch=dict(sorted(by_torch.items())),
     )
 
 
@@ -154,6 +170,7 @@ def _kind(config: TrialConfig) -> _Kind:
         config.training.optimizer,
         config.model.head,
         config.model.activation,
+        (config.loss.term, *(name for name, weight in config.weights().items() if weight)),
     )
 
 

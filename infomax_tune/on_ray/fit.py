@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,8 +31,8 @@ from infomax_tune.study.trial_status import TrialStatus
 class Job:
     """What all packs of a sweep have in common.
 
-    axes: see `SweepFolder.run_folder`. driver: see `DriverNotes.take_over`. environment_missing: whether environment.json
-    lacks the environment, which the first worker then adds.
+    axes: see `SweepFolder.run_folder`. environment_missing: whether environment.json lacks the environment, which the first
+    worker then adds.
     """
 
     datasets: dict[str, Dataset]
@@ -43,7 +44,6 @@ class Job:
     tally: Tally
     feed: TrackerFeed
     interrupt: Interrupt
-    driver: str
     environment_missing: bool
 
 
@@ -74,10 +74,9 @@ def train_all(packs: Sequence[Pack], job: Job) -> None:
 
 
 def _note_deaths(packs: Sequence[Pack], job: Job, error: str) -> None:
-    """Writes a failure for each trial whose worker could not write its own, unless another driver has taken over."""
-    if job.folder.driver.is_driven_by(job.driver, afresh=True):
-        for config in itertools.chain(*packs):
-            job.folder.trial(config.trial_id).note_death(error)
+    """Writes a failure for each trial whose worker could not write its own."""
+    for config in itertools.chain(*packs):
+        job.folder.trial(config.trial_id).note_death(error)
 
 
 def _one_by_one(packs: Sequence[Pack]) -> list[Pack]:
@@ -93,7 +92,9 @@ def _train_until_none_is_left(packs: Sequence[Pack], job: Job, explainer: _Expla
     """Trains the packs with Tune, restarting with the remaining ones whenever Tune gives up because memory ran out."""
     unfinished = _Unfinished()
     while packs and not job.interrupt.asked:
-        tried = _fit(packs, job, explainer)
+        # Tune would make the output folder again if that was moved; what it writes is never read
+        with tempfile.TemporaryDirectory(prefix="infomax-tune-", ignore_cleanup_errors=True) as storage:
+            tried = _fit(packs, job, explainer, storage)
         unfinished.failed += tried.failed
         unfinished.suspects += tried.suspects
         if not tried.suspects:
@@ -112,8 +113,8 @@ def _left(packs: Sequence[Pack], folder: SweepFolder, but: Collection[str] = ())
     return [Pack.of(trials) for trials in left if trials]
 
 
-def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
-    """Trains the packs with Tune once, with as many retries as the options allow."""
+def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer, storage: str) -> _Unfinished:
+    """Trains the packs with Tune once, with as many retries as the options allow. storage: a folder for Tune's own files."""
     options, folder = job.options, job.folder
     trainable = tune.with_parameters(
         train_on_ray,
@@ -122,7 +123,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         axes=job.axes,
         execution=job.execution,
         threads=options.threads,
-        driver=job.driver,
+        driver=job.folder.driver.id,
         environment_missing=job.environment_missing,
     )
     follow = FollowPacks(
@@ -145,7 +146,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer) -> _Unfinished:
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(folder.ray_folder.resolve()),
+            storage_path=storage,
             verbose=0,  # the display is ours
             progress_reporter=tune.CLIReporter(),  # prints nothing here; the one for notebooks would clear the cell's output
             stop=StopWhenIdle(lambda: job.interrupt.asked, follow.under_way),

@@ -8,6 +8,7 @@ from typing import Any
 
 from ray._private import utils
 from ray._private.node import Node
+from ray.job_config import JobConfig
 
 
 @contextlib.contextmanager
@@ -41,6 +42,12 @@ def without_servers() -> Iterator[None]:
         servers.append("start_api_server")
     with _replaced(Node, **dict.fromkeys(servers, lambda *_, **__: None)):
         yield
+
+
+def without_the_working_folder() -> contextlib.AbstractContextManager[None]:
+    """Ray would put the working folder first on its workers' path, whose Python files, of whoever made them, would then run
+    as soon as one has the name of a module. It leaves that out for a job that has a working folder of its own."""
+    return _replaced(JobConfig, _runtime_env_has_working_dir=lambda config: True)
 
 
 def without_usage_tags() -> contextlib.AbstractContextManager[None]:

@@ -11,6 +11,7 @@ import os
 # NumPy's library of products reads it when it is loaded. Ray sets it later, to this for packs of one CPU
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.chdir("/")  # numba would take settings from a file in the working folder
 gc.disable()  # a tenth of the time: Python would look for garbage many times, though what is imported stays
 with contextlib.suppress(Exception):  # it would end the worker; a pack will meet it again, and report it
     import infomax_tune.on_ray.trainable

@@ -24,6 +24,7 @@ from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
+from infomax_tune.parts.catalogue import facts, is_pinned
 from infomax_tune.process.signals import Interrupt, kept_from_threads
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.store.files import for_each
@@ -61,11 +62,26 @@ def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> 
     if not folder.has_sweep():  # a sweep whose sweep file was lost still has its trials
         return dataclasses.replace(space, id_digits=folder.id_digits() or space.id_digits)
     before = folder.read_space()
+    if not options.narrow:
+        _refuse_edited_parts(space, before, folder)
     _refuse_another_base(space, before, folder)
     space = dataclasses.replace(space, id_digits=before.id_digits)
     if space.axes != before.axes and not options.narrow:
         _refuse_to_narrow(space, before, folder)
     return space
+
+
+def _refuse_edited_parts(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
+    then, now = ({name for _, name in each.parts() if is_pinned(name)} for each in (before, space))
+    gone = {name.partition("@")[0]: name for name in then - now}
+    for name in sorted(now - then):
+        reference = name.partition("@")[0]
+        if reference in gone:
+            raise ConfigError(
+                f"{folder.root}: {reference} was edited since this sweep trained with it, and makes other trials (its digest "
+                f"was {gone[reference].partition('@')[2]}, is now {name.partition('@')[2]}). Choose another --out; or, to "
+                f"drop the trials of the version before, add --narrow. That version is in {folder.root}/parts."
+            )
 
 
 def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFolder) -> None:
@@ -120,7 +136,7 @@ def run(
     space = fit_to_folder(space, folder, options)
     plan = space.plan()
     found = folder.find(plan)  # raises if one of them is another sweep's trial: the folder is then left as it is
-    driver = folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
+    folder.driver.take_over()  # before anything is mended: workers of an earlier driver may still be writing
     if not folder.has_sweep():
         folder.write_space(space)  # from here on it can be resumed; an extension is written once it is sure to train
     for problem in mend_folder(folder, plan):
@@ -132,7 +148,6 @@ def run(
         space,
         plan,
         folder,
-        driver=driver,
         options=options,
         display=display,
         command=command,
@@ -166,10 +181,7 @@ def _set_damage_aside(found: Mapping[str, Finding], folder: SweepFolder, display
 
 
 class _Sweep:
-    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables.
-
-    driver: see `DriverNotes.take_over`.
-    """
+    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
 
     def __init__(
         self,
@@ -177,7 +189,6 @@ class _Sweep:
         plan: Plan,
         folder: SweepFolder,
         *,
-        driver: str,
         options: Options,
         display: Display,
         command: str,
@@ -187,7 +198,6 @@ class _Sweep:
         self._space = space
         self._plan = plan
         self._folder = folder
-        self._driver = driver
         self._options = options
         self._display = display
         self._command = command
@@ -228,7 +238,6 @@ class _Sweep:
                     folder.require_room()  # a full disk is the more likely reason
                     raise
                 self._enter("writing the tables")
-                folder.driver.require_ours()
                 results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
                 self._enter("logging trials" if options.loggers else "stopping Ray")
         return results
@@ -238,7 +247,6 @@ class _Sweep:
         self._extend_folder()
         self._restore_environment()
         self._enter("writing the tables")
-        self._folder.driver.require_ours()
         results = write_tables(self._folder, self._plan)
         with contextlib.ExitStack() as stack:
             if self._feed.needs_ray() and not interrupt.asked:
@@ -265,7 +273,6 @@ class _Sweep:
 
     def _extend_folder(self) -> None:
         """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
-        self._folder.driver.require_ours()  # much time may have passed, as while Ray started
         self._folder.write_space(self._space)
         self._on_begin()
         for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
@@ -283,7 +290,7 @@ class _Sweep:
         from infomax_tune.on_ray.fit import Job
 
         folder, options, display = self._folder, self._options, self._display
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
         answers = ask(options, folder.root) if options.address else here()
         if answers.blind:
             raise ResourceError(
@@ -296,7 +303,8 @@ class _Sweep:
                 f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
             )
         data = {name: dataset.digest for name, dataset in datasets.items()}
-        folder.environments.write_latest({**(machines[0] if machines else {}), "command": self._command, "data": data})
+        more = {"command": self._command, "data": data, "parts": facts(self._space.parts())}
+        folder.environments.write_latest({**(machines[0] if machines else {}), **more})
         return Job(
             datasets=datasets,
             folder=folder,
@@ -307,7 +315,6 @@ class _Sweep:
             tally=self._tally,
             feed=self._feed,
             interrupt=interrupt,
-            driver=self._driver,
             environment_missing=not machines,
         )
 

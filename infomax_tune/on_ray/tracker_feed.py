@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infomax_tune.follow.display import Display
-from infomax_tune.on_ray.trackers import Tracker, leave_mlflow, tracker_named
+from infomax_tune.on_ray.trackers import PATIENCE_S, Tracker, mlflow_as_it_was, tracker_named
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
 
 GRACE_S = 10
-"""Seconds that a failing sweep waits for the logging in progress."""
+"""Seconds that a sweep that fails or is stopped waits for the logging in progress."""
+
+_LOOK_S = 0.2
+"""Seconds between two looks while it is waited for."""
 
 
 class TrackerFeed:
@@ -39,6 +42,8 @@ class TrackerFeed:
         self._offered: set[str] = set()
         self._queue: queue.SimpleQueue[TrialConfig | None] = queue.SimpleQueue()
         self._abandoned = False
+        self._waiting_for, self._since = "", time.monotonic()
+        """The tracker at work, and since when it is at this trial."""
 
     def needs_ray(self) -> bool:
         """Whether a tracker that needs Ray lacks a trial: otherwise a sweep with nothing to train does not start
@@ -65,11 +70,12 @@ class TrackerFeed:
             self._queue.put(None)
             if self._queue.qsize() > 1 and not should_stop():
                 self._display.say(f"logging trials to {', '.join(tracker.name for tracker in trackers)}")
-            thread.join()
+            self._wait(thread, trackers, should_stop)
         except BaseException:
             self._abandoned = True
             self._queue.put(None)
             thread.join(GRACE_S)
+            self._let_go(thread, trackers)
             raise
 
     def hand_over_all(self, should_stop: Callable[[], bool]) -> None:
@@ -84,25 +90,43 @@ class TrackerFeed:
                 self._offered.add(config.trial_id)
                 self._queue.put(config)
 
+    def _wait(self, thread: threading.Thread, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
+        """Until the trials are logged, or a tracker has been at one for too long; what it lacks then, the next run gives it."""
+        begun = wanted = time.monotonic()
+        while thread.is_alive() and not self._abandoned:
+            thread.join(_LOOK_S)
+            now = time.monotonic()
+            wanted = wanted if should_stop() else now
+            self._abandoned = now - max(begun, self._since) > PATIENCE_S or now - wanted > GRACE_S
+        if thread.is_alive():
+            self._display.warn(f"warning: --logger {self._waiting_for} does not answer, and is not waited for")
+            self._let_go(thread, trackers)
+        for tracker in trackers:
+            self._display.say(tracker.summary(self._plan))
+
+    def _let_go(self, thread: threading.Thread, trackers: Sequence[Tracker]) -> None:
+        """What a tracker holds of Ray's must not outlive Ray, which would end this process."""
+        for tracker in trackers:
+            if tracker.on_ray and thread.is_alive():
+                tracker.abandon()
+                thread.join(GRACE_S)
+
     def _work(self, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
-        before = os.environ.get("MLFLOW_TRACKING_URI")
-        for tracker in trackers:
-            self._attempt(tracker, tracker.open)
-        while (config := self._queue.get()) is not None:
+        with mlflow_as_it_was():
             for tracker in trackers:
-                if not (should_stop() or self._abandoned):
-                    self._attempt(tracker, tracker.give, config)
-        for tracker in trackers:
-            self._attempt(tracker, tracker.close)
-            tracker.forget()
-        leave_mlflow(before)
-        for tracker in trackers:
-            if not self._abandoned:
-                self._display.say(tracker.summary(self._plan))
+                self._attempt(tracker, tracker.open)
+            while (config := self._queue.get()) is not None:
+                for tracker in trackers:
+                    if not (should_stop() or self._abandoned):
+                        self._attempt(tracker, tracker.give, config)
+            for tracker in trackers:
+                self._attempt(tracker, tracker.close)
+                tracker.forget()
 
     def _attempt(self, tracker: Tracker, step: Callable[..., None], *arguments: TrialConfig) -> None:
         if tracker.failed:
             return
+        self._waiting_for, self._since = tracker.name, time.monotonic()
         try:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - a tracker that fails must not fail the sweep

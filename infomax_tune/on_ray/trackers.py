@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,8 @@ from infomax_tune.study.trial_status import TrialStatus
 if TYPE_CHECKING:
     from ray.tune.logger import LoggerCallback
 
-UPLOAD_S = 300
-"""Seconds that one trial may take to reach wandb."""
+PATIENCE_S = 120
+"""Seconds that one trial may take to reach a tracker."""
 
 _MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics leave this machine
@@ -44,6 +44,9 @@ _MLFLOW_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # a pooled connection would keep writing to a deleted database
     "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
+    # a server that is down is told after some 15 seconds; MLflow would try again for four minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
 
 
@@ -114,13 +117,16 @@ class Tracker:
         upload = self.upload_of(trial)
         self._callback.log_trial_end(tune_trial, failed=record.status == TrialStatus.DIVERGED)
         if upload is not None:
-            ray.get(upload, timeout=UPLOAD_S)
+            ray.get(upload, timeout=PATIENCE_S)
         self.folder.note(trial_id, finding.digest, run=run)
         self.given += 1
 
     def close(self) -> None:
         if self._callback is not None:
             self._callback.on_experiment_end([])
+
+    def abandon(self) -> None:
+        """Ends the processes of Ray's that it logs in: who waits for them then gets an error."""
 
     def forget(self) -> None:
         """Drops the callback: if it holds objects of Ray's and outlives Ray, it ends this process."""
@@ -218,6 +224,11 @@ class WandbTracker(Tracker):
         # the mode is passed on: Ray starts the process that logs, which on a cluster has other environment variables
         return WandbLoggerCallback(project=self._space, mode=self._mode)
 
+    def abandon(self) -> None:
+        queues, actors = (getattr(self._callback, name, {}) for name in ("_trial_queues", "_trial_logging_actors"))
+        for actor in [*(queue.actor for queue in queues.values()), *actors.values()]:
+            ray.kill(actor)
+
     def upload_of(self, trial: ReplayedTrial) -> Any:
         # Ray's callback logs in its own process, and never checks whether that failed
         return getattr(self._callback, "_trial_logging_futures", {}).get(trial)
@@ -234,10 +245,18 @@ def tracker_named(name: str, space: str, sweep: SweepFolder) -> Tracker:
     return _TRACKERS[name](sweep, space)
 
 
-def leave_mlflow(uri: str | None) -> None:
-    """Resets MLflow's address to what it was: Ray's callback sets it for the whole process and its children."""
-    if mlflow := sys.modules.get("mlflow"):
-        mlflow.set_tracking_uri(uri)
+@contextlib.contextmanager
+def mlflow_as_it_was() -> Iterator[None]:
+    """Undoes what Ray's callback and ours set for the whole process and its children: MLflow's address and settings."""
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", *_MLFLOW_SETTINGS)}
+    try:
+        yield
+    finally:
+        if mlflow := sys.modules.get("mlflow"):
+            mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
 
 
 def _local_mlflow(folder: Path, space: str) -> str:

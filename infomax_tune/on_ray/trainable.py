@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from ray import tune
 
-from infomax_tune.errors import StoreError
+from infomax_tune.errors import StoreError, TakenOverError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.on_ray.machines import seen
@@ -42,7 +43,8 @@ def train_on_ray(
 
     datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
     driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises,
-    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times.
+    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times, unless
+    one of its trials has failed in the same way before.
     """
     pack = Pack.from_json(config["pack"])
     folder = SweepFolder(location(out))
@@ -62,40 +64,54 @@ def train_on_ray(
 
     if not seen(folder.root / SWEEP_FILE):  # a machine that joined later; it would train into its own folder
         raise StoreError(f"{latest.host} cannot see {out}: all machines must share it.")
-    try:
-        # not at the top, because the driver imports this module and has no need of torch, which takes seconds
-        import torch
+    with folder.driver.heeded(driver):
+        try:
+            # not at the top, because the driver imports this module and has no need of torch, which takes seconds
+            import torch
 
-        from infomax_tune.packs.pack_training import train_pack
+            from infomax_tune.packs.pack_training import train_pack
 
-        torch.set_num_threads(threads)
-        described = _described(execution.device, threads)
-        execution = replace(execution, environment=fingerprint(described))
-        folder.environments.note_used(described, execution.environment)
-        if environment_missing and folder.driver.is_driven_by(driver, afresh=True):
-            folder.environments.complete_latest(described)
-        if not folder.driver.stop_asked():
-            train_pack(
-                pack,
-                trials,
-                datasets[pack.config.data.dataset],
-                execution,
-                on_epoch=report,
-                should_stop=folder.driver.stop_asked,
-                may_write=lambda afresh: folder.driver.is_driven_by(driver, afresh=afresh),
-                warn=warnings.append,
-                runs=None if is_object(folder.root) else [Run(folder.run_folder(trial, axes), trial) for trial in pack],
-            )
-        if not latest.finished:  # stopped, or there was nothing left to train
-            records = [trial.read_record() for trial in trials]
-            statuses = tuple(record.status if record else None for record in records)
-            tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
-    except Exception:
-        trace = traceback.format_exc()
-        for trial in trials if folder.driver.is_driven_by(driver, afresh=True) else []:
-            trial.write_failure(trace, latest.epoch)
-        tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
-        raise
+            torch.set_num_threads(threads)
+            described = _described(execution.device, threads)
+            execution = replace(execution, environment=fingerprint(described))
+            with contextlib.suppress(TakenOverError):  # another driver trains the pack, or the folder was moved
+                folder.environments.note_used(described, execution.environment)
+                if environment_missing:
+                    folder.environments.complete_latest(described)
+                if not folder.driver.stop_asked():
+                    train_pack(
+                        pack,
+                        trials,
+                        datasets[pack.config.data.dataset],
+                        execution,
+                        on_epoch=report,
+                        should_stop=lambda: folder.driver.stop_asked() or not folder.driver.is_ours(),
+                        warn=warnings.append,
+                        runs=None
+                        if is_object(folder.root)
+                        else [Run(folder.run_folder(trial, axes), trial) for trial in pack],
+                    )
+            if not latest.finished:  # stopped, or there was nothing left to train
+                records = [trial.read_record() for trial in trials]
+                statuses = tuple(record.status if record else None for record in records)
+                tune.report(replace(latest, statuses=statuses, warnings=tuple(warnings)).to_dict())
+        except Exception as error:
+            trace, cause = traceback.format_exc(), _cause(error)
+            known = [failure.get("cause") for trial in trials if (failure := trial.read_failure())]
+            for trial in trials:
+                trial.write_failure(trace, latest.epoch, cause)
+            tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
+            if not cause or cause not in known:  # else Tune would try it again
+                raise
+
+
+def _cause(error: Exception) -> list[str]:
+    """An error's type and the lines that it passed through: equal if it is the same error again, whatever its words. Empty if
+    the machine or its disk may be the cause, since another try may then do."""
+    if isinstance(error, (OSError, MemoryError, StoreError)):
+        return []
+    lines = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__, limit=-50)]
+    return [f"{type(error).__module__}.{type(error).__qualname__}", *lines]
 
 
 @functools.cache

@@ -53,7 +53,8 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
         left = [(old, new) for old, new in pairs if folder.trial(new.trial_id).find(new).record is None]
         records = {old.trial_id: _finished(folder.trial(old.trial_id), old, folder) for old, _ in left}
         datasets = {name: load(name, data_dir) for name in sorted({old.data.dataset for old, _ in left})}
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=False)
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=False, environments=folder.environments)
+        folder.driver.take_over()
         for done, (old, new) in enumerate(left, start=len(pairs) - len(left)):
             on_trial(done, len(pairs))
             source, target = folder.trial(old.trial_id), folder.trial(new.trial_id)
@@ -63,7 +64,7 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
         folder.write_space(after)
         for old, new in pairs:
             if old.trial_id != new.trial_id:
-                folder.remove_trial(old.trial_id)
+                folder.trial(old.trial_id).remove()
         plan = after.plan()
         mend(folder.runs_folder, of_sweep(plan, folder))
         write_tables(folder, plan)

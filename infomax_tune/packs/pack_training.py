@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from infomax_tune.errors import DamagedFileError, StoreError
+from infomax_tune.errors import DamagedFileError, StoreError, TakenOverError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import ON_CPU, Execution
+from infomax_tune.parts.catalogue import blame
 from infomax_tune.process import code_cache, faults
 from infomax_tune.science.arithmetic import arithmetic_of
 from infomax_tune.science.data import Dataset
-from infomax_tune.science.metrics import asked_for
+from infomax_tune.science.metrics import asked_for, require_memory
 from infomax_tune.science.training import EpochReport, TrialState, packs_agree, shapes_of, train
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import for_each
@@ -33,20 +34,15 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
 
 
-class _TakenOverError(Exception):
-    """Another driver is running in the folder."""
-
-
 @dataclass
 class _Trial:
-    """One trial of a pack while it trains. may_write: see `train_pack`."""
+    """One trial of a pack while it trains."""
 
     config: TrialConfig
     folder: TrialFolder
     run: Run | None
     warn: Callable[[str], None]
     dataset: Dataset
-    may_write: Callable[[bool], bool] = lambda afresh: True
     checkpoint: Checkpoint | None = None
     history: list[HistoryRow] = field(default_factory=list)
     timing: dict[str, Any] = field(
@@ -58,11 +54,6 @@ class _Trial:
     status: TrialStatus | None = None
     """None while it is training, then done or diverged."""
 
-    def require_leave(self, *, afresh: bool = False) -> None:
-        """Raises _TakenOverError if the trial may no longer be written. afresh: see `train_pack`."""
-        if not self.may_write(afresh):
-            raise _TakenOverError
-
     def tell_tensorboard(self, step: Callable[[Run], None]) -> None:
         """Writes to the trial's run. If that fails, training continues, and the run is made later from the record."""
         if self.run is None:
@@ -70,6 +61,8 @@ class _Trial:
         try:
             with self.timed("tensorboard_s"):
                 step(self.run)
+        except TakenOverError:
+            raise
         except StoreError as error:
             self.run.abandon()
             self.run = None
@@ -90,7 +83,6 @@ def train_pack(
     execution: Execution = ON_CPU,
     on_epoch: Callable[[PackProgress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    may_write: Callable[[bool], bool] = lambda afresh: True,
     warn: Callable[[str], None] = lambda message: None,
     runs: Sequence[Run] | None = None,
 ) -> None:
@@ -98,17 +90,18 @@ def train_pack(
 
     A trial that ends leaves its record: `done`, or `diverged` if its loss or its weights stop being finite. runs: the
     TensorBoard run of each; None for no runs. should_stop: asked after each epoch; if True, the trials write
-    checkpoints and training stops for now. may_write: asked after each epoch, before anything of it is written, and
-    before each checkpoint and record, since an evaluation may take long; if False, training ends and writes nothing
-    more. Its argument says whether an answer of a moment ago is too old: before a checkpoint, and again between a
-    trial's other files and its record. Raises whatever the training raises; trials that have ended keep their records.
+    checkpoints and training stops for now. Raises PartError if a part of the user's own raises
+    an error, else whatever the training raises, and TakenOverError before it would write
+    into a folder that another driver has taken over; trials that have ended keep their records.
     """
-    with contextlib.suppress(_TakenOverError):
+    with blame(pack[0].parts()):
         trials = [
-            _begin(_Trial(config, folder, run, warn, dataset, may_write))
+            _begin(_Trial(config, folder, run, warn, dataset))
             for config, folder, run in zip(pack, folders, runs or [None] * len(pack), strict=True)
         ]
         to_train = [trial for trial in trials if trial.status is None]
+        if to_train:
+            require_memory(pack[0].model.hidden_dim, len(dataset.test))
         if (
             to_train
             and execution.stacked
@@ -126,7 +119,6 @@ def train_pack(
             for report, seconds in _timed(_reports(members, dataset, execution)):
                 for problem in code_cache.untold_problems():
                     warn(problem)
-                members[0].require_leave()
                 _take(members, report, seconds / len(members), execution)
                 on_epoch(_progress(members, to_train, report.epoch, [trial.status for trial in trials]))
                 if all(trial.status for trial in members):
@@ -147,7 +139,6 @@ def _epochs_behind(trial: _Trial) -> int:
 
 def _begin(trial: _Trial) -> _Trial:
     """The trial as its record or checkpoint has it; if it is to be trained, its TensorBoard run restarts from there."""
-    trial.require_leave()
     record = trial.folder.read_record()
     if record:
         trial.status = record.status
@@ -271,7 +262,6 @@ def _checkpoint(trials: Sequence[_Trial], report: EpochReport) -> None:
                 data=trial.dataset.digest,
                 arithmetic=arithmetic_of(trial.config.nested()),
             )
-            trial.require_leave(afresh=True)
             trial.folder.write_checkpoint(checkpoint)
 
     if report.epoch:
@@ -315,13 +305,7 @@ def _finish(
         arithmetic=arithmetic_of(config.nested()),
     )
 
-    def write() -> None:
-        trial.require_leave()
-        trial.folder.write_record(
-            record, trial.history, weights, before_record=lambda: trial.require_leave(afresh=True)
-        )
-
-    return write
+    return lambda: trial.folder.write_record(record, trial.history, weights)
 
 
 def _progress(

@@ -13,6 +13,7 @@ from infomax_tune.follow.tensorboard_runs import Run
 from infomax_tune.packs.execution import Execution, environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.pack_training import train_pack
+from infomax_tune.parts.catalogue import facts
 from infomax_tune.process.environment import fingerprint
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.science.data import load
@@ -61,7 +62,8 @@ def run_trial(
         refuse_to_mix([checkpoint] if checkpoint else [], {dataset.name: dataset}, mix_arithmetic=True)
         described = environment_here(device=device, threads=1)
         folder.write_config(config)
-        folder.write_environment(described | {"command": command, "data": {dataset.name: dataset.digest}})
+        of_trial = {"command": command, "data": {dataset.name: dataset.digest}, "parts": facts(config.parts())}
+        folder.write_environment(described | of_trial)
 
         def show(progress: PackProgress) -> None:
             if progress.epoch % config.logging.save_metrics_every == 0 or progress.epoch == config.training.epochs:

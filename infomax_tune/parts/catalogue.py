@@ -6,6 +6,7 @@ A name of ours is the name of its file. Any other part is named with the digest 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -16,14 +17,15 @@ import pkgutil
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from infomax_tune.errors import ConfigError
+from infomax_tune.errors import ConfigError, InfomaxTuneError, PartError
+from infomax_tune.process.paths import user_path
 
 _PINNED = re.compile(r"(?P<reference>[\w.-]+(?::\w+)?)@(?P<digest>[0-9a-f]{12})")
 
@@ -104,11 +106,15 @@ def pin(kind: str, name: str, folder: Path | None = None) -> str:
         reference = f"{source.file}{colon}{attribute}"
     elif re.fullmatch(r"[A-Za-z_][\w.]*:\w+", name):
         source, reference = _of_module(name.partition(":")[0]), name
+    elif name.endswith(".py"):
+        raise ConfigError(f"{name}: name the object in it too: {name}:NAME")
     else:
         raise ConfigError(f"{name!r} is unknown")
     pinned = f"{reference}@{source.digest}"
     if not is_pinned(pinned):
-        raise ConfigError(f"{name}: rename it: letters, digits, _, - and . can be part of a name")
+        raise ConfigError(
+            f"{name}: rename it: letters, digits, _, - and . can be part of a file's name, and a : and NAME follow"
+        )
     add(source)
     find(kind, pinned)
     return pinned
@@ -119,10 +125,22 @@ def add(source: Source) -> None:
     _sources[source.digest] = source
 
 
+def facts(parts: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """Of each of these parts (kind, name) that is not ours, by name: how the report shows it, as far as the part says so."""
+    own = {name: find(kind, name) for kind, name in parts if is_pinned(name)}
+    shown = ("color", "marker", "explanation")
+    return {name: {fact: text for fact in shown if (text := getattr(part, fact, ""))} for name, part in own.items()}
+
+
 def is_module(name: str) -> bool:
     """Whether it is the name of a part in an installed module, with its digest."""
     match = _PINNED.fullmatch(name)
     return match is not None and ":" in match["reference"] and ".py:" not in match["reference"]
+
+
+def is_installed(module: str) -> bool:
+    """Whether there is a package for it. Imports nothing."""
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def source_of_module(name: str) -> Source:
@@ -170,6 +188,10 @@ def _load(kind: str, name: str) -> Any:
         if entry is None and not file:
             raise ConfigError(f"{reference}: no package that is installed here offers such a part ({kind}).")
         path, attribute = (entry.module, entry.attr) if entry else (file, attribute)
+        if not attribute:
+            raise ConfigError(
+                f"{reference}: the entry point of its package names no object: {path}. Write {path}:NAME there."
+            )
         here = _of_module(path)
         if here.digest != digest:
             raise ConfigError(
@@ -195,7 +217,7 @@ def _require(name: str, digest: str) -> Source:
 
 
 def _of_file(file: str, folder: Path | None) -> Source:
-    tried = [parent / file for parent in dict.fromkeys((folder or Path(), Path()))]
+    tried = [parent / user_path(file) for parent in dict.fromkeys((folder or Path(), Path()))]
     for path in tried:
         try:
             return Source(path.name, path.read_bytes())
@@ -237,6 +259,30 @@ def _run(load: Any, name: str, file: str) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
         line = error.lineno if isinstance(error, SyntaxError) else line_in(file, error)
         raise ConfigError(f"{name}, line {line}: {type(error).__name__}: {error}") from None
+
+
+@contextlib.contextmanager
+def blame(parts: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Raises PartError, with the line, in place of an error that the code of one of these parts (kind, name) raised."""
+    try:
+        yield
+    except InfomaxTuneError:
+        raise
+    except (Exception, SystemExit) as error:
+        for kind, name in parts:
+            file = _code_of(kind, name) if is_pinned(name) and ".npz@" not in name else ""
+            if file and (line := line_in(file, error)) != "?":
+                words = " ".join(str(error).split())
+                raise PartError(f"{file}, line {line}: {type(error).__name__}: {words}") from error
+        raise
+
+
+def _code_of(kind: str, name: str) -> str:
+    """The name of the file that the code of a part is in."""
+    reference = name.partition("@")[0]
+    entry = installed(kind).get(reference)
+    path = entry.module if entry else reference.partition(":")[0]
+    return path if path.endswith(".py") else _of_module(path).file
 
 
 def line_in(file: str, error: BaseException) -> int | str:

@@ -4,17 +4,21 @@ A function takes with it the functions, modules and numbers that it uses. What c
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import dataclasses
 import dis
 import inspect
+import linecache
 import math
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.parts import catalogue
@@ -39,16 +43,28 @@ def _take(given: Any, name: str, lines: dict[str, str]) -> str:
         return _take_fields(given, name, lines)
     if isinstance(given, ModuleType):
         return _add(name, f"import {given.__name__} as {name}", lines)
-    if isinstance(given, float):
-        value = float(given)  # NumPy's say what they are
-        return _add(name, f"{name} = {value!r}" if math.isfinite(value) else f'{name} = float("{value}")', lines)
-    if given is None or isinstance(given, (bool, int, str)):
-        return _add(name, f"{name} = {given!r}", lines)
+    if text := _written(given):
+        return _add(name, f"{name} = {text}", lines)
     if module := _module_of(given):
         return _add(name, f"from {module} import {given.__name__} as {name}", lines)
     if inspect.isfunction(given):
         return _take_function(given, lines)
     raise ConfigError(f"{name} = {given!r} cannot be sent to other processes; put the part into a file: FILE.py:NAME")
+
+
+def _written(given: Any) -> str:
+    """A number, text, or a tuple or dict of them, as Python writes it; "" for anything else."""
+    if isinstance(given, np.generic):
+        given = given.item()
+    if isinstance(given, float):
+        return repr(given) if math.isfinite(given) else f'float("{given}")'
+    if given is None or isinstance(given, (bool, int, str)):
+        return repr(given)
+    if isinstance(given, tuple) and all(map(_written, given)):
+        return f"({''.join(f'{_written(each)}, ' for each in given)})"
+    if isinstance(given, dict) and all(map(_written, [*given, *given.values()])):
+        return f"{{{', '.join(f'{_written(key)}: {_written(value)}' for key, value in given.items())}}}"
+    return ""
 
 
 def _module_of(given: Any) -> str:
@@ -66,32 +82,71 @@ def _take_fields(part: Any, name: str, lines: dict[str, str]) -> str:
         value = getattr(part, field.name)
         if value == field.default:
             continue
-        is_value = isinstance(value, (bool, int, float, str, tuple, dict))
-        given.append(f"{field.name}={value!r}" if is_value else f"{field.name}={_take(value, field.name, lines)}")
+        given.append(f"{field.name}={_written(value) or _take(value, field.name, lines)}")
     _add(kind.__name__, f"from {kind.__module__} import {kind.__name__}", lines)
     return _add(name, f"{name} = {kind.__name__}({', '.join(given)})", lines)
 
 
 def _take_function(function: Callable[..., Any], lines: dict[str, str]) -> str:
     name = function.__name__
-    if name == "<lambda>" or function.__closure__:
+    if function.__closure__ or vars(function):
         raise ConfigError(
-            f"{name} cannot be sent to other processes: write a function at the top level, without a closure"
+            f"{name} cannot be sent to other processes: write a function at the top level, without a closure or attributes"
         )
-    try:
-        text = textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
-        raise ConfigError(f"{name}: its source cannot be found; put it into a file: FILE.py:{name}") from None
+    text, definition = _definition(function)
     if lines.get(name) == text:
         return name
     _add(name, text, lines)
-    for used in sorted(_names_in(function.__code__) | _names_in_head(text)):
+    in_head = _names_in_head(definition)
+    for used in sorted(_names_in(function.__code__) | in_head):
         if used in function.__globals__ and function.__globals__[used] is not function:
             taken = _take(function.__globals__[used], used, lines)
             if taken != used:
                 _add(used, f"{used} = {taken}", lines)
     lines[name] = lines.pop(name)  # after what it needs
+    if in_head:  # what its defaults were when it was defined, not what those names are now
+        for attribute in ("__defaults__", "__kwdefaults__"):
+            place = f"{name}.{attribute}"
+            _take(getattr(function, attribute), place, lines)
+            lines[place] = lines.pop(place)
     return name
+
+
+def _definition(function: Callable[..., Any]) -> tuple[str, ast.FunctionDef]:
+    """Its source. Raises ConfigError if it has none, or no longer this one."""
+    name = function.__name__
+    try:
+        text = textwrap.dedent(inspect.getsource(function))
+        (definition,) = ast.parse(text).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # of a lambda, the source is the line that it stands in
+        text, definition = "", None
+    if not isinstance(definition, ast.FunctionDef) or definition.name != name:
+        raise ConfigError(
+            f"{name} is not a function that `def` defines in a file or a cell; put it into a file: FILE.py:{name}"
+        )
+    if not _is_of(function.__code__, linecache.getlines(function.__code__.co_filename)):
+        raise ConfigError(
+            f"{name} was edited since it was imported: import its module again, or name the file: FILE.py:{name}"
+        )
+    return text, definition
+
+
+def _is_of(code: CodeType, lines: Sequence[str]) -> bool:
+    """Whether these lines, of a file or a cell, still compile to this code. Cells are compiled a statement at a time."""
+    body = ast.parse("".join(lines)).body
+    future = code.co_flags & __future__.annotations.compiler_flag
+    for nodes in (body, *([node] for node in body)):
+        whole = compile(ast.Module(nodes, []), code.co_filename, "exec", future, dont_inherit=True)
+        if code in _codes_in(whole):
+            return True
+    return False
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _codes_in(each)
 
 
 def _names_in(code: CodeType) -> set[str]:
@@ -101,10 +156,8 @@ def _names_in(code: CodeType) -> set[str]:
     return here.union(*map(_names_in, inner))
 
 
-def _names_in_head(text: str) -> set[str]:
+def _names_in_head(function: ast.FunctionDef) -> set[str]:
     """The names in a function's decorators and defaults."""
-    (function,) = ast.parse(text).body
-    assert isinstance(function, ast.FunctionDef)
     head = [*function.decorator_list, *function.args.defaults, *filter(None, function.args.kw_defaults)]
     return {node.id for each in head for node in ast.walk(each) if isinstance(node, ast.Name)}
 

@@ -47,7 +47,7 @@ def from_function(function: Callable[[], Any], where: str) -> DataSource:
     """
     try:
         made = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(f"{where}: raised {type(error).__name__}: {error}") from error
     if isinstance(made, (tuple, list)) and len(made) in (2, 4):
         made = dict(zip(NAMES, made, strict=False))

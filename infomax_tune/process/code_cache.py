@@ -11,6 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from infomax_tune.process.paths import user_path
+
 CACHE_DIR_VARIABLE = "INFOMAX_TUNE_CACHE_DIR"
 
 
@@ -64,7 +66,7 @@ def untold_problems() -> Iterator[str]:
 
 def _parents() -> Iterator[Path]:
     if chosen := os.environ.get(CACHE_DIR_VARIABLE):
-        yield Path(chosen)
+        yield user_path(chosen)
     if folder := user_cache():
         yield folder
     user = os.getuid() if hasattr(os, "getuid") else "user"

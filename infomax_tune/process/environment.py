@@ -52,6 +52,7 @@ def describe(*, device: str, threads: int) -> dict[str, Any]:
     described: dict[str, Any] = {"python": platform.python_version()}
     described |= {package: _version(package) for package in PACKAGES}
     described |= {
+        "numba": without_numba() or described["numba"],
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": _cpu_model(),
@@ -63,6 +64,15 @@ def describe(*, device: str, threads: int) -> dict[str, Any]:
         "git_commit": _git_commit(),
     }
     return described
+
+
+def without_numba() -> str:
+    """Why numba compiles nothing here; "" if it does. Imports numba, which takes half a second."""
+    try:
+        from numba.core import config
+    except ImportError:
+        return "not installed"
+    return "turned off" if config.DISABLE_JIT else ""  # pyright: ignore[reportAttributeAccessIssue] - made from $NUMBA_DISABLE_JIT
 
 
 def fingerprint(described: dict[str, Any]) -> str:

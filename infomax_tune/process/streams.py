@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -45,18 +46,24 @@ _writing = threading.Lock()
 def write_line(stream: TextIO, text: str) -> None:
     """Writes a line as a whole, even if other threads write too: Python's streams lose text when two threads write at once.
 
-    Does nothing if the line cannot be written, to a closed pipe for example.
+    Does nothing if the line cannot be written, to a closed pipe for example. Writes a question mark for what the stream's
+    encoding lacks.
     """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
     with _writing, contextlib.suppress(OSError):
         stream.write(f"{text}\n")
         stream.flush()
 
 
-def open_missing_streams() -> None:
-    """Gives a process that was started without stdout or stderr (`>&-`) one that discards its output: Ray needs both."""
+def prepare_streams() -> None:
+    """Gives a process that was started without stdout or stderr (`>&-`) one that discards its output: Ray needs both.
+    Lets stdout print a question mark for what its encoding lacks; stderr prints a code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _flush(*streams: TextIO) -> None:

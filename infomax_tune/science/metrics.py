@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from infomax_tune.errors import ResourceError
 from infomax_tune.parts.catalogue import find, ours, short
 from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.study.config import TrialConfig
@@ -25,6 +27,20 @@ def asked_for(config: TrialConfig, on: str) -> dict[str, Metric]:
         for name, metric in (ours("metrics") | own).items()
         if metric.on == on and (not metric.setting or settings[metric.setting])
     }
+
+
+def require_memory(units: int, rows: int) -> None:
+    """Raises ResourceError if this process may not have the memory that `evaluate` takes of a layer of so many units.
+
+    torch would raise an error that is like any other. Of the memory asked for here, nothing is used.
+    """
+    needed = 5 * 8 * units**2 + 12 * units * rows  # matrices of all pairs, and the activations in both precisions
+    try:
+        np.empty(needed, np.uint8)
+    except MemoryError:
+        raise ResourceError(
+            f"hidden_dim={units}: measuring it takes {needed / 2**30:.1f} GiB of memory, more than this process may have."
+        ) from None
 
 
 def evaluate(

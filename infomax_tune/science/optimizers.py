@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infomax_tune.errors import ConfigError
 from infomax_tune.parts.optimizers import Rule
 
 
@@ -42,4 +43,7 @@ class Optimizer:
             kept = [self.moments[f"{name}.{moment}"] for moment in self.rule.moments]
             found = self.rule.update(parameter, gradients[name], *kept, *factors)
             for tensor, new in zip((parameter, *kept), found if isinstance(found, tuple) else (found,), strict=True):
+                if not isinstance(new, Tensor) or new.shape != tensor.shape:
+                    given = f"the shape {tuple(new.shape)}" if isinstance(new, Tensor) else repr(new)
+                    raise ConfigError(f"an optimizer gave {given} for a parameter of the shape {tuple(tensor.shape)}")
                 tensor.copy_(new)

@@ -64,7 +64,7 @@ def find(name: str, check: Check, file: str) -> Finding:
         return Finding(name, None, str(note))
     except Wrong as wrong:
         return Finding(name, False, str(wrong))
-    except Exception as error:  # noqa: BLE001 - a user's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
         return Finding(name, False, raised(error, file))
     finally:
         torch.set_rng_state(torch.from_numpy(kept["torch"]))

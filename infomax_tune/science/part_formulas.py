@@ -59,7 +59,7 @@ def _keeps_shape(part: Activation) -> str:
         for dtype in (torch.float32, torch.float64):
             z = torch.randn(shape, generator=generator(), dtype=dtype)
             given = z.clone()
-            a = layer.forward(given)
+            a = part.forward(given)
             grad = layer.backward(torch.ones_like(z), given, a)
             for what, found, function in zip(("outputs", "gradient"), (a, grad), _functions(part), strict=True):
                 if found.shape != z.shape or found.dtype != dtype:
@@ -123,9 +123,9 @@ def of_term(part: Term, name: str) -> dict[str, Check]:
     weight = torch.randn(3, 4, 6, generator=generator(1), dtype=torch.float64)
     settings = {"loss.term": name} if catalogue.is_pinned(name) else {f"loss.{part.weight}": 1.0}
     return {
+        "random": lambda: use_no_random_numbers(lambda: _value(part, a, weight), part.value),
         "shape": lambda: _value_per_replica(part, a, weight),
         "gradient": lambda: _gradient_of_term(part, a[:1], weight[:1]),
-        "random": lambda: use_no_random_numbers(lambda: _value(part, a, weight), part.value),
         "extremes": lambda: _term_is_finite(part),
         "loops": lambda: torch_and_loops_agree(settings),
         "packs": lambda: packs_are_exact(settings),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from infomax_tune.parts.optimizers import Optimizer, Rule
+from infomax_tune.process.environment import without_numba
 from infomax_tune.science import optimizers
 from infomax_tune.science.part_findings import (
     Check,
@@ -94,8 +94,8 @@ def _any_shape(rule: Rule) -> str:
 
 
 def _loops_of_rule(rule: Rule) -> str:
-    if importlib.util.find_spec("numba") is None:
-        raise Note("numba is not installed")
+    if reason := without_numba():
+        raise Note(f"numba is {reason}")
     from infomax_tune.science.loops import loops_of_rule  # numba is slow to import
 
     update = loops_of_rule(rule)

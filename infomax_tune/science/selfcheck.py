@@ -10,11 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from infomax_tune.parts import catalogue
 from infomax_tune.process.environment import describe
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.training import packs_agree
 from infomax_tune.study.config import choices
 from infomax_tune.study.read_config import Setting, build_config
+
+
+def _ours(setting: str, kind: str) -> tuple[str, ...]:
+    """What the setting can be, without the parts that packages offer."""
+    return tuple(name for name in choices(setting) if name not in catalogue.installed(kind))
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,11 @@ class Grid:
     widths: the study's narrowest and widest layer, and one that fills no vector register.
     """
 
-    activations: Sequence[str] = choices("model.activation")
-    heads: Sequence[str] = choices("model.head")
+    activations: Sequence[str] = _ours("model.activation", "activations")
+    heads: Sequence[str] = _ours("model.head", "activations")
     widths: Sequence[int] = (16, 64, 5)
     batches: Sequence[int] = (128, 100)
-    optimizers: Sequence[str] = choices("training.optimizer")
+    optimizers: Sequence[str] = _ours("training.optimizer", "optimizers")
     pack_sizes: Sequence[int] = (2, 3, 5, 10)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
 import itertools
 import math
 import warnings
@@ -23,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infomax_tune.process.environment import without_numba
 from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.science import metrics
 from infomax_tune.science.activations import layer_activation
@@ -138,12 +138,12 @@ def train(
 
 def why_not_compiled(config: TrialConfig, dataset: Dataset) -> str:
     """Why a trial is trained by torch on a CPU, and not in compiled loops; "" if it is not."""
-    if importlib.util.find_spec("numba") is None:
-        return "numba is not installed"
     if config.model.hidden_dim > _WIDEST:
         return f"it has more than {_WIDEST} units"
     if dataset.nonzeros is None:
         return "most numbers of its data are not zero"
+    if reason := without_numba():
+        return f"numba is {reason}"
     from infomax_tune.science.compiled_trial import why_not  # numba is slow to import
 
     return why_not(parts_of(config))

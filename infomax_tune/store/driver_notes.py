@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from infomax_tune.errors import DamagedFileError, NewerVersionError, StoreError
+from infomax_tune.errors import DamagedFileError, NewerVersionError, StoreError, TakenOverError
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
-from infomax_tune.store.files import exists, read_json, remove, write_atomically, write_json
+from infomax_tune.store.files import exists, guarded, read_json, remove, write_atomically, write_json
 from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
 from infomax_tune.store.formats import PROGRESS as PROGRESS_FORMAT
+from infomax_tune.store.locks import TAKEN_OVER
 
 DRIVER = "driver.json"
 PROGRESS = "progress.json"
@@ -30,10 +31,13 @@ _GLANCE_S = 1.0
 
 
 class DriverNotes:
-    """The notes of the driver that runs in a folder. holds_lock: whether the caller still has the lock that it took."""
+    """The notes of the driver that runs in a folder.
+
+    id: of the driver that the caller is, works for, or has found there; None for none.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.holds_lock: Callable[[], bool] = lambda: True
+        self.id: str | None = None
         self._root = root
         self._driver = root / DRIVER
         self._progress = root / PROGRESS
@@ -42,41 +46,58 @@ class DriverNotes:
         self._latest: Mapping[str, Any] | None = None
         self._in_objects = objects.is_object(root)
         self._glances: dict[str, tuple[float, bool]] = {}
-        self._id: str | None = None
+
+    def latest(self) -> str | None:
+        """The id of the folder's latest driver; None if there was none, or its note is damaged. Raises StoreError."""
+        with contextlib.suppress(DamagedFileError):
+            return (read_json(self._driver, DRIVER_FORMAT) or {}).get("id")
+        return None
+
+    @contextlib.contextmanager
+    def heeded(self, driver: str | None) -> Iterator[None]:
+        """While entered, what this process would write into the folder raises TakenOverError once another driver than the one
+        of that id has taken over.
+
+        A lock may not hold everywhere: on some network file systems it is known to one machine only, and a driver on a
+        machine that was cut off may come back. The workers of a driver hold no lock.
+        """
+
+        def require() -> None:
+            if not self.is_driven_by(self.id, afresh=True):
+                raise TakenOverError(f"{self._root}: {TAKEN_OVER}")
+
+        self.id = driver
+        with guarded(self._root, require):
+            yield
 
     def take_over(self) -> str:
         """Makes the caller, who holds the folder's lock, its driver. Returns the id by which its workers know it.
 
-        A lock may not hold everywhere: on some network file systems it is known to one machine only, and a driver on a
-        machine that was cut off may come back. By the id, the workers of all drivers but the last notice that another
-        has taken over. Raises StoreError, also if the caller has lost the lock.
+        From then on, all other drivers and their workers write nothing more. Raises StoreError.
         """
-        self._require_lock()
-        with contextlib.suppress(DamagedFileError):
-            read_json(self._driver, DRIVER_FORMAT)  # raises if a newer version wrote it: that is left alone
-        self._id = uuid.uuid4().hex
-        write_json(self._driver, DRIVER_FORMAT, {"id": self._id})
-        return self._id
+        with self._writing:
+            self.latest()  # raises if a newer version wrote it: that is left alone
+            driver = uuid.uuid4().hex
+            write_json(self._driver, DRIVER_FORMAT, {"id": driver})
+            self.id = driver
+        return driver
 
-    def _require_lock(self) -> None:
-        if not self.holds_lock():
-            raise self._taken_over()
+    def step_down(self) -> None:
+        """Removes the id of a driver whose sweep has not begun."""
+        with contextlib.suppress(TakenOverError):
+            remove(self._driver)
+            self.id = None
 
-    def _taken_over(self) -> StoreError:
-        return StoreError(f"{self._root}: another driver has taken over this sweep; this one stops.")
+    def is_ours(self) -> bool:
+        """Whether no other driver has taken over. See `_glance`."""
+        with self._writing:
+            return self.is_driven_by(self.id)
 
-    def require_ours(self) -> None:
-        """Raises StoreError if another driver has taken over, or the caller has lost the lock."""
-        if self._is_another_s():
-            raise self._taken_over()
-        self._require_lock()
+    def is_driven_by(self, driver: str | None, *, afresh: bool = False) -> bool:
+        """Whether the driver of that id is the latest; not if its note is gone, as where the folder was moved.
 
-    def _is_another_s(self) -> bool:
-        """Whether the caller was the driver and another has taken over, which then owns the notes."""
-        return self._id is not None and not self.is_driven_by(self._id)
-
-    def is_driven_by(self, driver: str, *, afresh: bool = False) -> bool:
-        """Whether no other driver has taken over since the one of that id. afresh: see `_glance`."""
+        afresh: see `_glance`.
+        """
 
         def read() -> bool:
             try:
@@ -85,7 +106,7 @@ class DriverNotes:
                 return False  # this version does not write it
             except StoreError:
                 return True  # what cannot be read says nothing
-            return content is None or content.get("id") == driver
+            return (content or {}).get("id") == driver
 
         return self._glance("driver", read, afresh=afresh)
 
@@ -113,7 +134,7 @@ class DriverNotes:
             yield
 
     def _write_latest(self) -> None:
-        if self._latest is not None and not self._is_another_s():
+        if self._latest is not None:
             with contextlib.suppress(StoreError):
                 write_json(self._progress, PROGRESS_FORMAT, {**self._latest, "updated": time.time()}, durably=False)
 
@@ -127,12 +148,12 @@ class DriverNotes:
     def clear_progress(self) -> None:
         with self._writing:
             self._latest = None
-            if not self._is_another_s():
+            with contextlib.suppress(TakenOverError):  # it is its successor's
                 remove(self._progress)
 
     def ask_to_stop(self) -> None:
         """Asks the workers, on any machine, to finish their epochs, write checkpoints and stop."""
-        if not self._is_another_s():
+        with contextlib.suppress(TakenOverError):
             write_atomically(self._stop, b"")
 
     def stop_asked(self) -> bool:
@@ -140,7 +161,7 @@ class DriverNotes:
         return self._glance("stop", lambda: exists(self._stop))
 
     def clear_stop(self) -> None:
-        if not self._is_another_s():
+        with contextlib.suppress(TakenOverError):
             remove(self._stop)
 
     def _glance(self, name: str, look: Callable[[], bool], *, afresh: bool = False) -> bool:

@@ -12,6 +12,8 @@ import io
 import itertools
 import json
 import os
+import re
+import shlex
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,10 @@ from infomax_tune.store.formats import Format
 TEMPORARY = ".tmp"
 """The suffix of a file that is being written."""
 
+_TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{32}|room|mlflow\.db\.[0-9a-f]{8})\.tmp(-journal|-wal|-shm)?")
+"""The names of the temporary files that a crash leaves: these functions', `room_problem`'s, and MLflow's."""
+
+_guards: list[tuple[Path, Callable[[], None]]] = []
 MAX_TEXT, MAX_BYTES = 2**26, 2**34
 """The bytes of a file of text, such as a record, and of any file that is read."""
 
@@ -36,13 +42,35 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
+@contextlib.contextmanager
+def guarded(folder: Path, require: Callable[[], None]) -> Iterator[None]:
+    """While entered, this process calls `require` before it writes, makes or removes anything in a folder.
+
+    require: raises StoreError if the folder is no longer the caller's to change.
+    """
+    guard = folder, require
+    _guards.append(guard)
+    try:
+        yield
+    finally:
+        _guards.remove(guard)
+
+
+def require_leave(path: Path) -> None:
+    """Raises StoreError if a guard of a folder that the path is, or is in, refuses."""
+    for folder, require in tuple(_guards):
+        if folder in (path, *path.parents):
+            require()
+
+
 def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_folder: bool = True) -> None:
     """Writes a file whole or not at all: temporary name, fsync, rename, fsync of the folder; an object by one put.
 
     durably: False leaves out the fsyncs, for files that need not survive a power failure. sync_folder: False leaves out
     the folder's fsync, when the write of a following file syncs it. Raises StoreError if it cannot be written (a full
-    disk, a read-only folder); the file is then as it was before.
+    disk, a read-only folder), or a guard refuses; the file is then as it was before.
     """
+    require_leave(path)
     if objects.is_object(path):
         faults.point(f"{path.name}:half")
         faults.point(f"{path.name}:written")
@@ -75,10 +103,11 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
 def make_folder(path: Path) -> None:
     """Makes a folder and its missing parents; each is fsynced into its parent.
 
-    An object store has no folders to make. Raises OSError.
+    An object store has no folders to make. Raises OSError, or StoreError if a guard refuses.
     """
     if objects.is_object(path) or path.is_dir():
         return
+    require_leave(path)
     if path.exists():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     make_folder(path.parent)
@@ -152,8 +181,38 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     return objects.matching(folder, pattern) if objects.is_object(folder) else sorted(folder.glob(pattern))
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name that only this program gives to a file that is being written."""
+    return _TEMPORARY_NAME.fullmatch(name) is not None
+
+
+def link_problems(paths: Iterable[Path]) -> list[str]:
+    """The symbolic links among these files and folders and anywhere below them, each in a sentence for the user.
+
+    What is written or removed through a link would be somewhere else. An object store has none.
+    """
+    return [
+        f"{link}: a link, and nothing is written through one; put what it points to in its place, or remove it with: "
+        + shlex.join(["rm", str(link)])
+        for path in paths
+        if not objects.is_object(path)
+        for link in sorted(_links(path))
+    ]
+
+
+def _links(path: Path) -> Iterator[Path]:
+    if path.is_symlink():
+        yield path
+        return
+    with contextlib.suppress(OSError), os.scandir(path) as entries:  # a file; a folder that was removed meanwhile
+        for entry in entries:
+            if entry.is_symlink() or entry.is_dir():
+                yield from _links(Path(entry.path))
+
+
 def remove(path: Path) -> None:
     """Removes a file, if it is there. Raises OSError or StoreError."""
+    require_leave(path)
     if objects.is_object(path):
         objects.remove(path)
     else:
@@ -182,6 +241,7 @@ def file_digest(path: Path) -> str | None:
 
 def set_aside(path: Path) -> None:
     """Renames a damaged file to <its name>.damaged-<number>, so it is neither read again nor lost."""
+    require_leave(path)
     for number in itertools.count(1):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if not exists(aside):

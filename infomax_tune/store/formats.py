@@ -154,6 +154,7 @@ class _Sweep(TypedDict):
 class _Failure(TypedDict):
     error: str
     epoch: int
+    cause: NotRequired[list[str]]
 
 
 class _TrackerNote(TypedDict):

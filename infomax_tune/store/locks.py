@@ -10,18 +10,17 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
-import psutil
-
-from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.errors import LockedError, StoreError, TakenOverError
+from infomax_tune.process.running import begun, is_running
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
-from infomax_tune.store.files import make_folder
+from infomax_tune.store.files import guarded, link_problems, make_folder
 
 LOCK = "lock"
 """The file of a folder's lock; in an object store, the prefix of the numbered leases."""
@@ -38,8 +37,16 @@ _LEASE_S = 30.0
 _RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
 
+TAKEN_OVER = "another process has taken over this folder; this one stops."
+
 _held_here: set[str] = set()
 """The tokens of the leases that this process holds or is about to take."""
+
+
+_locks_here: set[TextIO] = set()
+"""The open locks that this process holds. A fork closes its copies, with which it would hold them too."""
+
+os.register_at_fork(after_in_child=lambda: [handle.close() for handle in _locks_here])
 
 
 class Work(str, Enum):
@@ -57,15 +64,25 @@ class Work(str, Enum):
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
-    """Holds a folder for one process, and creates the folder if necessary. Yields what tells whether it still holds it.
+def locked(folder: Path, work: Work, files: Iterable[Path] = ()) -> Iterator[None]:
+    """Holds a folder for one process, and creates the folder if necessary. Once it has lost the folder, what this process
+    would write there raises TakenOverError.
 
     On a disk this is the operating system's lock on FOLDER/lock, which ends with its holder. In an object store it is a
-    lease, see `_lease`. Waits for a process that holds it for brief work. Raises LockedError, with the holder's host and
-    pid, if another process holds it, StoreError if the folder cannot be written or locked.
+    lease, see `_lease`. Waits for a process that holds it for brief work. files: what it may write. Raises LockedError,
+    with the holder's host and pid, if another process holds it, StoreError if the folder cannot be written or locked, or
+    if a link is among the files or below them.
     """
-    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as is_held:
-        yield is_held
+    for problem in link_problems([folder / LOCK, *files]):
+        raise StoreError(problem)
+    with _lease(folder, work) if objects.is_object(folder) else _file_lock(folder, work) as loss:
+
+        def require() -> None:
+            if why := loss():
+                raise TakenOverError(f"{folder}: {why}")
+
+        with guarded(folder, require):
+            yield
 
 
 def is_locked(folder: Path) -> bool:
@@ -88,7 +105,8 @@ def _refusal(folder: Path, work: Work | None, holder: str) -> LockedError:
 
 
 @contextlib.contextmanager
-def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
+def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
+    """Yields what tells why the lock is lost, "" while it is held."""
     try:
         make_folder(folder)
         handle = (folder / LOCK).open("a+", encoding="utf-8")
@@ -97,13 +115,34 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
         raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
     with handle:
         _take_lock(handle, folder)
+        _locks_here.add(handle)
         handle.truncate(0)
         with contextlib.suppress(OSError):  # on a full disk the lock still holds, only without its holder's name
             os.write(handle.fileno(), f"host {socket.gethostname()}, pid {os.getpid()}\n{work.name}\n".encode())
         try:
-            yield lambda: True
+            yield lambda: _loss_of(handle, folder)
         finally:
-            handle.truncate(0)
+            _locks_here.discard(handle)
+            if not handle.closed:  # as in a fork of this process
+                handle.truncate(0)
+
+
+def _loss_of(handle: TextIO, folder: Path) -> str:
+    """Why an open lock is not that of the folder at this path any more; "" if it is."""
+    held = os.fstat(handle.fileno())
+    try:
+        if os.path.samestat(held, (folder / LOCK).stat()):
+            return ""
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return ""  # what cannot be read says nothing
+    place = ""
+    with contextlib.suppress(OSError):
+        now = Path(f"/proc/self/fd/{handle.fileno()}").readlink()
+        if os.path.samestat(held, now.stat()):
+            place = f" It is now {now.parent}, with all that was written until then."
+    return f"the folder was moved, removed or unmounted while this command worked in it; the command stops.{place}"
 
 
 def _take_lock(handle: TextIO, folder: Path) -> None:
@@ -146,13 +185,13 @@ def _this_machine() -> str:
 class _Lease:
     """What the holder of a lease writes into its object.
 
-    work: the name of a `Work`; token: tells it from any other lease; beat: raised by each renewal.
+    work: the name of a `Work`; begun: see `process.running`; token: tells it from any other lease; beat: raised by each renewal.
     """
 
     work: str
     host: str
     pid: int
-    started: float
+    begun: float
     machine: str
     token: str = ""
     beat: int = 0
@@ -161,8 +200,8 @@ class _Lease:
     @classmethod
     def new(cls, work: Work) -> _Lease:
         """A lease of this process."""
-        started, token = psutil.Process().create_time(), uuid.uuid4().hex
-        return cls(work.name, socket.gethostname(), os.getpid(), started, _this_machine(), token)
+        pid = os.getpid()
+        return cls(work.name, socket.gethostname(), pid, begun(pid), _this_machine(), uuid.uuid4().hex)
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -175,7 +214,7 @@ class _Lease:
             content = json.loads(data)
             return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
         except (ValueError, TypeError):
-            return cls(work="", host="", pid=0, started=0.0, machine="")
+            return cls(work="", host="", pid=0, begun=0.0, machine="")
 
     @property
     def holder(self) -> str:
@@ -187,16 +226,13 @@ class _Lease:
             return False
         if not self.machine or self.machine != _this_machine():
             return None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            is_running = abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
-            # this process may have left a lease that it could not give back
-            return is_running and (self.pid != os.getpid() or self.token in _held_here)
-        return False
+        # this process may have left a lease that it could not give back
+        return is_running(self.pid, self.begun) and (self.pid != os.getpid() or self.token in _held_here)
 
 
 @contextlib.contextmanager
-def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
-    """Holds a folder of an object store by a lease. Yields as `locked` does.
+def _lease(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
+    """Holds a folder of an object store by a lease. Yields as `_file_lock` does.
 
     Leases are objects with numbers, lock/1, lock/2, ...; the highest number holds the folder. Each is made by a put on
     the condition that no such object exists, so only one of two contenders gets it, however old the listing they saw.
@@ -222,7 +258,7 @@ def _lease(folder: Path, work: Work) -> Iterator[Callable[[], bool]]:
 
         try:
             with calling(renew, _RENEW_S, "lease"):
-                yield is_ours
+                yield lambda: "" if is_ours() else TAKEN_OVER
         finally:
             with contextlib.suppress(StoreError):  # it then ends by itself
                 objects.write(_lease_path(folder, number), replace(mine, released=True).to_bytes())

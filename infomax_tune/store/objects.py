@@ -17,8 +17,9 @@ from pathlib import Path, PurePath
 from typing import Any, cast
 
 from infomax_tune.errors import ConfigError, StoreError
+from infomax_tune.process.paths import user_path
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})(?=.)")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/{1,2})")
 """A URL, possibly converted by Path, which merges slashes."""
 
 _KINDS = ("s3", "s3a", "gs", "gcs", "memory")
@@ -39,19 +40,19 @@ def location(text: str | os.PathLike[str]) -> Path:
     """The output folder that a user named: a folder of this machine, or a URL of one in a store, such as s3://bucket/prefix.
 
     Credentials and endpoints are those of the environment, as the store's own tools read them.
-    Raises ConfigError if the URL is not of one of `_KINDS`, or its package is not installed.
+    Raises ConfigError if it is empty, or a URL that is not of one of `_KINDS`, or whose package is not installed.
     """
     if is_object(text) and not isinstance(text, (str, os.PathLike)):  # it is what this function returned
         return text
     url = _URL.match(os.fspath(text))
     if not url or (isinstance(text, str) and len(url[2]) < 2):
-        return Path(text)
+        return user_path(text)
     kind, rest = url[1], os.fspath(text)[url.end() :].rstrip("/")
     if kind == "file":
-        return Path(rest)
-    if kind not in _KINDS:
+        return user_path(rest)
+    if kind not in _KINDS or not rest:
         raise ConfigError(
-            f"{kind}://{rest}: this kind of store is not supported; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
+            f"{kind}://{rest}: not a place that can hold results; use a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."
         )
     from fsspec import get_filesystem_class
     from upath import UPath
@@ -59,7 +60,7 @@ def location(text: str | os.PathLike[str]) -> Path:
     try:
         get_filesystem_class(kind)
     except ImportError as error:
-        extra = 'pip install "infomax-tune[s3]"' if kind in ("s3", "s3a") else str(error)
+        extra = "pip install s3fs" if kind in ("s3", "s3a") else str(error)
         raise ConfigError(f"{kind}://{rest}: needs a package that is not installed: {extra}") from None
     # without this, s3fs asks for an object's size before it reads it, and reads a large one in parts
     options: dict[str, Any] = {"max_concurrency": 1} if kind in ("s3", "s3a") else {}

@@ -30,34 +30,37 @@ def bring(parts: Iterable[tuple[str, str]], folders: Sequence[Path | None], *, t
     folders: those with copies or data. trust: whether the user has agreed that code in them is run. Raises ConfigError for a
     part that this version does not know, that is nowhere, or whose code is not trusted.
     """
-    problems: list[str] = []
+    problems: dict[str, str] = {}  # by file: several parts may be in one
     for kind, name in dict.fromkeys(parts):
         if kind != "settings" and catalogue.is_here(kind, name):
             continue
         if not catalogue.is_pinned(name):
-            problems.append(
+            problems[name] = (
                 f"{name}: this version of infomax-tune has no such name among its {kind}; a newer one may have it."
             )
             continue
-        source = _find(name, [folder for folder in folders if folder is not None])
-        if source is None and not catalogue.is_module(name):
-            problems.append(
+        file = name.partition("@")[0].partition(":")[0]
+        source = _find(name, [folder for folder in (*folders, Path()) if folder is not None])
+        if source is None and not file.endswith((".py", ".npz")) and not catalogue.is_installed(file):
+            problems[file] = f"{name}: no package that is installed here has this part ({kind})."
+        elif source is None and not catalogue.is_module(name):
+            problems[file] = (
                 f"{name}: its source is not here. Put the file with this digest into {folders[0]}/{PARTS}, or repeat the "
                 "`infomax-tune sweep` command that named it."
             )
-        elif not (trust or name.partition("@")[0].endswith(".npz")):
+        elif not (trust or file.endswith(".npz")):
             where = f"{folders[0]}/{PARTS}" if source else "an installed module"
-            problems.append(
+            problems[file] = (
                 f"{name}: is code, in {where}, that this command would run. If you wrote or have read it, add --trust-parts."
             )
         else:
             catalogue.add(source or catalogue.source_of_module(name))
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(problems.values()))
 
 
 def _find(name: str, folders: Sequence[Path]) -> catalogue.Source | None:
-    """The source with the digest in this name: a copy, or a file of that name in one of the folders."""
+    """The source with the digest in this name: a copy in one of the folders, or a file of that name there."""
     reference, _, digest = name.partition("@")
     file = reference.partition(":")[0]
     for path in [path for folder in folders for path in (*matching(folder / PARTS, "*"), folder / file)]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -22,6 +22,9 @@ HistoryRow = dict[str, float]
 
 EPOCH_S = "epoch_s"
 """The entry of a record's and a checkpoint's timing with the seconds of each epoch trained, from epoch 1 on."""
+
+RecordFile = Literal["history.csv", "weights.safetensors"]
+"""A file that a record vouches for. A record from elsewhere may name others, such as ../../.profile."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Record:
     config: dict[str, Any]
     result: dict[str, float]
     timing: dict[str, Any]
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[RecordFile, str] = field(default_factory=dict)
     data: str = ""
     arithmetic: int = 1
 

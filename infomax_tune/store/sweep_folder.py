@@ -26,12 +26,13 @@ from infomax_tune.store.files import (
     exists,
     file_digest,
     for_each,
+    is_temporary,
     make_folder,
-    matching,
     names_in,
     read_bytes,
     read_json,
     remove,
+    require_leave,
     write_atomically,
     write_json,
 )
@@ -72,7 +73,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def files_here(self) -> Iterator[None]:
-        """While entered, `ray_folder` and `ray_log` are on this machine.
+        """While entered, `ray_log` and the trackers' own files are on this machine.
 
         That is in the folder itself, or, if it is in an object store, in a temporary folder, from which ray.log is put
         into the store in the end.
@@ -88,11 +89,6 @@ class SweepFolder:
                 with contextlib.suppress(OSError, StoreError):
                     objects.write(self.root / _RAY_LOG, self.ray_log.read_bytes())
                 self._here = self.root
-
-    @property
-    def ray_folder(self) -> Path:
-        """Where Tune keeps its own files; disposable. See `files_here`."""
-        return self._here / "ray"
 
     @property
     def ray_log(self) -> Path:
@@ -145,16 +141,10 @@ class SweepFolder:
     def yet_to_make(self) -> list[Path]:
         """What a sweep makes before its first trial and is not there yet: files first, then folders, the innermost first.
 
-        Leases of a folder in an object store are not included: their numbers are never reused.
+        Not included are the driver's id, see `DriverNotes.step_down`, and leases in an object store: their numbers are never
+        reused.
         """
-        files = (
-            SWEEP_FILE,
-            environments.LATEST,
-            driver_notes.DRIVER,
-            driver_notes.PROGRESS,
-            _RAY_LOG,
-            driver_notes.STOP,
-        )
+        files = (SWEEP_FILE, environments.LATEST, driver_notes.PROGRESS, _RAY_LOG, driver_notes.STOP)
         if objects.is_object(self.root):
             return [path for path in (self.root / name for name in files) if not exists(path)]
         files += (LOCK,)
@@ -266,7 +256,8 @@ class SweepFolder:
         if objects.is_object(self.root):
             return []
         folders = ("", "trials/*/", "environments/", f"{RUNS}/**/", "trackers/*/", "trackers/*/given/", "analysis/")
-        return sorted(path for folder in folders for path in self.root.glob(f"{folder}.*{TEMPORARY}*"))
+        found = (path for folder in folders for path in self.root.glob(f"{folder}.*{TEMPORARY}*"))
+        return sorted(path for path in found if is_temporary(path.name))
 
     def tidy(self) -> None:
         """Removes the temporary files that a crash left. The caller holds the lock."""
@@ -292,6 +283,7 @@ class SweepFolder:
 
     def require_room(self) -> None:
         """Raises StoreError, which says how to resume, if the disk is full. See `room_problem`."""
+        require_leave(self.root)
         problem = self.room_problem()
         if problem:
             again = self.command("resume")
@@ -301,35 +293,36 @@ class SweepFolder:
     def lock(self, work: Work = Work.SWEEP) -> Iterator[None]:
         """Holds the folder for one process. The lock is released when its holder ends, however it ends: see `locks`.
 
-        Raises LockedError, with the holder's host and pid, if another driver holds it.
+        What this process would write raises TakenOverError once another has the lock, or has become the driver. Raises
+        LockedError, with the holder's host and pid, if another driver holds it, StoreError if a link is in the folder.
         """
-        with locked(self.root, work) as is_held:
-            self.driver.holds_lock = is_held
+        with locked(self.root, work, self.own_paths()), self.driver.heeded(self.driver.latest()):
             yield
+
+    def own_paths(self) -> list[Path]:
+        """The files and folders that a sweep writes, whether they are there or not.
+
+        Of a tracker's folder for one trial, which is emptied before it is written, only the folder if it is a link: the
+        tracker may keep links in it.
+        """
+        paths = [self.root / name for name in sorted(_OWN_NAMES - {"trackers"})]
+        if not objects.is_object(self.root):
+            for pattern in ("trackers", "trackers/*", "trackers/*/*"):
+                paths += (path for path in self.root.glob(pattern) if path.is_symlink())
+        return paths
 
     def trial_folders(self) -> list[Path]:
         """The folders of all trials that have one, in the plan or not, sorted by name."""
         folder = self.root / "trials"
-        if objects.is_object(self.root):
-            return [folder / name for name in names_in(folder)]
-        return sorted(path for path in folder.glob("*") if path.is_dir())
-
-    def remove_trial(self, trial_id: str) -> None:
-        """Removes everything that the sweep keeps of a trial, its record first; does nothing if there is nothing."""
-        path = self.root / "trials" / trial_id
-        remove(path / "record.json")
-        for each in matching(path, "*"):
-            remove(each)
-        if not objects.is_object(path):
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        try:
+            names = names_in(folder)
+        except OSError:  # there are no trials yet
+            return []
+        return [folder / name for name in names if _TRIAL_ID.fullmatch(name)]
 
     def id_digits(self) -> int | None:
         """The hex digits of the hash in the ids of the trials that the folder has; None if it has none."""
-        for path in self.trial_folders():
-            if _TRIAL_ID.fullmatch(path.name):
-                return len(path.name.rpartition("-")[2])
-        return None
+        return next((len(path.name.rpartition("-")[2]) for path in self.trial_folders()), None)
 
     def find(self, trials: Iterable[TrialConfig]) -> dict[str, Finding]:
         """The finding of each of these trials, by trial id. Raises StoreError, see `TrialFolder.find`."""
@@ -384,6 +377,7 @@ _TRIAL_ID = re.compile(r"\w+-k\d+-s\d+-([0-9a-f]{8}|[0-9a-f]{16})")
 
 _OWN_NAMES = {
     "trials",
+    SWEEP_FILE,
     LOCK,
     driver_notes.DRIVER,
     driver_notes.STOP,
@@ -407,8 +401,4 @@ _HOW_TO_MEND_SWEEP = (
 
 def _is_own(name: str) -> bool:
     """Whether a file belongs in a sweep's folder; one that was damaged and renamed does too."""
-    return (
-        name in _OWN_NAMES
-        or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged"))
-        or name.endswith(TEMPORARY)
-    )
+    return name in _OWN_NAMES or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged")) or is_temporary(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.store import checkpoint as checkpoints
-from infomax_tune.store import formats
+from infomax_tune.store import formats, objects
 from infomax_tune.store.checkpoint import Checkpoint
 from infomax_tune.store.files import (
     MAX_TEXT,
@@ -40,6 +41,7 @@ from infomax_tune.store.record import (
     Finding,
     HistoryRow,
     Record,
+    RecordFile,
     history_to_csv,
     read_epoch_seconds,
     read_history,
@@ -143,7 +145,7 @@ class TrialFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the folder for one process, like `SweepFolder.lock`."""
-        with locked(self.path, Work.TRIAL):
+        with locked(self.path, Work.TRIAL, [self.path / name for name in _TRIAL_NAMES]):
             yield
 
     def find(self, trial: TrialConfig | str | None = None) -> Finding:
@@ -227,20 +229,15 @@ class TrialFolder:
         record: Record,
         history: Sequence[HistoryRow],
         weights: Mapping[str, NDArray[np.float32]] | None,
-        before_record: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure.
-
-        before_record: called when only the record is left to write. If it raises, no record is written.
-        """
+        """Writes the trial's history, weights and, last, its record; then removes its checkpoint and any old failure."""
         make_folder(self.path)
-        files = {"history.csv": history_to_csv(history)}
+        files: dict[RecordFile, bytes] = {"history.csv": history_to_csv(history)}
         if weights is not None:
             files["weights.safetensors"] = safetensors.numpy.save(dict(weights))
         for name, data in files.items():
             write_atomically(self.path / name, data, sync_folder=False)  # once, after the record
         vouched = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        before_record()
         write_json(self.path / "record.json", formats.RECORD, replace(record, files=vouched).to_dict())
         for leftover in _UNTIL_THE_RECORD:
             remove(self.path / leftover)
@@ -257,6 +254,14 @@ class TrialFolder:
             if other.path != self.path:
                 write_atomically(self.path / name, read_bytes(other.path / name))
         write_json(self.path / "record.json", formats.RECORD, record.to_dict())
+
+    def remove(self) -> None:
+        """Removes what a sweep keeps of the trial, its record first. What others put there stays."""
+        for name in ("record.json", "history.csv", "weights.safetensors", *_UNTIL_THE_RECORD):
+            remove(self.path / name)
+        if not objects.is_object(self.path):
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def write_config(self, config: TrialConfig) -> None:
         """Writes config.yaml, from which `run` can repeat the trial."""
@@ -314,15 +319,18 @@ class TrialFolder:
         """Renames a damaged file of the trial, so it is neither read again nor lost."""
         set_aside(self.path / name)
 
-    def write_failure(self, error: str, epoch: int) -> None:
+    def write_failure(self, error: str, epoch: int, cause: Sequence[str] = ()) -> None:
         """Writes what went wrong with a trial that has no record, for `status` to show; resuming the sweep retries it.
 
+        cause: by which the same error is recognized.
         If even that cannot be written (a full disk, a read-only folder), the trial counts as missing.
         """
         if not self.has_record():
             with contextlib.suppress(OSError, StoreError):
                 make_folder(self.path)
-                write_json(self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch})
+                write_json(
+                    self.path / "failure.json", formats.FAILURE, {"error": error, "epoch": epoch, "cause": [*cause]}
+                )
 
     def forget_failure(self) -> None:
         """Removes the failure of an earlier attempt before the next one."""
@@ -352,7 +360,10 @@ def run_path(config: TrialConfig, axes: Iterable[str] = ()) -> Path:
     """
     flat = config.flat()
     more = [f"{name.split('.')[1]}={str(flat[name]).removesuffix('.0')}" for name in axes]
-    return Path(config.model.activation, f"k{config.model.hidden_dim}", *more, f"seed{config.training.seed}")
+    parts = (config.model.activation, f"k{config.model.hidden_dim}", *more, f"seed{config.training.seed}")
+    return Path(
+        *(re.sub(r"[/\0]|^\.+$", "_", part) for part in parts)
+    )  # a name that only another version knows may be a path
 
 
 _UNTIL_THE_RECORD = ("checkpoint.safetensors", "failure.json")

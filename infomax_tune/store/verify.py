@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import file_digest, for_each, matching, read_json
+from infomax_tune.store.files import file_digest, for_each, link_problems, matching, read_json
 from infomax_tune.store.formats import TRACKER_NOTE
 from infomax_tune.store.sweep_folder import TABLES, SweepFolder
 from infomax_tune.store.tables import digest_of_records, holds, make_tables, read_note
@@ -27,7 +27,8 @@ class Verification:
 
 
 def verify(folder: SweepFolder, plan: Plan) -> Verification:
-    """Checks records with the files they name, checkpoints, environments, notes on trackers, and tables against records."""
+    """Checks records with the files they name, checkpoints, environments, notes on trackers, tables against records, and for
+    links."""
     trials = folder.trial_folders()
     found = Verification(len(trials), [], [])
     resume = folder.command("resume")
@@ -39,6 +40,7 @@ def verify(folder: SweepFolder, plan: Plan) -> Verification:
     for damage, leftovers in for_each(check, trials, folder.root):
         found.damage += [f"{problem} Repair it with: {resume}" for problem in damage.values()]
         found.notes += [f"{left}: left over from a crash, harmless; remove it with: {resume}" for left in leftovers]
+    found.damage += link_problems(folder.own_paths())
     found.damage += [f"{problem} Repair it with: {resume}" for problem in folder.environments.damage().values()]
     others = [str(path) for path in trials if path.name not in plan]
     if others:

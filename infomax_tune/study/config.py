@@ -88,8 +88,10 @@ class PartName:
 
     def choices(self) -> tuple[str, ...]:
         """The names that need no file."""
-        names = [name for name in catalogue.names(self.kind) if not self.rows or _is_of_rows(name)]
-        return ("none", *([] if self.several or self.kind == "terms" else names)) if self.none else tuple(names)
+        further = self.several or self.kind == "terms"  # beside ours, which have settings of their own or need none
+        known = catalogue.installed(self.kind) if further else catalogue.names(self.kind)
+        names = [name for name in known if not self.rows or _is_of_rows(name)]
+        return ("none", *names) if self.none else tuple(names)
 
     def takes(self, value: str) -> bool:
         """Whether it is one of the choices, or a part of the user's own with its digest."""
@@ -151,9 +153,11 @@ class ModelConfig(_Section):
 
 def _with_weights(base: type[T], settings: Iterable[tuple[str, float, str]]) -> type[T]:
     """The section with a setting of its parts for each of these: its name, its default, and what it does."""
-    fields: dict[str, Any] = {
-        name: (_NotNegative, Field(default=default, description=words)) for name, default, words in settings
-    }
+    fields: dict[str, Any] = {}
+    for name, default, words in settings:
+        if name in fields or name in base.model_fields:
+            raise TypeError(f"two parts have a setting {name}, or it is one of the section's own")
+        fields[name] = (_NotNegative, Field(default=default, description=words))
     return create_model(f"_{base.__name__}", __base__=base, **fields)
 
 

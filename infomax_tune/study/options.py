@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from infomax_tune.errors import ConfigError, unknown
+from infomax_tune.process.paths import user_path
 
 DEVICES = ("cpu", "cuda", "mps")
+LEAST = 0.0001
+"""The least CPU or GPU, and the step in which Ray counts both."""
 LOGGERS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "wandb": ("wandb",),
@@ -61,7 +64,10 @@ class Options:
         default=None, metadata={"help": "cpu, cuda or mps. [default: cuda with --gpus-per-pack, else cpu]"}
     )
     max_failures: int = field(
-        default=2, metadata={"help": "How many times to retry a pack whose worker dies or raises an error."}
+        default=2,
+        metadata={
+            "help": "How many times to retry a pack whose worker dies or raises an error; the same error twice is not retried."
+        },
     )
     strict_environment: bool = field(
         default=False, metadata={"help": "Refuse to resume with different versions, CPU or threads."}
@@ -88,14 +94,20 @@ class Options:
     def __post_init__(self) -> None:
         loggers = (self.loggers,) if isinstance(self.loggers, str) else tuple(self.loggers or ())
         object.__setattr__(self, "loggers", loggers)
-        object.__setattr__(self, "data_dir", None if self.data_dir is None else Path(self.data_dir))
         problems = []
+        try:
+            object.__setattr__(self, "data_dir", None if self.data_dir is None else user_path(self.data_dir))
+        except ConfigError as error:
+            problems.append(f"--data-dir: {error}")
         if self.pack != "auto" and (not isinstance(self.pack, int) or not 0 < self.pack < 10**9):
             problems.append(f"--pack: must be auto or a whole number of at least 1, got {self.pack!r}")
-        if not 0 < self.cpus_per_pack < math.inf:
-            problems.append(f"--cpus-per-pack: must be more than 0, got {self.cpus_per_pack:g}")
-        if not 0 <= self.gpus_per_pack < math.inf:
-            problems.append(f"--gpus-per-pack: must be 0 or more, got {self.gpus_per_pack:g}")
+        if not LEAST <= self.cpus_per_pack < math.inf:
+            problems.append(f"--cpus-per-pack: must be at least {LEAST}, got {self.cpus_per_pack:g}")
+        gpus = self.gpus_per_pack
+        if not (gpus == 0 or LEAST <= gpus < 1 or (1 <= gpus < math.inf and gpus == int(gpus))):
+            problems.append(
+                f"--gpus-per-pack: must be 0, a share of one GPU from {LEAST} up, or a whole number of GPUs, got {gpus:g}"
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             problems.append(f"--max-concurrent: must be at least 1, got {self.max_concurrent}")
         if self.device is not None:
@@ -178,5 +190,5 @@ def logger_problems(loggers: Sequence[str]) -> list[str]:
         if missing:
             *others, last = missing
             packages = f"packages {', '.join(others)} and {last}" if others else f"package {last}"
-            problems.append(f"--logger {name} needs the {packages}: pip install 'infomax-tune[{name}]'")
+            problems.append(f"--logger {name} needs the {packages}: pip install '.[{name}]' in infomax-tune's folder")
     return problems

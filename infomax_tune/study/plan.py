@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.study.config import TrialConfig
-from infomax_tune.study.settings import as_typed
+from infomax_tune.study.settings import labels
 
 
 class Plan:
@@ -49,12 +49,17 @@ class Plan:
 
     def cell_labels(self) -> dict[str, str]:
         """What people call each cell: `relu-k16`, and the further axes, such as `relu-k16 lambda_tc=0.1`."""
-        labels: dict[str, str] = {}
-        for config in self:
-            flat = config.flat()
-            further = [f"{name.split('.')[1]}={as_typed(flat[name])}" for name in self.further_axes]
-            labels[config.cell] = " ".join([f"{config.model.activation}-k{config.model.hidden_dim}", *further])
-        return labels
+        flat = {config.cell: config.flat() for config in self}
+        texts = {name: labels(each[name] for each in flat.values()) for name in self.further_axes}
+        return {
+            cell: " ".join(
+                [
+                    f"{settings['model.activation']}-k{settings['model.hidden_dim']}",
+                    *(f"{name.split('.')[1]}={texts[name][settings[name]]}" for name in self.further_axes),
+                ]
+            )
+            for cell, settings in flat.items()
+        }
 
     @property
     def cells(self) -> list[str]:

@@ -7,6 +7,8 @@ reported together, each with its place.
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ from pydantic import ValidationError
 
 from infomax_tune.errors import ConfigError, unknown
 from infomax_tune.parts import catalogue, own
-from infomax_tune.study import yaml_document
+from infomax_tune.process.paths import user_path
+from infomax_tune.study import columns, yaml_document
 from infomax_tune.study.config import NAMES, SECTIONS, Scalar, TrialConfig, choices, is_plain, part_names
 
 _searched: list[Path] = []
@@ -220,7 +223,8 @@ def validate(settings: Settings, *, saved: bool = False) -> tuple[TrialConfig | 
         config = TrialConfig.model_validate(nested)
     except ValidationError as error:
         return None, unknowns + [_explain(detail, settings) for detail in error.errors()]
-    return (None if unknowns else config), unknowns
+    problems = unknowns if saved else unknowns + _taken_columns(config, settings)
+    return (None if problems else config), problems
 
 
 def build_config(*layers: Settings) -> TrialConfig:
@@ -254,9 +258,16 @@ def read_config(document: yaml_document.Document, overrides: Iterable[str]) -> t
     return config, notes
 
 
-def read_config_file(path: Path) -> yaml_document.Document:
+def read_config_file(path: str | Path) -> yaml_document.Document:
     """The document in a config file. Raises ConfigError."""
+    path = user_path(path)
     note_folder(path)
+    if path.is_dir():
+        again = shlex.join(["infomax-tune", "run", str(path / "config.yaml"), "--out", str(path)])
+        is_run = (path / "config.yaml").exists()
+        raise ConfigError(
+            f"{path}: this is a folder; {f'to resume its trial: {again}' if is_run else 'give a config file'}."
+        )
     try:
         return yaml_document.parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
@@ -281,7 +292,7 @@ def document_from_python(given: Mapping[str, Any] | str | Path, source: str) -> 
     """The document of a mapping, as if read from YAML, or of the file at a path. Raises ConfigError."""
     if isinstance(given, Mapping):
         return yaml_document.Document(_plain(given), source)
-    return read_config_file(Path(given))
+    return read_config_file(given)
 
 
 def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str], list[str]]:
@@ -290,16 +301,32 @@ def settings_from_python(given: Mapping[str, Any]) -> tuple[Settings, list[str],
 
 
 def _plain(value: Any) -> Any:
-    """Python collections and NumPy numbers, as YAML would give them."""
+    """Python collections, and numbers and arrays of NumPy, pandas and others, as YAML would give them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [_plain(inner) for inner in value]
-    return value.item() if hasattr(value, "item") else value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _unknown_part(name: str, given: Any, settings: Settings) -> str:
     return f"{unknown(name.split('.')[1], given, choices(name))} ({settings[name].where})"
+
+
+def _taken_columns(config: TrialConfig, settings: Settings) -> list[str]:
+    """The user's own terms and metrics whose column would overwrite another one."""
+    taken = {*columns.RESULTS, *columns.HISTORY, *columns.LATER, *catalogue.ours("terms")}
+    problems = []
+    for name, mark in part_names():
+        for part in mark.names_in(config.flat()[name]) if mark.kind in ("terms", "metrics") else []:
+            column = catalogue.short(part)
+            if column in taken:
+                where = f" ({settings[name].where})" if name in settings else ""
+                problems.append(
+                    f"{name.split('.')[1]}: {column} is the name of another column of the tables; rename the function{where}"
+                )
+            taken.add(column)
+    return problems
 
 
 def _explain(detail: Any, settings: Settings) -> str:
@@ -339,4 +366,11 @@ def _complaint(detail: Any) -> str:
         bound, words = _LIMITS[kind]
         return f"must be {words} {context[bound]}, got {given!r}"
     expected = _EXPECTED.get(kind)
-    return f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    text = f"must be {expected}, got {given!r}" if expected else f"{detail['msg']}, got {given!r}"
+    span = re.fullmatch(r"(\d+)(?:-|:|\.\.)(\d+)", given) if isinstance(given, str) else None
+    key = detail["loc"][1]
+    return (
+        f"{text}; for an axis of all from {span[1]} to {span[2]}: '{key}={{range: [{span[1]}, {span[2]}]}}'"
+        if span
+        else text
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infomax_tune.errors import ConfigError, unknown
+from infomax_tune.process.paths import user_path
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import SECTIONS
 from infomax_tune.study.plan import Plan
@@ -47,24 +48,25 @@ def load_space(
     config: a base config, which the space's own settings override. overrides: settings that override both; one that
     names an axis replaces it, and one that holds a list or a range is an axis. Raises ConfigError with every mistake.
     """
-    path = bundled_spaces().get(space) or Path(space)
+    bundled = bundled_spaces()
+    path = bundled.get(space) or user_path(space)
     if path.is_dir():
         raise ConfigError(_folder_is_no_space(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            f"{unknown('search space', space, bundled_spaces())} Or give the path of a YAML file."
-        ) from None
+        raise ConfigError(f"{unknown('search space', space, bundled)} Or give the path of a YAML file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{space}: cannot be read ({error}).") from None
     note_folder(path)
-    return parse_space(yaml_document.parse(text, space), Path(space).stem, config, overrides or {})
+    return parse_space(
+        yaml_document.parse(text, space if space in bundled else str(path)), path.stem, config, overrides or {}
+    )
 
 
 def default_out(space: str | Path) -> Path:
     """The output folder of a sweep that is given none: results/<space>. For the sweep.yaml of a sweep, by its folder's name."""
-    path = Path(space)
+    path = user_path(space)
     return Path("results") / (path.resolve().parent.name if path.name == SWEEP_FILE else path.stem)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,20 @@ def as_markdown(settings: Sequence[SettingInfo]) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """A value as typed in a config or after `key=`."""
+    """A value as typed in a config or after `key=`. Of a number that was computed, such as 10**-1.5, the first six digits."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        texts = (f"{value:.{digits}g}" for digits in (6, 15))
+        return next((text for text in texts if float(text) == value), f"{value:g}")
     return str(value)
+
+
+def labels(levels: Iterable[Any]) -> dict[Any, str]:
+    """Each level of a setting as typed; those that would look alike have all their digits."""
+    texts = {level: as_typed(level) for level in levels}
+    alike = Counter(texts.values())
+    return {level: text if alike[text] == 1 else str(level) for level, text in texts.items()}
 
 
 def _type(hint: Any) -> str:

@@ -1,5 +1,6 @@
 """Bad input: each mistake gets a message that says what is wrong and what to do, or a smaller study."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 import synthetic
 
 import analysis
-from analysis import AnalysisError, load_study, schema
+from analysis import AnalysisError, load_study, schema, style
+from analysis.load import OwnPart
 from infomax_tune.errors import InfomaxTuneError
 from infomax_tune.study import columns
 from infomax_tune.study.trial_status import IN_TABLES, TrialStatus
+from tests.folders import make_sweep
 
 
 @pytest.fixture
@@ -158,6 +161,18 @@ def test_an_empty_seed_names_its_line():
         analysis.check_results(table)
 
 
+@pytest.mark.parametrize("seed", ["1e400", "-1e300", "1.5", "99999999999999999999"])
+def test_a_seed_that_is_no_whole_number_names_its_line(folder, seed):
+    def change(text: str) -> str:
+        heading, first, rest = text.split("\n", 2)
+        values = dict(zip(heading.split(","), first.split(","), strict=True)) | {"seed": seed}
+        return "\n".join([heading, ",".join(values.values()), rest])
+
+    edit(folder, change)
+    with pytest.raises(AnalysisError, match=r"line 2: seed is .*, which is not a whole number"):
+        load_study(folder)
+
+
 def test_the_word_none_is_a_head_and_not_a_gap(folder):
     """pandas has a list of words for missing values."""
     assert set(load_study(folder).results["head"]) == {"none"}
@@ -255,3 +270,31 @@ def test_every_column_that_names_a_part_is_shown_so_and_by_itself():
     assert shown["term"].unique().tolist() == ["spread"]
     assert shown["optimizer"].tolist() == table["optimizer"].tolist()
     assert shown["trial_id"].tolist() == table["trial_id"].tolist()
+
+
+def test_a_users_part_is_drawn_and_explained_as_it_says(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from infomax_tune.parts.activations import Activation\n\n"
+        "half = Activation(lambda z: z / 2, color='#123456', marker='d', explanation='Half of what comes in.')\n"
+    )
+    out = make_sweep(tmp_path / "sweep", "epochs=1", "seed=1,2", f"activation=relu,{mine}:half").root
+    study = load_study(out)
+    assert study.own_parts()["half"] == OwnPart("#123456", "d", "Half of what comes in.")
+    style.know(study.own_parts())
+    assert (style.color("half"), style.marker("half")) == ("#123456", "d")
+    assert (style.color("relu"), style.marker("relu")) == (style.COLORS["relu"], style.MARKERS["relu"])
+    page = Path(analysis.analyze(out, tmp_path / "report").report).read_text(encoding="utf-8")
+    assert "Half of what comes in." in page
+    assert "#123456" in page
+
+
+def test_what_a_foreign_file_says_of_a_part_reaches_no_figure_unchecked(folder):
+    file = folder / "environment.json"
+    content = json.loads(file.read_text())
+    said = [{"color": "url(evil)"}, {"marker": "$x$"}, {"size": 3}, "red", None, {"color": 3}, {"explanation": "Fine."}]
+    content["parts"] = {f"p.py:part_{i}@{i:012x}": each for i, each in enumerate(said)}
+    file.write_text(json.dumps(content))
+    assert load_study(folder).own_parts() == {
+        name: OwnPart(explanation="Fine.") for name in ("part_6", "part_6.000000000006")
+    }

@@ -89,7 +89,7 @@ def test_the_result_is_the_path_of_the_report(analyzed):
 
 @pytest.fixture(scope="module")
 def elsewhere(study_folder, tmp_path_factory):
-    """The study analyzed again by another process, which checks what it has imported."""
+    """The study analyzed again by another process, which checks what it has imported, and has others draw beside it."""
     out = tmp_path_factory.mktemp("elsewhere")
     code = f"""
 import sys, analysis

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from analysis import reshape, stats
+from analysis import reshape, stats, wording
 from analysis.metrics import METRICS
 from analysis.schema import activation_order
 from infomax_tune.parts import catalogue
@@ -128,6 +128,13 @@ def test_baselines_are_named_by_objective_and_by_lambda_only_where_needed():
     table = pd.DataFrame({"objective": ["infomax", "infomax", "reconstruction"], "lambda_tc": [0.1, 1.0, 1.0]})
     named = reshape.with_setting(table, ["objective", "lambda_tc"])
     assert named["setting"].tolist() == ["infomax (lambda_tc=0.1)", "infomax (lambda_tc=1)", "reconstruction"]
+
+
+def test_settings_that_look_alike_are_not_one():
+    table = pd.DataFrame({"lambda_tc": [0.1, 0.1000001, 0.3, 0.1 + 0.2, 10**-1.5, np.nan]})
+    named = reshape.with_setting(table, ["lambda_tc"])["setting"].tolist()
+    assert named == ["0.1", "0.1000001", "0.3", "0.30000000000000004", "0.0316228", "nan"]
+    assert wording.show(0.1000001) == "0.1000001"  # in titles and sentences
 
 
 def test_infomax_rows_drop_baselines_and_keep_a_table_without_them(results):

@@ -115,7 +115,7 @@ class Machine:
             env=_of(self.environment, environment),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
 
@@ -303,7 +303,7 @@ class Machines:
         for machine in self.machines:
             if machine.gate:
                 machine.gate.open()
-        return sweep.communicate(timeout=300)
+        return sweep.communicate(timeout=900)
 
     def _node(self, machine: Machine, *options: str) -> Machine:
         """Starts a node on a machine."""

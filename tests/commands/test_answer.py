@@ -16,6 +16,7 @@ import pytest
 
 from infomax_tune import load_results
 from tests.command import COMMAND, call
+from tests.commands.test_estimate import PARTS
 
 SETTINGS = [
     f"--set={setting}" for setting in ("activation=relu,tanh", "hidden_dim=16,32", "seed=1,2,3,4,5", "epochs=60")
@@ -115,8 +116,12 @@ def test_results_shows_the_same_table_in_a_pipe(swept: tuple[Path, str]) -> None
 
 
 def test_a_dry_run_counts_its_pilots_and_says_the_power(tmp_path: Path) -> None:
-    shown = in_a_terminal("sweep", "quickstart", *SETTINGS, "--out", tmp_path / "none", "--dry-run")
+    one_worker = ["--max-concurrent", 1]
+    shown = in_a_terminal("sweep", "quickstart", *SETTINGS, *one_worker, "--out", tmp_path / "none", "--dry-run")
     assert "starting Ray" in shown
     assert re.search(r"pilot [1-4] of 4", shown)  # each lasts less than a look
+    assert re.search(r"20 trials in 4 cells; 0 done, 20 to train in \d+ packs, 1 at a time\n", shown)
+    for part in PARTS:
+        assert re.search(part, shown), part
     assert "power: With 5 seeds" in shown.rpartition("nothing was written)")[2]
     assert not (tmp_path / "none").exists()

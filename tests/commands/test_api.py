@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import infomax_tune
 from infomax_tune import ConfigError, InfomaxTuneError, api, load_results, run, sweep
@@ -24,7 +27,7 @@ SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
 def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A program of a user's, in a process of its own as Ray likes it."""
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
 
 
@@ -46,7 +49,7 @@ SWEEPS = f"""
 import sys, threading, time
 from infomax_tune import InfomaxTuneError, run, sweep
 
-done = sweep("quickstart", settings={SMALL!r}, out="python", report=False)
+done = sweep("quickstart", settings={SMALL!r}, out="python", report=False, max_concurrent=1)
 assert done.complete and not done.interrupted and done.report is None
 assert dict(done.counts) == {{"done": 4}}, done.counts
 assert len(done.results) == 4
@@ -61,7 +64,7 @@ torch.set_num_threads(2)
 said = []
 def work(name):
     try:
-        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True).complete)
+        said.append(sweep("quickstart", settings={SMALL!r}, out=name, report=False, quiet=True, max_concurrent=1).complete)
     except InfomaxTuneError as error:
         said.append(str(error))
 threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
@@ -128,7 +131,7 @@ long = {"epochs": 2000, "activation": ["tanh"], "hidden_dim": 1024, "seed": [1, 
 for times in (1, 2):
     threading.Thread(target=press, args=(times,), daemon=True).start()
     try:
-        done = sweep("quickstart", settings=long, out=f"out{times}", quiet=True)
+        done = sweep("quickstart", settings=long, out=f"out{times}", quiet=True, max_concurrent=1)
         print(times, done.interrupted)
     except KeyboardInterrupt:
         print(times, "KeyboardInterrupt")
@@ -188,6 +191,19 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
 
 
 @pytest.mark.parametrize(
+    "kind", [np.array, pd.Series, pd.Index, torch.tensor, lambda values: tuple(map(np.int64, values))]
+)
+def test_an_array_of_one_dimension_is_a_list(kind: Callable[[Sequence[int]], Any]) -> None:
+    space, _ = space_from_python("quickstart", {"seed": kind([1, 2, 3])}, None)
+    assert repr(space.axes["training.seed"]) == "[1, 2, 3]"  # numbers that YAML and JSON can hold
+    mapping = {"base": {"dataset": "digits"}, "axes": {"lambda_tc": np.logspace(-1, 0, 2), "seed": kind([1])}}
+    assert space_from_python(mapping, {}, None)[0].axes == {"loss.lambda_tc": [0.1, 1.0], "training.seed": [1]}
+    assert (
+        api._call("sweep", "x", settings={"seed": kind([1, 2])}) == "infomax_tune.sweep('x', settings={'seed': [1, 2]})"
+    )
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: sweep("quickstart", settings={"activatoin": "relu"}), "did you mean 'activation'"),
@@ -198,6 +214,10 @@ def test_spaces_and_settings_in_python_s_own_words() -> None:
         (lambda: sweep("quickstart", pack=0), "--pack: must be auto or a whole number of at least 1, got 0"),
         (lambda: sweep("quickstart", pack="all", max_failures=-1), "--max-failures: must be 0 or more, got -1"),
         (lambda: sweep("quickstart", config="nowhere.yaml"), "config file not found"),
+        (lambda: sweep("quickstart", settings={"seed": np.eye(2)}), r"seed: must be a whole number, got \[1.0, 0.0\]"),
+        (lambda: sweep("quickstart", settings={"seed": pd.DataFrame({"a": [1]})}), "seed: must be a whole number"),
+        (lambda: run({"seed": np.array([1, 2])}), r"seed: must be a whole number, got \[1, 2\]"),
+        (lambda: run({"activation": np.array(["relu", "tanh"])}), "activation: .* is unknown"),
         (lambda: run({"lr": -1}), "lr: must be more than 0.0, got -1"),
         (lambda: run({"activation": "rleu"}), "did you mean 'relu'"),
         (lambda: run(device="gpu"), "--device: 'gpu' is unknown"),

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infomax_tune.errors import ConfigError, DataError, ResourceError
@@ -23,7 +25,7 @@ from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 from infomax_tune.study.space import SearchSpace
-from tests.command import call, infomax_tune
+from tests.command import COMMAND, call, infomax_tune
 
 Content = str | bytes | None
 """Of a file; None is a folder."""
@@ -117,7 +119,10 @@ CONFIGS = [
     Bad("file: contains itself", "run c.yaml", ("c.yaml: nested too deeply to be a config",), {"c.yaml": "model: &m {a: *m}"}),
     Bad("file: aliases of aliases", "run c.yaml", ("c.yaml: its aliases expand to more than 1000000 values",), {"c.yaml": BOMB}),
     Bad("file: not there", "run nope.yaml", ("nope.yaml: config file not found",)),
-    Bad("file: a folder", "run c.yaml", ("c.yaml: cannot be read", "Is a directory"), {"c.yaml": None}),
+    Bad("file: a folder", "run c.yaml", ("c.yaml: this is a folder; give a config file",), {"c.yaml": None}),
+    Bad("file: a run's folder", "run there", ("there: this is a folder; to resume its trial: infomax-tune run there/config.yaml --out there",), {"there/config.yaml": "seed: 1"}),
+    Bad("file: no name", "run ''", ("a path is empty",)),
+    Bad("file: in a home that does not exist", "run ~nobody-here/c.yaml", ("~nobody-here/c.yaml: there is no such home",)),
     Bad("files: two", "run a.yaml b.yaml", ("at most one config file, got a.yaml, b.yaml",)),
     Bad("file: not there, for a sweep", "sweep quickstart --config nope.yaml", ("nope.yaml: config file not found",)),
     Bad("file: wrong, for a sweep", "sweep quickstart --config c.yaml", ("'optimiser' is unknown; did you mean 'optimizer'?", "c.yaml, line 1"), {"c.yaml": "optimiser: adam"}),
@@ -141,6 +146,8 @@ VALUES = [
     Bad("seed: true", "run seed=true", ("seed: must be a whole number, got True",)),
     Bad("seed: a date", "run seed=2020-01-01", ("seed: must be a whole number, got datetime.date",)),
     Bad("seed: no date", "run seed=2020-13-01", ("'2020-13-01' is not a valid value",)),
+    Bad("seed: a span", "run seed=1-20", ("seed: must be a whole number, got '1-20'; for an axis of all from 1 to 20: 'seed={range: [1, 20]}'",)),
+    Bad("seed: a span, of a sweep", "sweep quickstart --set seed=1..20", ("'seed={range: [1, 20]}'",)),
     Bad("seed: a mapping, for one experiment", "run 'seed={range: [1, 3]}'", ("seed: must be a whole number, got {'range': [1, 3]}",)),
     Bad("epochs: negative", "run epochs=-5", ("epochs: must be at least 0, got -5",)),
     Bad("epochs: empty", "run epochs=", ("epochs: must be a whole number, got None",)),
@@ -174,6 +181,7 @@ SPACES = [
     Bad("space: near miss", "sweep quikstart", ("'quikstart' is unknown; did you mean 'quickstart'? One of activation_study, quickstart, synthetic_2d.", "path of a YAML file")),
     Bad("space: not there", "sweep nope.yaml", ("search space: 'nope.yaml' is unknown",)),
     Bad("space: below a file", "sweep s.yaml/x", ("'s.yaml/x' is unknown",), {"s.yaml": ""}),
+    Bad("space: no name", "sweep ''", ("a path is empty",)),
     Bad("space: a folder", "sweep there", ("there: this is a folder. Give the name of a bundled space",), {"there": None}),
     Bad("space: binary", "sweep s.yaml", ("s.yaml: cannot be read",), {"s.yaml": b"\xff\xfe\x00"}),
     Bad("space: control characters", "sweep s.yaml", ("s.yaml: not valid YAML",), {"s.yaml": b"seed: [\x01]"}),
@@ -214,16 +222,22 @@ FLAGS = [
     Bad("sweep: no space", "sweep", ("Missing argument 'SPACE'",)),
     Bad("sweep: two spaces", "sweep quickstart synthetic_2d", ("unexpected extra argument",)),
     Bad("flag: unknown", "run --sed 3", ("No such option: --sed",)),
+    Bad("resume: a setting", "resume out --set 'seed={range: [1, 20]}'", ("infomax-tune sweep out/sweep.yaml --out out --set 'seed={range: [1, 20]}'",), lambda: _sweep() and None),
+    Bad("resume: a setting as an option", "resume out --epochs 3", ("--epochs: this is a setting, not an option; write --set epochs=3",), lambda: _sweep() and None),
     Bad("flag: without its value", "resume out --pack", ("--pack",)),
     Bad("--pack: zero", "sweep quickstart --pack 0", ("--pack: must be auto or a whole number of at least 1, got 0",)),
     Bad("--pack: a word", "sweep quickstart --pack all", ("--pack: must be auto or a whole number of at least 1, got 'all'",)),
     Bad("--pack: a fraction", "sweep quickstart --pack 2.5", ("got '2.5'",)),
     Bad("--pack: more digits than an int may have", f"sweep quickstart --pack {'9' * 5000}", ("--pack: must be auto",)),
-    Bad("--cpus-per-pack: zero", "sweep quickstart --cpus-per-pack 0", ("--cpus-per-pack: must be more than 0, got 0",)),
-    Bad("--cpus-per-pack: nan", "sweep quickstart --cpus-per-pack nan", ("--cpus-per-pack: must be more than 0, got nan",)),
+    Bad("--cpus-per-pack: zero", "sweep quickstart --cpus-per-pack 0", ("--cpus-per-pack: must be at least 0.0001, got 0",)),
+    Bad("--cpus-per-pack: nan", "sweep quickstart --cpus-per-pack nan", ("--cpus-per-pack: must be at least 0.0001, got nan",)),
     Bad("--cpus-per-pack: text", "sweep quickstart --cpus-per-pack two", ("--cpus-per-pack",)),
-    Bad("--gpus-per-pack: negative", "sweep quickstart --gpus-per-pack -1", ("--gpus-per-pack: must be 0 or more, got -1",)),
-    Bad("--gpus-per-pack: infinite", "resume out --gpus-per-pack inf", ("--gpus-per-pack: must be 0 or more, got inf",), lambda: _sweep() and None),
+    Bad("--gpus-per-pack: negative", "sweep quickstart --gpus-per-pack -1", ("--gpus-per-pack: must be 0, a share of one GPU from 0.0001 up, or a whole number of GPUs, got -1",)),
+    Bad("--gpus-per-pack: one and a half", "sweep quickstart --gpus-per-pack 1.5", ("or a whole number of GPUs, got 1.5",)),
+    Bad("--gpus-per-pack: nearly none", "sweep quickstart --gpus-per-pack 0.00001", ("a share of one GPU from 0.0001 up",)),
+    Bad("--cpus-per-pack: nearly none", "sweep quickstart --cpus-per-pack 0.00001", ("must be at least 0.0001, got 1e-05",)),
+    Bad("--gpus-per-pack: nan", "sweep quickstart --gpus-per-pack nan", ("a whole number of GPUs, got nan",)),
+    Bad("--gpus-per-pack: infinite", "resume out --gpus-per-pack inf", ("--gpus-per-pack: must be 0, a share of one GPU from 0.0001 up, or a whole number of GPUs, got inf",), lambda: _sweep() and None),
     Bad("--max-concurrent: zero", "sweep quickstart --max-concurrent 0", ("--max-concurrent: must be at least 1, got 0",)),
     Bad("--max-failures: negative", "sweep quickstart --max-failures -1", ("--max-failures: must be 0 or more, got -1",)),
     Bad("--max-concurrent: text", "sweep quickstart --max-concurrent many", ("--max-concurrent",)),
@@ -237,6 +251,12 @@ FLAGS = [
 ]  # fmt: skip
 
 FOLDERS = [
+    *(
+        Bad(f"no path: {command}", command, ("Invalid value for", "a path is empty"))
+        for command in ("sweep quickstart --out ''", "sweep quickstart --data-dir ''", "sweep quickstart --config ''", "run --out ''", "run --data-dir ''", "resume ''", "list ''", "status ''", "analyze x --output-dir ''", "compare '' x", "compare x y --page ''")
+    ),
+    Bad("init: no path", "init ''", ("a path is empty",)),
+    Bad("out: no bucket", "sweep quickstart --out s3://", ("s3://: not a place that can hold results; use a folder, s3://BUCKET/PREFIX",)),
     Bad("status: not there", "status nope", ("nope: does not exist; give the --out of a sweep",)),
     Bad("resume: not there", "resume nope", ("nope: does not exist; give the --out of a sweep",)),
     Bad("results: not there", "results nope", ("nope: does not exist",)),
@@ -393,6 +413,23 @@ def test_what_the_system_refuses_is_a_message_too(here: Path, monkeypatch: pytes
         2,
         "infomax-tune: [Errno 28] No space left on device: 'out/record.json'\n",
     )
+
+
+@pytest.mark.parametrize(("units", "message"), [(65536, "measuring it takes 160.3 GiB"), (8, "memory ran out")])
+def test_memory_that_a_process_may_not_have_is_a_message(
+    units: int, message: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `ulimit -v`, as batch systems set it, where the system itself says no."""
+    settings = ["dataset=digits", "epochs=0", f"hidden_dim={units}", "--out", "out"]
+    if units == 8:
+        monkeypatch.setattr("infomax_tune.packs.run_trial.load", lambda *_: np.empty(2**62, np.uint8))
+        done = call("run", *settings, ok=False)
+    else:
+        limited = ["sh", "-c", 'ulimit -v 20000000; exec "$@"', "sh", *COMMAND, "run", *settings]
+        done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_notes_are_no_mistakes(here: Path) -> None:

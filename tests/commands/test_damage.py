@@ -22,13 +22,16 @@ from infomax_tune.store.files import digest, write_json
 from infomax_tune.store.formats import ENVIRONMENT
 from infomax_tune.store.sweep_folder import TABLES, SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
-from tests.command import call, infomax_tune, tables
+from tests.command import call, tables
 from tests.folders import make_sweep
+from tests.without_ray import sweep_here
 
 SEEDS = range(1, 10)
 """A trial for each damage, and one that stays whole."""
 SETTINGS = ["epochs=2", "checkpoint_every=1", "activation=[tanh]", f"seed={[*SEEDS]}"]
 SWEEP = ["quickstart", *(word for setting in SETTINGS for word in ("--set", setting))]
+LEFT = f".{'0123456789abcdef' * 2}.tmp"
+"""A file that a crash left while it was being written."""
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +121,8 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     for seed, (harm, _) in zip(SEEDS, DAMAGES.values(), strict=False):
         harm(trial(out, seed))
     (out / "results.csv").write_text("nonsense")
-    (out / "trials" / trial(out).name / ".0123.tmp").write_text("left over")
-    (out / "tensorboard/tanh/k16/seed1/.4567.tmp").write_text("left over")
+    (out / "trials" / trial(out).name / LEFT).write_text("left over")
+    (out / "tensorboard/tanh/k16/seed1" / LEFT).write_text("left over")
     (trial(out) / "checkpoint.safetensors").write_text("nonsense")
     cut(out / "environment.json")
     _note_another_environment(out, "00000000")
@@ -128,7 +131,7 @@ def test_all_damages_at_once_are_trained_again_to_the_same_bytes(out: Path, fini
     assert call("status", out).stdout.count("damaged: ") == len(DAMAGES)
     named = ways_out(call("verify", out, ok=False).stdout)
     assert named == {("infomax-tune", "resume", str(out)), ("infomax-tune", "results", str(out))}
-    done = infomax_tune("resume", out)
+    done = sweep_here("resume", out)
     for line in done.stderr.splitlines():
         assert line.startswith("warning: ")
     assert done.stderr.count("will be trained again.") == len(DAMAGES)
@@ -184,10 +187,10 @@ CLEARED: dict[str, tuple[Callable[[Path], object], str, int]] = {
         "failure.json: left over from a crash, harmless",
         0,
     ),
-    "a leftover": (lambda out: (trial(out) / ".0123.tmp").touch(), ".0123.tmp: left over from a crash, harmless", 0),
+    "a leftover": (lambda out: (trial(out) / LEFT).touch(), f"{LEFT}: left over from a crash, harmless", 0),
     "an analysis that was killed": (
-        lambda out: ((out / "analysis").mkdir(), (out / "analysis/.0123.tmp").touch()),
-        "analysis/.0123.tmp: left over from a crash, harmless",
+        lambda out: ((out / "analysis").mkdir(), (out / "analysis" / LEFT).touch()),
+        f"analysis/{LEFT}: left over from a crash, harmless",
         0,
     ),
     "a trial that is not in the sweep": (

@@ -19,6 +19,7 @@ import pytest
 from tests.command import COMMAND, call, tables, wait_until
 from tests.folders import make_sweep
 from tests.gate import Gate
+from tests.without_ray import sweep_here
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ["epochs=2", "activation=[tanh]", "seed=[1, 2]"]
@@ -41,7 +42,7 @@ def test_a_full_disk_is_told_and_leaves_everything_to_go_on_with(out: Path) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        [*COMMAND, "results", out], preexec_fn=small_disk, capture_output=True, text=True, timeout=300, check=False
+        [*COMMAND, "results", out], preexec_fn=small_disk, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 2
     assert "results.csv: cannot be written (File too large)" in done.stderr
@@ -86,10 +87,6 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     options = [word for setting in settings for word in ("--set", setting)]
     out = tmp_path / "disk" / "sweep"
 
-    def resume() -> subprocess.CompletedProcess[str]:
-        command = [*seen, *COMMAND, "resume", str(out), "--no-report"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
     one_by_one = ["--pack", "1", "--max-concurrent", "1", "--max-failures", "0", "--no-report"]
     command = [*seen, *COMMAND, "sweep", "quickstart", *options, *one_by_one, "--out", str(out)]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as sweep:
@@ -98,7 +95,7 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
             with pytest.raises(OSError, match="No space left"):
                 write_without_end(disk / "ballast")
             gate.open()
-            _, stderr = sweep.communicate(timeout=300)
+            _, stderr = sweep.communicate(timeout=900)
         finally:
             sweep.kill()
     assert sweep.returncode == 2
@@ -110,11 +107,12 @@ def test_a_disk_that_fills_up_ends_a_sweep_that_loses_nothing(
     records = {path: path.read_bytes() for path in disk.glob("sweep/trials/*/record.json")}
     assert len(records) == 1
     assert "no damage" in call("verify", disk / "sweep").stdout
-    refused = resume()
+    refused = sweep_here("resume", disk / "sweep", ok=False)
     assert refused.returncode == 2
     assert "No space left on device" in refused.stderr.splitlines()[-1]
     (disk / "ballast").unlink()
-    done = resume()
+    resume = [*seen, *COMMAND, "resume", str(out), "--max-concurrent", "1", "--no-report"]
+    done = subprocess.run(resume, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {path: path.read_bytes() for path in records} == records
     assert tables(disk / "sweep") == tables(make_sweep(tmp_path / "roomy", *settings).root)
@@ -152,7 +150,7 @@ json.dump([(one.returncode, one.stdout, one.stderr) for one in done], sys.stdout
 def test_a_folder_that_may_only_be_read_is_told_and_can_be_read(read_only: Path) -> None:
     def obedient(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, preexec_fn=_obey_permissions, capture_output=True, text=True, timeout=300, check=False, **options
+            command, preexec_fn=_obey_permissions, capture_output=True, text=True, timeout=900, check=False, **options
         )
 
     try:

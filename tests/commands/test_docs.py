@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from infomax_tune.cli import app
@@ -161,3 +162,14 @@ def test_every_command_of_a_cluster_is_run_by_a_test_or_cannot_be(page: str) -> 
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     tests = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, flags=re.MULTILINE)}
     assert {test for test in COMMANDS[page].values() if not test.startswith("not run: ")} <= tests
+
+
+def test_how_to_install_and_to_cite_is_true() -> None:
+    """Nothing is published: an extra is installed from the source. The version to cite is this one."""
+    files = [*DOCUMENTS, *(ROOT / "infomax_tune").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    published = re.compile(r"pip install ['\"]?infomax-tune")
+    assert [path.name for path in files if published.search(path.read_text(encoding="utf-8"))] == []
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{citation["version"]}"' in project
+    assert "no licence yet" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,17 @@ import pytest
 
 from infomax_tune.on_ray import estimate
 from infomax_tune.packs.pilot import Cost
-from tests.command import call, infomax_tune
+from tests.command import call
 from tests.folders import make_sweep
 
+PARTS = (
+    r"time +about [\d.]+ (s|min)",
+    r"CPU-hours +[\d.e-]+",
+    r"memory +[\d.]+ GiB",
+    r"disk +[\d.]+ MiB",
+    "nothing was written",
+)
+"""What an estimate says."""
 SMALL = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "epochs=20"]
 
 
@@ -26,24 +35,19 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
         yield 2
 
     def measure(packs: dict, *arguments: object) -> estimate._Pilots:
-        return estimate._Pilots(dict.fromkeys(packs, Cost(1, 1.0, 1.0, 1.0, 0.0, 2**30)), first_began=0.0)
+        return estimate._Pilots(dict.fromkeys(packs, Cost(1, 1.0, 1.0, 1.0, 0.0, 2**30)), time.perf_counter())
 
     monkeypatch.setattr(estimate, "cluster", cluster)
     monkeypatch.setattr(estimate, "_measure", measure)
 
 
+@pytest.mark.usefixtures("_measured")
 def test_a_dry_run_says_what_there_is_and_leaves_nothing(tmp_path: Path) -> None:
-    """On real Ray."""
+    """In a pipe nothing else; `test_answer` has one on real Ray."""
     out = tmp_path / "sweep"
-    text = infomax_tune("sweep", *SMALL, "--out", out, "--dry-run").stdout
+    text = call("sweep", *SMALL, "--out", out, "--dry-run").stdout
     assert re.match(r"20 trials in 2 cells; 0 done, 20 to train in \d+ packs, \d+ at a time\n", text)
-    for what in (
-        r"time +about [\d.]+ (s|min)",
-        r"CPU-hours +[\d.e-]+",
-        r"memory +[\d.]+ GiB",
-        r"disk +[\d.]+ MiB",
-        "nothing was",
-    ):
+    for what in PARTS:
         assert re.search(what, text), what
     assert not out.exists()
     assert list(Path().iterdir()) == []
@@ -67,3 +71,15 @@ def test_a_dry_run_is_refused_where_the_sweep_would_be(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", "activation=[relu, tanh]", "epochs=1", "seed=[1]").root
     other = call("sweep", *SMALL, "--out", out, "--dry-run", ok=False)
     assert (other.returncode, "already contains a sweep with a different config" in other.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("_measured")
+def test_a_dry_run_says_which_trials_torch_trains_and_why(tmp_path: Path) -> None:
+    Path("mine.py").write_text("def half(z):\n    return z / 2\n", encoding="utf-8")
+    axes = ("--set", "activation=relu,tanh,mine.py:half", "--set", "objective=infomax,reconstruction")
+    text = call("sweep", "quickstart", *axes, "--set", "seed=1,2", "--out", tmp_path / "sweep", "--dry-run").stdout
+    assert re.findall("^torch .*$", text, re.MULTILINE) == [
+        "torch      trains 2 trials, several times slower than the compiled loops: its activation has no forward and "
+        "derivative made of infomax_tune.parts.elementwise",
+        "torch      trains 6 trials, several times slower than the compiled loops: its objective rebuilds the inputs",
+    ]

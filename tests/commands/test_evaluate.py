@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +10,7 @@ import pytest
 
 from infomax_tune import InfomaxTuneError, evaluate, load_results
 from infomax_tune.store.trial_folder import TrialFolder
-from tests.command import COMMAND, call, tables
+from tests.command import call, dies, tables
 from tests.folders import finish_sweep, make_interrupted_sweep, make_sweep
 
 SETTINGS = ("epochs=3", "activation=relu,tanh", "seed=1,2")
@@ -51,11 +48,7 @@ def test_the_tables_are_the_same_bytes_as_if_asked_at_once(plain: Path, at_once:
 def test_a_kill_at_any_point_loses_nothing(fault: str, plain: Path, at_once: Path) -> None:
     out = Path("killed")
     shutil.copytree(plain, out)
-    environment = os.environ | {"INFOMAX_TUNE_FAULT": fault}
-    killed = subprocess.run(
-        [*COMMAND, "evaluate", str(out), "--probe"], env=environment, capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    assert dies(fault, "evaluate", out, "--probe")
     assert '"left": 0' in call("status", out, "--json").stdout
     call("evaluate", out, "--probe")
     assert tables(out) == tables(at_once)

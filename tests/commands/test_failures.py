@@ -21,6 +21,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
 from tests.command import COMMAND, call, infomax_tune
+from tests.without_ray import sweep_here
 
 
 def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: Path) -> None:
@@ -34,13 +35,14 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     for folder in in_the_way:
         folder.mkdir(parents=True)
     options = [word for setting in settings for word in ("--set", setting)]
-    done = infomax_tune("sweep", "quickstart", *options, "--pack", 4, "--max-failures", 0, "--out", out, ok=False)
+    one_worker = ["--pack", 4, "--max-concurrent", 1, "--max-failures", 0]
+    done = infomax_tune("sweep", "quickstart", *options, *one_worker, "--out", out, ok=False)
     assert done.returncode == 1
     assert "4 trials: 2 done, 2 failed" in done.stdout
     assert "its worker died" not in done.stdout + done.stderr
     assert "trials of the failed packs, each on its own" in done.stdout
     assert done.stderr.count("in train_on_ray") == 1  # the first traceback whole, the others in a line
-    again = f"incomplete; to resume: infomax-tune resume {out} --pack 4 --max-failures 0 --no-report"
+    again = f"incomplete; to resume: infomax-tune resume {out} --pack 4 --max-concurrent 1 --max-failures 0 --no-report"
     assert done.stderr.splitlines()[-1] == again
     results = pd.read_csv(out / "results.csv")
     assert results["status"].tolist() == ["done", "failed", "done", "failed"]
@@ -52,8 +54,29 @@ def test_a_trial_that_raises_keeps_its_traceback_and_the_others_go_on(tmp_path: 
     # the cause is gone: so is the failure
     for folder in in_the_way:
         folder.rmdir()
-    assert "4 trials: 4 done" in infomax_tune("resume", out).stdout
+    assert "4 trials: 4 done" in sweep_here("resume", out).stdout
     assert SweepFolder(out).trial(stuck).read_failure() is None
+
+
+def test_the_same_error_twice_is_not_tried_a_third_time(tmp_path: Path) -> None:
+    """A metric with a mistake in it, whose message is another one each time: two tries of the pack, and one of each trial."""
+    tries, out = tmp_path / "tries", tmp_path / "sweep"
+    (tmp_path / "broken.py").write_text(f"""\
+import os, time
+def broken(outputs, targets):
+    with open({str(tries)!r}, "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    raise KeyError(time.monotonic())
+""")
+    settings = ["epochs=1", "activation=tanh", "seed=1,2,3", f"metrics={tmp_path}/broken.py:broken"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    done = infomax_tune("sweep", "quickstart", *options, "--pack", 3, "--out", out, ok=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "3 trials: 3 failed" in done.stdout
+    assert len(tries.read_text().splitlines()) == 2 + 3
+    assert done.stderr.count("; retrying: ") == 1
+    failures = [SweepFolder(out).trial(trial.trial_id).read_failure() for trial in SweepFolder(out).read_space().plan()]
+    assert all(failure and failure["cause"][0] == "builtins.KeyError" for failure in failures)
 
 
 _GIB = 2**30
@@ -120,7 +143,7 @@ def test_a_worker_that_runs_out_of_memory_is_counted_and_the_others_go_on(
     with subprocess.Popen([*command, "--no-report"], stdout=PIPE, stderr=PIPE, text=True) as sweep:
         watcher = threading.Thread(target=memory.watch, args=[sweep])
         watcher.start()
-        stdout, stderr = sweep.communicate(timeout=300)
+        stdout, stderr = sweep.communicate(timeout=900)
         watcher.join()
     assert sweep.returncode == 1, stdout + stderr
     assert "2 trials: 1 done, 1 failed" in stdout

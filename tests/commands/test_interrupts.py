@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.command import call, infomax_tune, start, tables, wait_until
+from tests.command import call, start, tables, wait_until
 from tests.folders import make_sweep
 from tests.gate import Gate
+from tests.without_ray import sweep_here
 
 EPOCHS = 6
 SETTINGS = [f"epochs={EPOCHS}", "checkpoint_every=1", "activation=[relu, leaky_relu, tanh]"]
@@ -38,7 +39,7 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     gate.open()
-    stdout, stderr = sweep.communicate(timeout=300)
+    stdout, stderr = sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     assert "Finishing the current epochs" in stdout
     assert "Traceback" not in stdout + stderr
@@ -48,7 +49,7 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     assert counts["left"] == 30
     # of the pack at the gate, and of the other if it had trained an epoch too; the third had not begun
     assert len(list(out.glob("trials/*/checkpoint.safetensors"))) in (10, 20)
-    done = infomax_tune(*shlex.split(command[1]))
+    done = sweep_here(*shlex.split(command[1]))
     assert "30 trials: 30 done" in done.stdout
     assert tables(out) == tables(undisturbed)
     # the epochs trained twice: none, since the first Ctrl-C lets them be kept
@@ -58,14 +59,14 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
 def test_a_second_ctrl_c_stops_at_once_and_a_resume_repairs(undisturbed: Path, gate: Gate, tmp_path: Path) -> None:
     """In the middle of an epoch."""
     out = tmp_path / "sweep"
-    sweep = start("sweep", *LONG, "--out", out)
+    sweep = start("sweep", *LONG, "--max-concurrent", "1", "--out", out)
     wait_until(lambda: gate.has_come() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=300)
+    sweep.communicate(timeout=900)
     assert sweep.returncode == 130
     assert not list(out.glob("trials/*/record.json"))
     gate.open()
-    infomax_tune("resume", out)
+    sweep_here("resume", out)
     assert tables(out) == tables(undisturbed)

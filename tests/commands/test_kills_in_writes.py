@@ -6,17 +6,14 @@ code that a sweep's workers use. The long form, with whole sweeps, is `python -m
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks.chaos import MOMENTS, WRITES
 from infomax_tune import run
-from infomax_tune.process.faults import FAULT, TRACE
-from tests.command import COMMAND, call, tables
+from infomax_tune.process.faults import TRACE
+from tests.command import call, dies, tables
 from tests.folders import make_sweep
 
 EPOCHS = 5
@@ -30,13 +27,6 @@ OF_A_TRIAL = {
 OF_THE_DRIVER = ["results.csv", "history.parquet"]
 
 
-def dies(fault: str, *words: object) -> bool:
-    """Runs a command that is to be killed at this point; whether it was."""
-    noted = {FAULT: fault, TRACE: "trace"}
-    done = subprocess.run([*COMMAND, *map(str, words)], env=os.environ | noted, capture_output=True, check=False)
-    return done.returncode == -signal.SIGKILL
-
-
 def test_all_writes_are_tried() -> None:
     assert {*OF_A_TRIAL, *OF_THE_DRIVER} == set(WRITES)
     assert set(OF_A_TRIAL.values()) == set(MOMENTS)
@@ -45,6 +35,7 @@ def test_all_writes_are_tried() -> None:
 def test_a_trial_that_is_killed_in_its_writes_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies in each of its files, each time going on from what is left."""
     words = [f"{name}={value}" for name, value in TRIAL.items()]
+    monkeypatch.setenv(TRACE, "trace")
     for name, moment in OF_A_TRIAL.items():
         assert dies(f"{name}:{moment}:1", "run", *words, "--out", "killed"), name
     trained = [int(line.split()[1]) for line in Path("trace").read_text(encoding="utf-8").splitlines()]

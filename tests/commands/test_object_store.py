@@ -22,6 +22,7 @@ from tests.command import call, free_port, infomax_tune, start, tables, wait_unt
 from tests.folders import make_sweep
 from tests.gate import Gate
 from tests.object_store import BUCKET, bytes_below, s3_server
+from tests.without_ray import sweep_here
 
 SETTINGS = ["epochs=6", "checkpoint_every=1", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -49,8 +50,8 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
     wait_until(lambda: bool(bytes_below(out, "trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     assert gate.has_come()
-    assert "another sweep is running here" in infomax_tune("resume", out, ok=False).stderr
-    status = json.loads(infomax_tune("status", out, "--json").stdout)
+    assert "another sweep is running here" in call("resume", out, ok=False).stderr
+    status = json.loads(call("status", out, "--json").stdout)
     assert status["total"] == 2
     sweep.kill()
     _, errors = sweep.communicate(timeout=60)
@@ -59,14 +60,14 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     here = make_sweep(tmp_path / "here", *SETTINGS).root
     with monkeypatch.context() as patch:
         patch.setenv(FAULT, "record.json:half:1")
-        infomax_tune("resume", out, "--max-failures", 0, ok=False)
+        infomax_tune("resume", out, "--max-failures", 0, "--max-concurrent", 1, ok=False)
     assert not objects.matching(location(out), "trials/*/record.json")
 
     # a checkpoint is damaged: found, set aside, its trial trained from the beginning
     path = objects.matching(location(out), "trials/*/checkpoint.safetensors")[0]
     objects.write(path, objects.read(path)[:-1] + b"!")
     assert f"{path}: damaged" in call("verify", out, ok=False).stdout
-    done = infomax_tune("resume", out, report=True)
+    done = sweep_here("resume", out, report=True)
     assert "2 done" in done.stdout
     assert bytes_below(out, *PROMISED) == tables(here)
     assert f"report: {out}/analysis/report.html" in done.stdout

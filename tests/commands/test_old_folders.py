@@ -15,7 +15,8 @@ import pytest
 from infomax_tune import load_results
 from infomax_tune.store.files import read_json, write_json
 from infomax_tune.store.formats import ENVIRONMENT
-from tests.command import call, free_port, infomax_tune, start, wait_until
+from tests.command import call, free_port, start, wait_until
+from tests.without_ray import sweep_here
 
 OLD = Path(__file__).parents[1] / "old_folders"
 VERSIONS = sorted(path.name for path in OLD.iterdir() if path.is_dir())
@@ -63,7 +64,7 @@ def test_an_interrupted_sweep_is_resumed_and_what_was_done_stays(left: Path) -> 
     done = before.index[before["status"] == "done"]
     files = {path: path.read_bytes() for trial_id in done for path in (out / "trials" / trial_id).iterdir()}
     forget("instructions", out)
-    told = infomax_tune("resume", out, "--mix-arithmetic").stderr
+    told = sweep_here("resume", out, "--mix-arithmetic").stderr
     assert "python was 3.0, is" in told
     assert "instructions" not in told
     after = load_results(out).set_index("trial_id")
@@ -78,7 +79,7 @@ def test_a_finished_sweep_is_extended_and_analysed(left: Path) -> None:
     before = load_results(out).set_index("trial_id")
     space = left / "finished.yaml"
     space.write_text(FINISHED)
-    told = infomax_tune("sweep", space, "--out", out, "--logger", "csv", "--mix-arithmetic").stdout
+    told = sweep_here("sweep", space, "--out", out, "--logger", "csv", "--mix-arithmetic").stdout
     assert "4 of 16 trials to train" in told
     assert "csv: 16 trials logged" in told  # those of before too: this tracker is new
     after = load_results(out).set_index("trial_id")

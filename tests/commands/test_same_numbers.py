@@ -14,9 +14,10 @@ from infomax_tune.store.formats import RECORD
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.space import SearchSpace
-from tests.command import call, infomax_tune, tables
+from tests.command import call, tables
 from tests.folders import finish_sweep, make_sweep
 from tests.science.test_data import write_idx
+from tests.without_ray import sweep_here
 
 SMALL = ["quickstart", "--set", "activation=[relu]", "--set", "epochs=2"]
 
@@ -132,7 +133,7 @@ def test_other_images_under_the_same_name_are_refused_before_anything_is_trained
     out = make_sweep(tmp_path / "sweep", *settings, "seed=[1]").root
     before = everything(out)
     words = [word for setting in [*settings, "seed=[1, 2]"] for word in ("--set", setting)]
-    refused = infomax_tune("sweep", "quickstart", *words, "--out", out, "--data-dir", tmp_path / "half", ok=False)
+    refused = sweep_here("sweep", "quickstart", *words, "--out", out, "--data-dir", tmp_path / "half", ok=False)
     assert refused.returncode == 2
     assert "fashion_mnist: 1 trial was trained here on different data with the same name" in refused.stderr
     assert {path: everything(out)[path] for path in before} == before
@@ -147,13 +148,13 @@ def test_another_arithmetic_is_mixed_only_if_told_to(out: Path) -> None:
             path, RECORD, {**{name: value for name, value in record.items() if name != "schema"}, "arithmetic": 0}
         )
     more = ["sweep", *SMALL, "--set", "seed=[1, 2, 3, 4]", "--out", out]
-    refused = infomax_tune(*more, ok=False)
+    refused = sweep_here(*more, ok=False)
     assert refused.returncode == 2
     assert (
         f"2 trials were trained here with arithmetic 0 of infomax-tune, but this version uses {ours}" in refused.stderr
     )
     assert "--mix-arithmetic" in refused.stderr
     assert not list(out.glob("trials/*-s4-*"))
-    assert "1 of 4 trials to train" in infomax_tune(*more, "--mix-arithmetic").stdout
+    assert "1 of 4 trials to train" in sweep_here(*more, "--mix-arithmetic").stdout
     (record,) = (read_json(path, RECORD) or {} for path in out.glob("trials/*-s4-*/record.json"))
     assert record["arithmetic"] == ours

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ import pytest
 
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.trial_status import IN_FOLDER
-from tests.command import COMMAND, call, start, wait_until
+from tests.command import call, start, wait_until
+from tests.without_ray import Started
 
-LONG = ["quickstart", "--set", "activation=[relu, tanh, softplus]", "--set", "epochs=150", "--no-report"]
-"""30 trials of 3 cells, one of which waits for the others."""
+LONG = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "epochs=150", "--max-concurrent", "1"]
+"""20 trials of 2 cells, one of which waits for the other."""
 
 Look = dict[str, Any]
 
@@ -45,10 +45,10 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     """A sweep in a terminal of its own, with `status --watch` beside it."""
     out = tmp_path_factory.mktemp("followed") / "sweep"
     leader, follower = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm-256color"}
-    sweep = subprocess.Popen(
-        [*COMMAND, "sweep", *LONG, "--out", str(out)], stdin=follower, stdout=follower, stderr=follower, env=environment
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("NO_COLOR", raising=False)
+        patch.setenv("TERM", "xterm-256color")
+        sweep = Started("sweep", *LONG, "--out", out, folder=out.parent, terminal=follower)
     os.close(follower)
     shown: list[bytes] = []
 
@@ -67,7 +67,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     while sweep.poll() is None:
         looks.append(look(out))
         time.sleep(0.1)
-    said, problems = watch.communicate(timeout=300)
+    said, problems = watch.communicate(timeout=900)
     assert (watch.returncode, problems) == (0, "")
     assert sweep.returncode == 0
     reader.join()
@@ -78,9 +78,9 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
 def test_status_counts_what_the_live_table_counts(followed: Followed) -> None:
     """The driver's note is older than the look: what has a record since then is no longer running or left."""
     for found in [*followed.looks, *followed.watched]:
-        assert sum(found["counts"].values()) == 30
+        assert sum(found["counts"].values()) == 20
         assert tuple(found["counts"]) == IN_FOLDER
-        assert sum(sum(cell.values()) for cell in found["cells"].values()) == 30
+        assert sum(sum(cell.values()) for cell in found["cells"].values()) == 20
     agreed = 0
     for found in [*followed.looks, *followed.watched]:
         if found["driver"] is None:
@@ -99,7 +99,7 @@ def test_watching_ends_with_the_sweep(followed: Followed) -> None:
     assert followed.watched[-1]["driver"] is None
     assert all(found["driver"] for found in followed.watched[:-1])
     assert not (followed.out / "progress.json").exists()
-    assert look(followed.out)["counts"] == {status: 30 if status == "done" else 0 for status in IN_FOLDER}
+    assert look(followed.out)["counts"] == {status: 20 if status == "done" else 0 for status in IN_FOLDER}
 
 
 def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
@@ -110,24 +110,24 @@ def test_a_terminal_sees_a_live_table(followed: Followed) -> None:
     assert re.search(r"\d+ done +\d+ running +\d+ left", re.sub(r"\s+", " ", plain))
     assert "\x1b[36m" in followed.shown  # in colors
     assert followed.shown.rindex("\x1b[?25h") > followed.shown.rindex("\x1b[?25l")
-    assert "30 trials: 30 done" in plain
+    assert "20 trials: 20 done" in plain
 
 
 def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
-    sweep = start("sweep", *LONG, "--out", out)
+    sweep = Started("sweep", *LONG, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     wait_until(lambda: look(out)["counts"]["running"] > 0 or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
     text = call("status", out).stdout
     assert f"pid {sweep.pid})" in text.splitlines()[-1]
-    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.send_signal(signal.SIGKILL)
     sweep.wait()
     assert (out / "progress.json").exists()
     found = look(out)
     assert found["driver"] is None
     assert found["counts"]["running"] == 0
-    assert sum(found["counts"].values()) == 30
+    assert sum(found["counts"].values()) == 20
     # nor is a note that cannot be read
     SweepFolder(out).driver.write_progress({"phase": "of another version"})
     assert look(out)["driver"] is None

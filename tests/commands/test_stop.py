@@ -16,9 +16,8 @@ from tests.folders import make_sweep
 def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     long = ["epochs=100000", "activation=relu,tanh,softplus", "seed=1", "checkpoint_every=100000"]
-    sweep = start(
-        "sweep", "quickstart", *(word for each in long for word in ("--set", each)), "--out", out, "--no-report"
-    )
+    words = [*(word for each in long for word in ("--set", each)), "--max-concurrent", 1]
+    sweep = start("sweep", "quickstart", *words, "--out", out, "--no-report")
     try:
         notes = SweepFolder(out).driver
         wait_until(lambda: any(pack["epoch"] for pack in (notes.read_progress() or {"packs": []})["packs"]))
@@ -26,12 +25,12 @@ def test_a_sweep_is_stopped_from_elsewhere_and_can_be_resumed(tmp_path: Path) ->
         assert [(each.out, each.state, each.ended, each.trials) for each in listed] == [(str(out), "running", 0, 3)]
         done = call("stop", out)
         assert done.stdout == f"{out}: stopped; to resume: infomax-tune resume {out}\n"
-        said, problems = sweep.communicate(timeout=300)
+        said, problems = sweep.communicate(timeout=900)
     finally:
         sweep.kill()
     assert sweep.returncode == 130
     assert "stop requested; finishing the current epochs" in said
-    assert f"stopped; to resume: infomax-tune resume {out} --no-report" in problems
+    assert f"stopped; to resume: infomax-tune resume {out} --max-concurrent 1 --no-report" in problems
     assert list(out.glob("trials/*/checkpoint.safetensors"))
     assert not (out / "stop").exists()
 

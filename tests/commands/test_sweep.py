@@ -15,6 +15,7 @@ import pytest
 from infomax_tune.study import columns
 from tests.command import call, free_port, infomax_tune, start, tables, wait_until
 from tests.folders import make_sweep
+from tests.without_ray import sweep_here
 
 SETTINGS = ["epochs=4", "checkpoint_every=1", "activation=[relu, leaky_relu, tanh]"]
 SMALL = ["quickstart", *(word for setting in SETTINGS for word in ("--set", setting))]
@@ -81,7 +82,7 @@ def test_one_trial_a_pack_gives_the_same_bytes_and_a_second_driver_is_refused_me
         assert refused.stdout == ""
     assert not (out / "results.csv").exists(), "it ended too soon to be a test"
     first.send_signal(signal.SIGCONT)
-    stdout, stderr = first.communicate(timeout=300)
+    stdout, stderr = first.communicate(timeout=900)
     assert first.returncode == 0, stderr
     assert "30 trials: 30 done" in stdout
     timings = pd.read_csv(out / "timings.csv")
@@ -126,7 +127,7 @@ def test_a_run_alone_gives_the_numbers_of_its_trial_in_the_sweep(undisturbed: Pa
 def test_more_seeds_train_the_new_trials_only_and_fewer_make_a_smaller_table(undisturbed: Path, tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "grown", *SETTINGS, "seed={range: [1, 3]}").root
     before = {path: path.stat().st_mtime_ns for path in out.glob("trials/*/*")}
-    more = infomax_tune("sweep", *SMALL, "--out", out)
+    more = sweep_here("sweep", *SMALL, "--out", out)
     assert "21 of 30 trials to train" in more.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tables(out) == tables(undisturbed)
@@ -145,7 +146,7 @@ def test_an_existing_ray_cluster_is_joined_and_left_running_quietly(
     port = free_port()
     log = (tmp_path / "ray.log").open("w+", encoding="utf-8")
     head = [ray, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1"]
-    head += ["--num-cpus=2", "--include-dashboard=false"]
+    head += ["--num-cpus=1", "--include-dashboard=false"]
     # of its own, where another cluster runs beside it
     head += [f"--ray-client-server-port={free_port()}", "--min-worker-port=0", "--max-worker-port=0"]
     cluster = subprocess.Popen(head, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)

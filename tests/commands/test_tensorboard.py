@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import socket
@@ -14,7 +13,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard_data_server import server_binary
@@ -31,10 +29,11 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder, run_path
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.space import SearchSpace
-from tests.command import COMMAND, call, free_port, infomax_tune, start, wait_until
+from tests.command import call, dies, free_port, start, wait_until
 from tests.conftest import MakeConfig
 from tests.folders import make_interrupted_sweep, make_sweep
 from tests.read_tensorboard import Curves, curves, event_files, hparams, read, told
+from tests.without_ray import Started, sweep_here
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DATA_SERVER = server_binary()
@@ -65,9 +64,7 @@ def test_a_kill_inside_a_write_leaves_no_trace(faults: list[str], tmp_path: Path
     settings = ["dataset=digits", "epochs=6", "checkpoint_every=2", "save_metrics_every=3", "--out", "run"]
     folder = TrialFolder(tmp_path / "run")
     for fault in faults:
-        environment = os.environ | {"INFOMAX_TUNE_FAULT": fault}
-        killed = subprocess.run([*COMMAND, "run", *settings], env=environment, capture_output=True, check=False)
-        assert killed.returncode == -signal.SIGKILL
+        assert dies(fault, "run", *settings)
         assert not folder.has_record()
     call("run", *settings)
     assert curves(folder.path / "tensorboard/relu/k16/seed1") == told(folder)
@@ -79,32 +76,28 @@ OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 def test_a_sweep_that_is_killed_resumed_extended_and_stripped_shows_the_same_curves(tmp_path: Path) -> None:
-    """On real Ray: SIGKILL of the driver, then one more axis and another pack size, then no folder at all."""
+    """SIGKILL of what trains, then one more axis and another pack size, then no folder at all."""
     out = tmp_path / "sweep"
     # one trial after another, so that the kill finds one under way
-    sweep = start("sweep", "quickstart", *OPTIONS, "--pack", 1, "--max-concurrent", 1, "--no-report", "--out", out)
+    one_by_one = ["--pack", 1, "--max-concurrent", 1]
+    sweep = Started("sweep", "quickstart", *OPTIONS, *one_by_one, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
-    family = psutil.Process(sweep.pid).children(recursive=True)
-    sweep.kill()
-    sweep.communicate(timeout=60)
-    for process in family:  # Ray's own, which would end a little later
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(family, timeout=10)
+    sweep.send_signal(signal.SIGKILL)
+    sweep.wait()
     missing = [path for path in (out / "trials").iterdir() if not (path / "record.json").exists()]
     assert missing, "the kill came too late to be a test"
     _, groups = hparams(out / "tensorboard")
     assert {path.name for path in missing} <= {group.name for group in groups}
 
-    infomax_tune("resume", out, "--pack", 2)
+    sweep_here("resume", out, "--pack", 2)
     check_sweep(out)
     assert set(curves_in(out)) == {f"{activation}/k16/seed{seed}" for activation in ("relu", "tanh") for seed in (1, 2)}
     packed = curves_in(out)
     make_sweep(tmp_path / "whole", *SETTINGS)  # never killed
     assert curves_in(tmp_path / "whole") == packed
 
-    infomax_tune("sweep", "quickstart", *OPTIONS, "--set", "lambda_tc=[1, 10]", "--pack", 1, "--out", out)
+    sweep_here("sweep", "quickstart", *OPTIONS, "--set", "lambda_tc=[1, 10]", "--pack", 1, "--out", out)
     check_sweep(out)
     extended = curves_in(out)
     assert len(extended) == 8

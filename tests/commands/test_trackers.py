@@ -17,16 +17,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from infomax_tune.process.faults import FAULT
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
 from infomax_tune.study import columns
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
-from tests.command import call, infomax_tune, start, tables, wait_until
+from tests.command import call, dies, tables, wait_until
 from tests.folders import finish_sweep
 from tests.gate import Gate
 from tests.read_trackers import expect_mirrored, finite, forget_the_user, mlflow_runs, wandb_records
+from tests.without_ray import Started, sweep_here
 
 SMALL = ["quickstart", "--set", "activation=[relu, tanh]", "--set", "seed=[1, 2, 3]", "--set", "checkpoint_every=1"]
 SHORT = [*SMALL, "--set", "epochs=4", "--set", "save_metrics_every=2"]
@@ -54,7 +54,7 @@ def _of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep in packs of several seeds, with three trackers."""
     out = tmp_path_factory.mktemp("logged") / "mes résultats #1 50% [x] & co"
-    done = infomax_tune("sweep", *SHORT, "--logger", "mlflow", "--logger", "csv", "--logger", "json", "--out", out)
+    done = sweep_here("sweep", *SHORT, "--logger", "mlflow", "--logger", "csv", "--logger", "json", "--out", out)
     assert "warning" not in done.stdout + done.stderr
     for name in ("mlflow", "csv", "json"):
         assert f"{name}: 6 trials logged to {out / 'trackers' / name}\n" in done.stdout
@@ -104,7 +104,7 @@ def test_a_finished_sweep_is_exported_once(out: Path) -> None:
     call("verify", out)
 
 
-def test_a_hand_over_that_is_killed_is_begun_anew(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hand_over_that_is_killed_is_begun_anew(out: Path) -> None:
     unnoted, begun, whole, *_ = read_results(SweepFolder(out))["trial_id"]
     moments = {
         unnoted: "half:1",  # its run was made a moment ago, and is not noted yet: that one stays, empty
@@ -112,10 +112,7 @@ def test_a_hand_over_that_is_killed_is_begun_anew(out: Path, monkeypatch: pytest
         whole: "half:2",  # all of it is there, and not noted yet
     }
     for trial_id, moment in moments.items():
-        monkeypatch.setenv("INFOMAX_TUNE_FAULT", f"{trial_id}.json:{moment}")
-        died = infomax_tune("resume", out, "--logger", "mlflow", ok=False)
-        assert died.returncode == -signal.SIGKILL
-    monkeypatch.delenv("INFOMAX_TUNE_FAULT")
+        assert dies(f"{trial_id}.json:{moment}", "resume", out, "--no-report", "--logger", "mlflow")
     call("resume", out, "--no-report", "--logger", "mlflow")
     with sqlite3.connect(out / "trackers/mlflow/mlflow.db") as database:
         runs = Counter(database.execute("SELECT name, status FROM runs WHERE lifecycle_stage = 'active'"))
@@ -125,12 +122,10 @@ def test_a_hand_over_that_is_killed_is_begun_anew(out: Path, monkeypatch: pytest
     expect_mirrored(out)
 
 
-def test_what_a_killed_hand_over_wrote_here_is_written_anew(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_hand_over_wrote_here_is_written_anew(out: Path) -> None:
     trial_id = read_results(SweepFolder(out))["trial_id"][0]
-    monkeypatch.setenv("INFOMAX_TUNE_FAULT", f"{trial_id}.json:half:1")
-    assert infomax_tune("resume", out, "--logger", "csv", ok=False).returncode == -signal.SIGKILL
+    assert dies(f"{trial_id}.json:half:1", "resume", out, "--no-report", "--logger", "csv")
     assert len(pd.read_csv(out / f"trackers/csv/{trial_id}/progress.csv")) == 5
-    monkeypatch.delenv("INFOMAX_TUNE_FAULT")
     call("resume", out, "--no-report", "--logger", "csv")
     assert len(pd.read_csv(out / f"trackers/csv/{trial_id}/progress.csv")) == 5
     assert not list(out.rglob("*.tmp"))
@@ -145,12 +140,13 @@ def test_a_sweep_killed_midway_has_one_run_a_trial_in_the_end(tmp_path: Path, mo
     second = space.trials()[1].trial_id
     one_by_one = ["--pack", 1, "--max-concurrent", 1, "--logger", "mlflow"]
     with contextlib.closing(Gate(tmp_path / "trace", lines=6)) as gate, monkeypatch.context() as patch:
-        for name, value in (gate.environment | {FAULT: f"{second}.json:renamed:1"}).items():
+        for name, value in gate.environment.items():
             patch.setenv(name, value)
-        killed = infomax_tune("sweep", "quickstart", *options, *one_by_one, "--out", out, ok=False)
-    assert killed.returncode == -signal.SIGKILL
+        assert dies(
+            f"{second}.json:renamed:1", "sweep", "quickstart", *options, *one_by_one, "--out", out, by=sweep_here
+        )
     assert len(list(out.glob("trials/*/record.json"))) == 2
-    done = infomax_tune("resume", out, "--logger", "mlflow")
+    done = sweep_here("resume", out, "--logger", "mlflow")
     assert "4 trials: 4 done" in done.stdout
     unfinished = [name for name, run in mlflow_runs(out).items() if run.info.status != "FINISHED"]
     assert not unfinished
@@ -161,11 +157,12 @@ def test_the_command_that_goes_on_after_ctrl_c_has_the_trackers(tmp_path: Path) 
     """One trial after another, so that Ctrl-C finds one under way."""
     out = tmp_path / "sweep"
     one_by_one = ["--set", "epochs=60", "--pack", "1", "--max-concurrent", "1"]
-    sweep = start("sweep", *SMALL, *one_by_one, "--logger", "json", "--logger", "csv", "--out", out, "--no-report")
+    loggers = ["--logger", "json", "--logger", "csv"]
+    sweep = Started("sweep", *SMALL, *one_by_one, *loggers, "--out", out, folder=tmp_path)
     wait_until(lambda: any(out.glob("trials/*/checkpoint.safetensors")) or sweep.poll() is not None)
     assert sweep.poll() is None, sweep.communicate()
     sweep.send_signal(signal.SIGINT)
-    _, stderr = sweep.communicate(timeout=300)
+    _, stderr = sweep.communicate()
     assert sweep.returncode == 130
     command = re.search(r"stopped; to resume: infomax-tune (.*)", stderr)
     assert command is not None
@@ -182,7 +179,7 @@ def test_a_tracker_that_cannot_be_reached_ends_no_sweep(tmp_path: Path, monkeypa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     out = tmp_path / "sweep"
     wild = ["--set", "activation=[identity]", "--set", "optimizer=sgd", "--set", "lr=1e30", "--set", "seed=[1, 2]"]
-    done = infomax_tune("sweep", "quickstart", *wild, "--logger", "mlflow", "--logger", "csv", "--out", out)
+    done = sweep_here("sweep", "quickstart", *wild, "--logger", "mlflow", "--logger", "csv", "--out", out)
     assert done.stderr.count("warning: --logger mlflow is skipped from now on; the sweep continues: ") == 1
     assert "mlflow: 0 trials logged to http://127.0.0.1:9; 2 remain for the next run" in done.stdout
     assert "csv: 2 trials logged" in done.stdout
@@ -213,7 +210,7 @@ def test_wandb_offline_holds_one_run_a_trial(out: Path, monkeypatch: pytest.Monk
     """Without a network or a key. Ray's callback needs Ray, which is started for it though nothing is trained."""
     call("sweep", *SHORT, "--set", "seed=[1]", "--out", out, "--no-report", "--narrow")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    done = infomax_tune("resume", out, "--logger", "wandb")
+    done = call("resume", out, "--no-report", "--logger", "wandb")
     assert f"wandb: 2 trials logged to {out / 'trackers/wandb-offline'}\n" in done.stdout
     histories = pd.read_parquet(out / "history.parquet")
     for result in read_results(SweepFolder(out)).to_dict("records"):
@@ -246,7 +243,8 @@ def test_a_package_that_is_not_installed_is_told_before_anything_begins(
     told = call(*command.split(), "--logger", "mlflow", "--logger", "wandb", ok=False)
     assert told.returncode == 2
     assert told.stderr == (
-        "infomax-tune: --logger mlflow needs the packages mlflow, sqlalchemy and alembic: pip install 'infomax-tune[mlflow]'\n"
-        "--logger wandb needs the package wandb: pip install 'infomax-tune[wandb]'\n"
+        "infomax-tune: --logger mlflow needs the packages mlflow, sqlalchemy and alembic: "
+        "pip install '.[mlflow]' in infomax-tune's folder\n"
+        "--logger wandb needs the package wandb: pip install '.[wandb]' in infomax-tune's folder\n"
     )
     assert not Path("out").exists()

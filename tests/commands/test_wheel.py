@@ -53,7 +53,8 @@ def test_every_command_works_from_any_folder(installed: Path, tmp_path: Path) ->
     assert found.stdout.count(str(installed.parent)) == 3
     assert "activation_study       180 trials" in command("spaces")
     assert "done after 2 epochs" in command("run", "dataset=digits", "epochs=2")
-    swept = command("sweep", "quickstart", "--set", "epochs=1", "--set", "activation=relu,tanh", "--set", "seed=1,2")
+    small = ["--set", "epochs=1", "--set", "activation=relu,tanh", "--set", "seed=1,2", "--max-concurrent", "1"]
+    swept = command("sweep", "quickstart", *small)
     assert "4 trials: 4 done" in swept
     report = tmp_path / "results/quickstart/analysis/report.html"
     assert f"report: {report.as_uri()}" in swept

@@ -183,7 +183,7 @@ def test_a_driver_is_alive_by_its_pid_here_and_by_its_word_elsewhere(cell: list[
     ended.wait()
     for changes, alive in (
         ({"pid": ended.pid}, False),
-        ({"started": 1.0}, False),
+        ({"begun": 1.0}, False),
         ({"pid": ended.pid, "host": "elsewhere"}, True),
         ({"updated": time.time() - STALE_S - 1, "host": "elsewhere"}, False),
         ({"updated": time.time() - STALE_S - 1}, True),  # it waits, or was suspended

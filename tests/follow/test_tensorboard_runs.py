@@ -78,6 +78,14 @@ def test_a_run_holds_every_number_of_its_trial_packed_or_not(
         assert record.timing["tensorboard_s"] > 0
 
 
+def test_a_part_with_a_capital_letter_has_its_run(tmp_path: Path, make_config: MakeConfig, digits: Dataset) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def Half_2(z):\n    return z / 2\n")
+    trials = placed(tmp_path, [make_config(dataset="digits", activation=f"{mine}:Half_2", epochs=1)])
+    train(trials, digits)
+    assert find_broken(tmp_path / "tensorboard", trials) == []
+
+
 def test_relative_time_is_the_trials_training_time(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
     """Also over a stop: what was trained before it is counted, the time between is not."""
     (trial,) = placed(tmp_path, pack[:1])
@@ -143,7 +151,9 @@ def test_a_run_that_cannot_be_written_costs_no_trial_and_is_made_later(
     train(trials, digits, on_epoch=fill, warn=warnings.append)
     assert all(trial.folder.has_record() for trial in trials)
     assert len(warnings) == 2
-    assert re.search(r"seed3.*: cannot be written \(File exists\)\. TensorBoard will not show tanh-k16-s3", warnings[0])
+    assert re.search(
+        r"seed3.*: cannot be written \(Not a directory\)\. TensorBoard will not show tanh-k16-s3", warnings[0]
+    )
     assert re.search(r"seed2.*: cannot be written \(No space left on device\)", warnings[1])
     assert event_files(full) == []  # half a run would pass for a whole one
     hidden.unlink()

@@ -21,7 +21,7 @@ from ray.tune.execution import class_cache
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import cluster as module
-from infomax_tune.on_ray.cluster import cluster
+from infomax_tune.on_ray.cluster import cluster, packs_on
 from infomax_tune.on_ray.patches import in_prestarted_workers
 from infomax_tune.study.options import Options
 from tests.command import wait_until
@@ -55,6 +55,29 @@ def start(address: str | None = None) -> list[str]:
     return said
 
 
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "cpus_per_pack", "gpus_per_pack", "packs"),
+    [
+        (8, 0, 1, 0, 8),
+        (8, 0, 3, 0, 2),
+        (0.6, 0, 0.2, 0, 3),  # 0.6 / 0.2 is less than 3
+        (8, 2, 1, 0.4, 4),  # two on each GPU, not five on both
+        (8, 2, 1, 0.5, 4),
+        (8, 2, 1, 0.6, 2),
+        (8, 2, 1, 1 / 3, 6),
+        (8, 2, 4, 0.1, 2),
+        (8, 3, 1, 2, 1),
+        (8, 0, 1, 0.5, 0),
+        (2, 4, 4, 1, 0),
+    ],
+)
+def test_packs_are_counted_per_machine_and_shares_per_gpu(
+    cpus: float, gpus: float, cpus_per_pack: float, gpus_per_pack: float, packs: int
+) -> None:
+    options = Options(cpus_per_pack=cpus_per_pack, gpus_per_pack=gpus_per_pack)
+    assert packs_on({"CPU": cpus, "GPU": gpus}, options) == packs
+
+
 # ---- the token
 
 
@@ -83,6 +106,19 @@ def test_a_cluster_that_is_joined_is_given_no_token(started: list[dict[str, Any]
     """It has one already, or needs none."""
     start("auto")
     assert "RAY_AUTH_TOKEN" not in started[0]
+
+
+# ---- what a user's environment variables break
+
+
+@pytest.mark.parametrize("name", module._REFUSED)
+def test_a_variable_that_tune_refuses_is_set_aside_for_it(
+    name: str, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "mine")
+    start()
+    assert name not in started[0]
+    assert os.environ[name] == "mine"
 
 
 # ---- the folder

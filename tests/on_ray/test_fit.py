@@ -15,10 +15,12 @@ from tests.conftest import MakeConfig
 def test_deaths_are_noted_unless_another_driver_has_taken_over(tmp_path: Path, make_config: MakeConfig) -> None:
     config, folder = make_config(dataset="digits"), SweepFolder(tmp_path)
     packs, trial = [Pack.of([config])], folder.trial(config.trial_id)
-    job = cast(Job, SimpleNamespace(folder=folder, driver=folder.driver.take_over()))
+    job = cast(Job, SimpleNamespace(folder=folder))
+    driver = folder.driver.take_over()
     latest = SweepFolder(tmp_path).driver.take_over()
-    _note_deaths(packs, job, "its worker died")
+    with folder.driver.heeded(driver):
+        _note_deaths(packs, job, "its worker died")
     assert trial.read_failure() is None
-    job = cast(Job, SimpleNamespace(folder=folder, driver=latest))
-    _note_deaths(packs, job, "its worker died")
+    with folder.driver.heeded(latest):
+        _note_deaths(packs, job, "its worker died")
     assert (trial.read_failure() or {})["error"] == "its worker died"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,18 @@ def test_a_sweep_that_is_refused_stops_no_other(folder: SweepFolder) -> None:
     with pytest.raises(ConfigError, match="already contains a sweep with a different config"):
         infomax_tune.sweep("quickstart", settings={"epochs": 2}, out=folder.root, quiet=True)
     assert folder.driver.is_driven_by(earlier)
+
+
+def test_a_part_that_was_edited_makes_another_sweep(tmp_path: Path) -> None:
+    """Whether it is in the space's base or one of its axes; and it is said so, not that trials would be dropped."""
+    part, out = tmp_path / "mine.py", tmp_path / "sweep"
+    for activation in (f"{part}:half", [f"{part}:half", "relu"]):
+        part.write_text("def half(z):\n    return z / 2\n")
+        settings = {"epochs": 1, "seed": 1, "activation": activation}
+        shown = str(activation).replace("'", "")
+        before = make_sweep(out, "epochs=1", "seed=1", f"activation={shown}").read_space()
+        part.write_text("def half(z):\n    return z * 0.5\n")
+        with pytest.raises(ConfigError, match=r"mine.py:half was edited since .*its digest was \w{12}, is now \w{12}"):
+            infomax_tune.sweep("quickstart", settings=settings, out=out, quiet=True)
+        assert SweepFolder(out).read_space() == before
+        shutil.rmtree(out)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
+import socket
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from ray.tune.logger import LoggerCallback
 
 from infomax_tune.follow.display import Display, Lines
 from infomax_tune.on_ray import tracker_feed
+from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.store.record import HistoryRow, Record
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.study.options import Options
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
@@ -110,6 +115,48 @@ def test_a_sweep_that_fails_does_not_wait_long_for_its_trackers(
     assert not lines.getvalue()
 
 
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A socket where MLflow expects its server."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+        yield listener
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    is_stopped: bool, few: tuple[SweepFolder, Plan], server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, plan = few
+    lines, address = io.StringIO(), os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setattr(tracker_feed, "GRACE_S" if is_stopped else "PATIENCE_S", 0.5)
+    with TrackerFeed("few", plan, folder, ["mlflow"], Lines(lines, lines)).at_work(lambda: is_stopped):
+        connection, _ = server.accept()
+    assert lines.getvalue().splitlines()[-2:] == [
+        "warning: --logger mlflow does not answer, and is not waited for",
+        f"mlflow: 0 trials logged to {address}; 3 remain for the next run with --logger mlflow",
+    ]
+    connection.close()
+    server.close()
+    wait_until(lambda: all(thread.name != "trackers" for thread in threading.enumerate()))
+
+
+def test_a_server_that_is_down_is_tried_a_few_times(few: tuple[SweepFolder, Plan], server: socket.socket) -> None:
+    folder, plan = few
+    lines, tries = io.StringIO(), 0
+    server.settimeout(0.5)
+    feed = TrackerFeed("few", plan, folder, ["mlflow"], Lines(lines, lines))
+    with feed.at_work():
+        while "is skipped from now on" not in lines.getvalue():
+            with contextlib.suppress(TimeoutError):
+                server.accept()[0].close()
+                tries += 1
+    assert tries == 4
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
 def test_in_a_notebook_mlflow_is_left_as_it_was(few: tuple[SweepFolder, Plan]) -> None:
     """What is logged next must not land in the sweep's database, nor the next sweep in one that was deleted."""
     import mlflow
@@ -141,3 +188,21 @@ def test_wandb_without_a_key_is_told_and_left_out(few: tuple[SweepFolder, Plan])
         in lines.getvalue()
     )
     assert "wandb: 0 trials logged to its project few; 3 remain for the next run" in lines.getvalue()
+
+
+def test_wandb_lets_go_of_ray_if_it_does_not_answer(
+    few: tuple[SweepFolder, Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for Ray when Ray ends takes this process with it. Nobody answers at port 9."""
+    folder, plan = few
+    lines = io.StringIO()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(tracker_feed, "GRACE_S", 5)
+    feed = TrackerFeed("few", plan, folder, ["wandb"], Lines(lines, lines))
+    with cluster(Options(), Path(os.devnull)):
+        begun = folder.tracker("wandb").files_of(next(iter(plan)).trial_id)
+        with feed.at_work(begun.exists):
+            wait_until(begun.exists)
+        assert all(thread.name != "trackers" for thread in threading.enumerate())
+    assert "wandb: 0 trials logged" in lines.getvalue()

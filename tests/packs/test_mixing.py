@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from infomax_tune.errors import DataError, EnvironmentDriftError
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
+from infomax_tune.store.environments import Environments
 from infomax_tune.store.record import Record
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.trial_status import TrialStatus
@@ -43,6 +45,16 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
     refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
     with pytest.raises(EnvironmentDriftError, match="1 trial was trained here with arithmetic 1 "):
         refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False)
+
+
+def test_the_refusal_names_the_version_that_trained_them(digits: Dataset, tmp_path: Path) -> None:
+    environments = Environments(tmp_path)
+    environments.note_used({"infomax-tune": "0.1.0"}, "0a")
+    kept = [dataclasses.replace(record("digits", digits.digest, 1), timing={"environment": "0a"})]
+    with pytest.raises(
+        EnvironmentDriftError, match=r"with arithmetic 1 of infomax-tune 0\.1\.0, but this version uses"
+    ):
+        refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=False, environments=environments)
 
 
 def test_two_arithmetics_are_mixed_only_if_asked_for(digits: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from infomax_tune.errors import DataError, StoreError
+from infomax_tune.errors import DataError, PartError, StoreError, TakenOverError
 from infomax_tune.follow.progress import PackProgress
 from infomax_tune.packs import pack_training
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.science.arithmetic import ARITHMETIC
 from infomax_tune.science.data import Dataset
+from infomax_tune.store.files import guarded
 from infomax_tune.store.objects import location
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
@@ -376,35 +378,29 @@ def test_a_worker_whose_driver_was_replaced_writes_nothing_more(
         out = tmp_path / str(moment)
         asked, left = Countdown(moment), []
 
-        def may_write(_: bool, asked: Countdown = asked, out: Path = out, left: list[dict[Path, bytes]] = left) -> bool:
-            if not asked():
-                return True
-            left.append({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
-            return False
+        def require(asked: Countdown = asked, out: Path = out, left: list[dict[Path, bytes]] = left) -> None:
+            if asked():
+                left.append({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+                raise TakenOverError
 
-        train_pack(pack, folders(out, pack), digits, may_write=may_write, warn=pytest.fail)
+        with guarded(out, require), contextlib.suppress(TakenOverError):
+            train_pack(pack, folders(out, pack), digits, warn=pytest.fail)
         if not left:
             break
         assert len(left) == 1, "it went on"
         assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == left[0]
     else:
         pytest.fail("there is no end to its questions")
-    records = [folder.has_record() for folder in folders(tmp_path / str(moment - 1), pack)]
+    records = [folder.has_record() for folder in folders(tmp_path / str(moment - 3), pack)]
     assert records == [True, True, False], "it asks before each record"
 
 
-def test_it_asks_afresh_before_each_checkpoint_and_record(
-    tmp_path: Path, make_config: MakeConfig, digits: Dataset
+@pytest.mark.parametrize("error", ["ValueError('two\\nlines')", "SystemExit('two lines')"])
+def test_an_error_in_a_part_of_the_users_own_is_one_line_with_its_place(
+    tmp_path: Path, make_config: MakeConfig, digits: Dataset, error: str
 ) -> None:
-    """Each is one more question; the others may be answered with what was known a moment ago."""
-    config = make_config(dataset="digits", epochs=4, checkpoint_every=2)
-    folder, asked = TrialFolder(tmp_path), []
-
-    def may_write(afresh: bool) -> bool:
-        if afresh:
-            asked.append({path.name for path in tmp_path.iterdir()})
-        return True
-
-    train_pack([config], [folder], digits, may_write=may_write)
-    files = {"history.csv", "weights.safetensors"}
-    assert asked == [set(), {"checkpoint.safetensors"} | files]
+    mine = tmp_path / "mine.py"
+    mine.write_text(f"def wrong(z):\n    if z.shape[-1] == 16:\n        raise {error}\n    return z\n")
+    config = make_config(dataset="digits", activation=f"{mine}:wrong", epochs=1)
+    with pytest.raises(PartError, match=rf"^mine\.py, line 3: {error.partition('(')[0]}: two lines$"):
+        train_pack([config], [TrialFolder(tmp_path / "out")], digits)

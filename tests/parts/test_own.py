@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import subprocess
@@ -244,21 +245,34 @@ def _other() -> Any:
     return two_things
 
 
+async def awaited(z: Any) -> Any:
+    return z
+
+
+def of_its_attribute(z: Any) -> Any:
+    return of_its_attribute.slope * z
+
+
+of_its_attribute.slope = 2.0  # pyright: ignore[reportFunctionMemberAccess]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (
             lambda z: z,
-            r"^activation: <lambda> cannot be sent to other processes: write a function at the top level.*settings",
+            r"^activation: <lambda> is not a function that `def` defines .* put it into a file: .*settings",
         ),
         (closed_over(2.0), r"^activation: made cannot be sent to other processes: .* without a closure"),
-        (Activation(lambda z: z), r"^activation: <lambda> cannot be sent"),
+        (Activation(lambda z: z), r"^activation: <lambda> is not a function that `def` defines"),
+        (awaited, r"^activation: awaited is not a function that `def` defines"),
+        (of_its_attribute, r"^activation: of_its_attribute cannot be sent .* without a closure or attributes"),
         (
             of_an_object,
             r"^activation: UNWRITABLE = <object .*> cannot be sent .*put the part into a file: FILE\.py:NAME",
         ),
         (torch.nn.GELU(), r"^activation: part = GELU.* cannot be sent"),
-        (catalogue.ours("optimizers")["adam"], r"^activation: <lambda> cannot be sent"),
+        (catalogue.ours("optimizers")["adam"], r"^activation: <lambda> is not a function that `def` defines"),
         (Activation(two_things, _other()), r"^activation: two_things is two different things in this part"),
     ],
 )
@@ -271,7 +285,9 @@ def test_a_function_without_source_is_refused() -> None:
     """Such as one that was made from a string."""
     made: dict[str, Any] = {}
     exec("def nowhere(z):\n    return z", made)
-    with pytest.raises(ConfigError, match=r"^activation: nowhere: its source cannot be found.* FILE\.py:nowhere"):
+    with pytest.raises(
+        ConfigError, match=r"^activation: nowhere is not a function that `def` defines.* FILE\.py:nowhere"
+    ):
         config_from_python(None, {"activation": made["nowhere"]})
 
 
@@ -315,3 +331,40 @@ def test_a_name_of_ours_may_be_given_as_its_object_too() -> None:
     relu = catalogue.ours("activations")["relu"]
     assert at(relu, -1.0, 1.0) == [0, 1]
     assert TrialConfig().model.activation != activation(relu)
+
+
+LEVEL = 2.0
+
+
+def of_todays_level(z: Any, level: float = LEVEL) -> Any:
+    return level * z
+
+
+LEVEL = 5.0
+SIZES = (np.float32(2.5), np.int64(3), {"a": -inf})
+
+
+def of_sizes(z: Any) -> Any:
+    return z * SIZES[0] * SIZES[1] + (SIZES[2]["a"] > 0)
+
+
+def test_defaults_are_what_they_were_when_the_function_was_defined() -> None:
+    assert at(of_todays_level, 1.0) == [float(of_todays_level(1.0))] == [2.0]
+
+
+def test_numbers_may_be_numpys_infinite_and_in_tuples_and_dicts() -> None:
+    assert at(of_sizes, 2.0) == [15.0]
+    part = catalogue.find("activations", activation(Activation(of_methods, bound=inf)))
+    assert part.bound == inf
+
+
+def test_a_function_whose_file_was_edited_since_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text would be another function than the one that was given."""
+    file = tmp_path / "edited.py"
+    file.write_text("def same(z):\n    return z * 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    same = importlib.import_module("edited").same
+    assert at(same, 2.0) == [2.0]
+    file.write_text("def same(z):\n    return z * 10000\n")
+    with pytest.raises(ConfigError, match=r"^activation: same was edited since it was imported"):
+        activation(same)

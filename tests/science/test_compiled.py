@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -31,6 +32,7 @@ from infomax_tune.science.model import initial_weight
 from infomax_tune.science.nonzeros import nonzeros
 from infomax_tune.science.training import train
 from infomax_tune.study.config import TrialConfig, choices
+from tests.command import COMMAND
 from tests.conftest import MakeConfig
 
 ACTIVATIONS = choices("model.activation")
@@ -200,8 +202,14 @@ def test_what_loops_over_nonzeros_are_not_made_for_is_torchs(
 
 
 def test_without_numba_torch_computes_all(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "numba.core", None)
     assert not runs_compiled(make_config(), images(200, 784))
+
+
+def test_with_numba_turned_off_torch_computes_all_and_the_environment_says_so(tmp_path: Path) -> None:
+    words = ["run", "dataset=digits", "epochs=1", "--out", str(tmp_path)]
+    subprocess.run([*COMMAND, *words], env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, check=True)
+    assert json.loads((tmp_path / "environment.json").read_text())["numba"] == "turned off"
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic_2d"])

@@ -276,6 +276,31 @@ def test_mnist_files_are_read_without_a_download(folder: Path, any_mnist: None) 
     assert dataset.train_labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
+def test_files_that_were_downloaded_by_hand_are_read_as_they_are(folder: Path, any_mnist: None) -> None:
+    raw = folder / "MNIST" / "raw"
+    for file in FILES[1:]:  # the first was unpacked
+        (raw / f"{file}.gz").write_bytes(gzip.compress((raw / file).read_bytes(), 1))
+        (raw / file).unlink()
+    assert_is_well_formed(data.load("mnist", folder), classes=10)
+    assert {path.name for path in raw.iterdir()} == {FILES[0], *(f"{file}.gz" for file in FILES[1:])}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"<!DOCTYPE html><html>404</html>", id="a web page"),
+        pytest.param(gzip.compress(bytes(10**5))[:-20], id="cut off"),
+        pytest.param(gzip.compress(b"<!DOCTYPE html>"), id="something else in it"),
+    ],
+)
+def test_a_damaged_file_that_was_downloaded_by_hand_is_named(content: bytes, folder: Path) -> None:
+    path = folder / "MNIST" / "raw" / FILES[1]
+    path.unlink()
+    path.with_name(f"{path.name}.gz").write_bytes(content)
+    with pytest.raises(DataError, match=rf"{path}\.gz: is cut off or damaged .* remove it\."):
+        data.load("mnist", folder)
+
+
 def test_the_data_folder_is_the_one_of_the_environment_variable(
     folder: Path, any_mnist: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

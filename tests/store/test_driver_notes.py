@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from infomax_tune.errors import NewerVersionError
+from infomax_tune.errors import NewerVersionError, TakenOverError
 from infomax_tune.store import driver_notes, formats
 from infomax_tune.store.driver_notes import DriverNotes
-from infomax_tune.store.files import write_json
+from infomax_tune.store.files import make_folder, remove, set_aside, write_atomically, write_json
 from infomax_tune.store.formats import Format, as_it_is
 from infomax_tune.store.objects import location
 
@@ -100,17 +100,43 @@ def test_a_driver_after_the_id_was_lost_is_another_one(tmp_path: Path) -> None:
     assert not DriverNotes(tmp_path).is_driven_by(first)
 
 
-def test_an_id_that_is_gone_or_damaged_stops_nobody(tmp_path: Path) -> None:
+def test_an_id_that_is_damaged_stops_nobody_and_one_that_is_gone_stops_all(tmp_path: Path) -> None:
+    """It is gone where the folder was moved, removed or unmounted."""
     notes = DriverNotes(tmp_path)
     driver = notes.take_over()
-    for damage in (b"", b"{}", None):
-        if damage is None:
-            (tmp_path / "driver.json").unlink()
-        else:
-            (tmp_path / "driver.json").write_bytes(damage)
+    for damage in (b"", b"{}"):
+        (tmp_path / "driver.json").write_bytes(damage)
         assert notes.is_driven_by(driver)
-    (tmp_path / "driver.json").write_bytes(b"{}")
     assert notes.take_over() != driver
+    (tmp_path / "driver.json").unlink()
+    assert not notes.is_driven_by(driver)
+    assert not notes.is_ours()
+
+
+@pytest.mark.parametrize("driver", [None, "the first"])
+def test_whoever_works_for_a_driver_writes_nothing_once_another_has_taken_over(
+    driver: str | None, tmp_path: Path
+) -> None:
+    """As a worker, or as what found that driver when it took the lock. Elsewhere it may still write."""
+    notes, file = DriverNotes(tmp_path), tmp_path / "trials" / "one"
+    if driver:
+        driver = DriverNotes(tmp_path).take_over()
+    with notes.heeded(driver):
+        make_folder(file.parent)
+        write_atomically(file, b"mine")
+        DriverNotes(tmp_path).take_over()
+        for write in (
+            lambda: write_atomically(file, b"late"),
+            lambda: remove(file),
+            lambda: set_aside(file),
+            lambda: make_folder(tmp_path / "more"),
+            notes.take_over,
+        ):
+            with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
+                write()
+        write_atomically(tmp_path.parent / "elsewhere", b"")
+    assert {path.name for path in tmp_path.rglob("*")} == {"driver.json", "trials", "one"}
+    assert file.read_bytes() == b"mine"
 
 
 def test_a_driver_of_a_newer_version_is_another(tmp_path: Path) -> None:
@@ -151,18 +177,20 @@ def test_a_worker_whose_machine_was_asleep_looks_again(tmp_path: Path, monkeypat
 def test_a_driver_that_comes_back_leaves_the_notes_of_its_successor_alone(tmp_path: Path) -> None:
     """As one that was suspended, or cut off from a network file system."""
     old, new = DriverNotes(tmp_path), DriverNotes(tmp_path)
-    old.take_over()
+    driver = old.take_over()
     old.write_progress({"phase": "training"})
     new.take_over()
     new.write_progress({"phase": "resumed"})
     new.ask_to_stop()
-    old.write_progress({"phase": "training"})
-    old.clear_progress()
-    old.clear_stop()
+    with old.heeded(driver):
+        old.write_progress({"phase": "training"})
+        old.clear_progress()
+        old.clear_stop()
     progress = new.read_progress()
     assert progress is not None
     assert progress["phase"] == "resumed"
     assert new.stop_asked()
     new.clear_stop()
-    old.ask_to_stop()
+    with old.heeded(driver):
+        old.ask_to_stop()
     assert not new.stop_asked()

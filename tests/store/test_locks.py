@@ -6,6 +6,10 @@ import fcntl
 import json
 import multiprocessing
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +19,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from infomax_tune.errors import LockedError, StoreError
+from infomax_tune.errors import LockedError, StoreError, TakenOverError
+from infomax_tune.process.running import begun
 from infomax_tune.store import locks, objects
+from infomax_tune.store.files import make_folder, write_atomically
 from infomax_tune.store.locks import Work, is_locked, locked
 from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -116,7 +122,7 @@ def leases(store: Path) -> list[dict[str, object]]:
 
 def leave_lease(store: Path, number: int = 1, **changes: object) -> None:
     """A lease that a driver on another machine left."""
-    lease = {"work": "SWEEP", "host": "elsewhere", "pid": 7, "started": 1.0, "machine": "another", "beat": 3}
+    lease = {"work": "SWEEP", "host": "elsewhere", "pid": 7, "begun": 1.0, "machine": "another", "beat": 3}
     objects.write(store / "lock" / str(number), json.dumps(lease | changes).encode())
 
 
@@ -162,7 +168,7 @@ def test_a_lease_ends_when_its_holder_is_silent(store: Path) -> None:
 def test_a_lease_of_another_version_is_held(store: Path) -> None:
     """It has one field more."""
     parent = psutil.Process(os.getppid())
-    here = {"machine": locks._this_machine(), "pid": parent.pid, "started": parent.create_time()}
+    here = {"machine": locks._this_machine(), "pid": parent.pid, "begun": begun(parent.pid)}
     leave_lease(store, **here, color="blue")
     with pytest.raises(LockedError, match=f"host elsewhere, pid {parent.pid}"), locked(store, Work.SWEEP):
         pass
@@ -215,7 +221,7 @@ def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "_LEASE_S", 1e9)
-    leave_lease(store, machine=locks._this_machine(), pid=os.getpid(), started=1.0)  # the pid is another process's now
+    leave_lease(store, machine=locks._this_machine(), pid=os.getpid(), begun=1.0)  # the pid is another process's now
     with locked(store, Work.SWEEP):
         assert len(leases(store)) == 2
 
@@ -237,28 +243,62 @@ def test_a_holder_that_was_silent_for_too_long_finds_out(store: Path, monkeypatc
     with folder.lock():
         folder.driver.take_over()
         leave_lease(store, 2)
-        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
+        with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
             folder.driver.take_over()
-        with pytest.raises(StoreError, match="another driver has taken over this sweep; this one stops"):
-            folder.driver.require_ours()
+        with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
+            write_atomically(store / "sweep.yaml", b"late")
         time.sleep(3 * locks._RENEW_S)
         assert leases(store)[0]["beat"] == 0, "it renews what it has lost"
 
 
 def test_a_lease_that_was_removed_or_replaced_is_lost(store: Path) -> None:
-    with locked(store, Work.SWEEP) as is_held:
-        assert is_held()
+    with locked(store, Work.SWEEP):
+        write_atomically(store / "file", b"1")
         time.sleep(3 * locks._RENEW_S)
-        assert is_held(), "it was renewed"
+        write_atomically(store / "file", b"it was renewed")
         leave_lease(store, 1)
-        assert not is_held()
+        with pytest.raises(TakenOverError):
+            write_atomically(store / "file", b"2")
         objects.remove(store / "lock" / "1")
-        assert not is_held()
+        with pytest.raises(TakenOverError):
+            write_atomically(store / "file", b"3")
+    write_atomically(store / "file", b"nobody holds it now")
+
+
+@pytest.mark.parametrize("work", list(Work))
+def test_a_folder_that_was_moved_is_not_made_again(work: Work, tmp_path: Path) -> None:
+    """Where it is now is told; and so it is if another was made in its place, or if it is gone."""
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    with locked(out, work):
+        make_folder(out / "trials")
+        out.rename(moved)
+        message = f"out: the folder was moved, .* the command stops. It is now {moved}, with all that was written"
+        for _ in ("gone", "another"):
+            with pytest.raises(TakenOverError, match=message):
+                make_folder(out / "trials" / "one")
+            with pytest.raises(TakenOverError, match=message):
+                write_atomically(out / "sweep.yaml", b"")
+            assert [path.name for path in tmp_path.rglob("*")].count("trials") == 1
+            assert not out.exists() or not any(out.iterdir())
+            out.mkdir(exist_ok=True)
+        shutil.rmtree(moved)
+        with pytest.raises(TakenOverError, match=r"was moved, removed or unmounted .* the command stops\.$"):
+            write_atomically(out / "sweep.yaml", b"")
+
+
+def test_through_a_link_nothing_is_locked(tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("dear diary")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "lock").symlink_to(tmp_path / "diary")
+    refused = pytest.raises(StoreError, match=r"lock: a link, and nothing is written through one; .* rm ")
+    with refused, locked(tmp_path / "out", Work.TABLES):
+        pass
+    assert (tmp_path / "diary").read_text() == "dear diary"
 
 
 def test_brief_work_in_an_object_store_is_waited_for(store: Path) -> None:
     parent = psutil.Process(os.getppid())
-    leave_lease(store, machine=locks._this_machine(), pid=parent.pid, started=parent.create_time(), work="RUNS")
+    leave_lease(store, machine=locks._this_machine(), pid=parent.pid, begun=begun(parent.pid), work="RUNS")
     threading.Timer(1.0, lambda: leave_lease(store, released=True)).start()
     with locked(store, Work.SWEEP):
         assert [lease["released"] for lease in leases(store)] == [True, False]
@@ -292,6 +332,32 @@ def test_a_put_that_was_sent_twice_locks_nobody_out(store: Path, monkeypatch: py
 def test_a_lease_that_this_process_could_not_give_back_is_not_held(store: Path) -> None:
     """As in a notebook, whose process lives on after a sweep failed."""
     me = psutil.Process()
-    leave_lease(store, machine=locks._this_machine(), pid=me.pid, started=me.create_time(), token="earlier")
+    leave_lease(store, machine=locks._this_machine(), pid=me.pid, begun=begun(me.pid), token="earlier")
     with locked(store, Work.SWEEP):
         assert len(leases(store)) == 2
+
+
+FORK = """
+import os, pathlib, signal
+from infomax_tune.store.locks import Work, locked
+with locked(pathlib.Path("."), Work.SWEEP):
+    if child := os.fork():
+        print(child, flush=True)
+    signal.pause()
+"""
+
+
+def test_a_fork_of_the_holder_does_not_hold_the_folder(tmp_path: Path) -> None:
+    """As of a host program, which may live on after the sweep."""
+    holder = subprocess.Popen([sys.executable, "-c", FORK], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        assert is_locked(tmp_path)
+        holder.kill()
+        holder.wait()
+        with locked(tmp_path, Work.SWEEP):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()

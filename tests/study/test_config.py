@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -417,6 +418,35 @@ def test_a_wrong_value_is_told_what_is_allowed(override: str, message: str) -> N
     key = override.partition("=")[0]
     assert line.startswith(f"{key}: {message}"), line
     assert line.endswith(f"(override {override!r})"), line
+
+
+@pytest.mark.parametrize(
+    ("given", "column"),
+    [
+        ({"metrics": "my.py:effective_rank"}, "effective_rank"),
+        ({"metrics": "my.py:loss"}, "loss"),
+        ({"metrics": "my.py:seed"}, "seed"),
+        ({"metrics": "my.py:l1"}, "l1"),
+        ({"term": "my.py:entropy"}, "entropy"),
+        ({"term": "my.py:spread", "metrics": "my.py:spread"}, "spread"),
+        ({"metrics": "my.py:spread other.py:spread"}, "spread"),
+    ],
+)
+def test_no_column_of_a_users_own_overwrites_another(given: dict[str, str], column: str) -> None:
+    """Neither one of ours nor one of their own. What was saved is still read."""
+    Path("my.py").write_text(
+        "def spread(a, *others):\n    return a.std()\n\n\neffective_rank = loss = seed = l1 = entropy = spread\n"
+    )
+    Path("other.py").write_text("def spread(weight, a):\n    return a.max()\n")
+    settings = [f"{key}={value}" for key, value in given.items()]
+    *_, (key, value) = given.items()
+    with pytest.raises(
+        ConfigError, match=rf"^{key}: {column} is the name of another column .* \(override '{key}={value}'\)$"
+    ):
+        read("", *settings)
+    sections = {"term": "loss", "metrics": "logging"}
+    saved = {sections[key]: {key: f"{value.split()[0]}@0123456789ab"} for key, value in given.items()}
+    assert from_nested(saved, "here").parts()
 
 
 @pytest.mark.parametrize("name", ["hidden_dim", "lr", "seed", "activation", "probe"])

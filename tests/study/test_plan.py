@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import read_overrides
-from infomax_tune.study.read_space import load_space
+from infomax_tune.study.read_space import load_space, space_from_python
 from tests.conftest import MakeConfig
 
 
@@ -26,3 +26,10 @@ def test_a_plan_grows_and_holds_no_trial_twice(make_config: MakeConfig) -> None:
     assert [config.training.seed for config in plan] == [1, 2, 3]
     assert make_config(seed=4).trial_id not in plan
     assert plan.cells == [make_config().cell]
+
+
+def test_labels_tell_cells_apart_with_as_few_digits_as_that_needs() -> None:
+    settings = {"lambda_tc": [0.1, 0.1000001, 0.3, 0.1 + 0.2, 10**-1.5, 100.0, 1e-7], "activation": ["relu"]}
+    space, _ = space_from_python("quickstart", settings, None)
+    told = [label.partition("lambda_tc=")[2] for label in space.plan().cell_labels().values()]
+    assert told == ["0.1", "0.1000001", "0.3", "0.30000000000000004", "0.0316228", "100", "1e-07"]

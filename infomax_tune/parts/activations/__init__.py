@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from infomax_tune.errors import ConfigError
+
+MARKERS = tuple("osD^v<>dpP*hHX8")
+"""Those of Matplotlib's that are filled."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class Activation:
     marker: str = ""
     place: int = 1000
     explanation: str = ""
+
+    def __post_init__(self) -> None:
+        if self.color and not re.fullmatch("#[0-9a-fA-F]{6}", self.color):
+            raise ConfigError(f"color {self.color!r}: write it as #rrggbb")
+        if self.marker and self.marker not in MARKERS:
+            raise ConfigError(f"marker {self.marker!r}: choose one of Matplotlib's {' '.join(MARKERS)}")
 
 
 def part_from(given: Any, where: str) -> Activation:

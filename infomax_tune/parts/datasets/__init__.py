@@ -76,9 +76,10 @@ def default_data_dir() -> Path:
     Raises DataError if the user has no home.
     """
     from infomax_tune.process.code_cache import user_cache
+    from infomax_tune.process.paths import user_path
 
     if chosen := os.environ.get(DATA_DIR_VARIABLE):
-        return Path(chosen)
+        return user_path(chosen)
     folder = user_cache()
     if folder is None:
         raise DataError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import math
 import tempfile
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -62,9 +64,10 @@ _Part = tuple["NDArray[np.uint8]", "NDArray[np.int64]"]
 
 
 def _read_part(raw: Path, part: str) -> _Part:
-    """The images and labels in files as torchvision leaves them. torchvision would import torch, which takes seconds.
+    """The images and labels in files as torchvision leaves them, or as they are downloaded by hand, with .gz at the end.
+    torchvision would import torch, which takes seconds.
 
-    Raises OSError or ValueError if they are missing or not whole.
+    Raises OSError or ValueError if they are missing or not whole, DataError if a .gz file is not whole.
     """
     images, labels = _read_idx(raw / f"{part}-images-idx3-ubyte", 3), _read_idx(raw / f"{part}-labels-idx1-ubyte", 1)
     return images, labels.astype("int64")
@@ -72,12 +75,21 @@ def _read_part(raw: Path, part: str) -> _Part:
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """An array of bytes in the format of http://yann.lecun.com/exdb/mnist: type, number of dimensions, sizes, data."""
+    packed = path.with_name(f"{path.name}.gz")
+    if path.exists() or not packed.exists():
+        return _parse_idx(path.read_bytes(), dimensions)
+    try:
+        return _parse_idx(gzip.decompress(packed.read_bytes()), dimensions)
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+        raise DataError(f"{packed}: is cut off or damaged ({error}). To download it again, remove it.") from None
+
+
+def _parse_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     import numpy as np
 
-    content = path.read_bytes()
     magic, *shape = np.frombuffer(content, ">u4", count=1 + dimensions)
     if magic != 0x0800 + dimensions:
-        raise ValueError(f"{path}: not {dimensions} dimensions of bytes")
+        raise ValueError(f"not {dimensions} dimensions of bytes")
     return np.frombuffer(content, np.uint8, offset=4 * (1 + dimensions)).reshape(shape)
 
 

@@ -72,7 +72,14 @@ def part_from(given: Any, where: str) -> Metric:
     if isinstance(given, Metric):
         return given
     if callable(given):
-        return Metric(lambda layer: given(layer.weight, layer.activations))
+        return Metric(lambda layer: _number(given(layer.weight, layer.activations), where))
     raise ConfigError(
         f"{where}: is not a metric, but {given!r}; write a function of the weights and activations, or a Metric"
     )
+
+
+def _number(given: Any, where: str) -> float:
+    try:
+        return float(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(f"{where}: a metric must be one number, but its function gave {given!r}") from None

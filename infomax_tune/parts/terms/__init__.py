@@ -47,4 +47,10 @@ def _of_each(function: Callable[[Any], Any], a: Any) -> Any:
     """What the function gives for each replica by itself, (s,) for outputs (s, n, k): their bits are those of each alone."""
     import torch
 
-    return torch.stack([torch.as_tensor(function(one)).reshape(()) for one in a])
+    values = [torch.as_tensor(function(one)) for one in a]
+    for value in values:
+        if value.numel() != 1:
+            raise ConfigError(
+                f"a term of the loss must be one number, but its function gave the shape {tuple(value.shape)}"
+            )
+    return torch.stack([value.reshape(()) for value in values])
