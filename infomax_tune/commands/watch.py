@@ -148,7 +148,7 @@ def list_(
     found = listing.list_outputs(folder)
     if json_:
         for each in found:
-            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+            typer.echo(json.dumps(each.as_dict()))  # escapes a folder's name that is no text
     elif found:
         show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,8 +72,7 @@ def _listed(kind: str, path: Path) -> Listed:
     except (StoreError, OSError):
         pass
     size, changed = size_and_time(path)
-    name = os.fsencode(path).decode(errors="backslashreplace")  # it may be no text
-    return Listed(name, kind, state, ended, trials, datetime.datetime.fromtimestamp(min(changed, _LATEST)), size)
+    return Listed(str(path), kind, state, ended, trials, datetime.datetime.fromtimestamp(min(changed, _LATEST)), size)
 
 
 def _sweep(folder: SweepFolder) -> tuple[str, int, int]:

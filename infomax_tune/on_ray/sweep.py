@@ -106,7 +106,7 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
     changed = [
         f"{name} was {old[name]!r}, is now {new[name]!r}" for name in new if name not in free and old[name] != new[name]
     ]
-    changed += [f"this version of infomax-tune does not know {name}" for name in before.further]
+    changed += [f"this version of infomax-tune does not know {name}" for name in before.foreign]
     if changed:
         raise ConfigError(
             f"{folder.root}: already contains a sweep with a different config ({'; '.join(changed)}). Choose another --out."

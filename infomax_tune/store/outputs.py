@@ -23,12 +23,12 @@ def find_outputs(root: Path) -> Iterator[tuple[str, Path]]:
     while left:
         path = left.pop()
         try:
-            below = sorted(path.iterdir(), reverse=True)
             if exists(path / SWEEP_FILE):
                 yield "sweep", path
             elif exists(path / "config.yaml") and (TrialFolder(path).has_begun() or is_locked(path)):
                 yield "run", path
             else:
+                below = sorted(path.iterdir(), reverse=True)
                 left += [each for each in below if each.is_dir() and not each.is_symlink() and each.name[0] != "."]
         except (OSError, StoreError):
             yield "folder", path

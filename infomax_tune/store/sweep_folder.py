@@ -157,20 +157,20 @@ class SweepFolder:
         return SearchSpace.from_dict(self._read_sweep_file(path), str(path))
 
     def read_plan(self) -> Plan:
-        """The trials of the sweep in the folder, to look at: see `TrialConfig.further`. Raises like `read_space`."""
+        """The trials of the sweep in the folder, to look at: see `TrialConfig.foreign`. Raises like `read_space`."""
         space = self.read_space()
         plan = space.plan()
-        if not space.further:
+        if not space.foreign:
             return plan
         ids: dict[Any, str] = {}
         for kept in self.kept():
             with contextlib.suppress(ConfigError):
                 ids[_settings(from_nested(kept.config, kept.trial_id))] = kept.trial_id
-        vary = set(space.further) & set(space.axes)
+        vary = set(space.foreign) & set(space.axes)
 
         def known(config: TrialConfig) -> TrialConfig:
             # a trial from before there were these settings has none of them
-            left = (config,) if vary else (config, config.model_copy(update={"further": ()}))
+            left = (config,) if vary else (config, config.model_copy(update={"foreign": ()}))
             found = [ids[_settings(each)] for each in left if _settings(each) in ids]
             return config.model_copy(update={"known_id": found[0] if found else ""})
 

@@ -71,14 +71,6 @@ class Tables:
     records: str
 
 
-@dataclass(frozen=True)
-class TablesNote:
-    """What tables.json notes. files: the sha256 of each table, by file name; records: see `digest_of_records`."""
-
-    files: dict[str, str]
-    records: str
-
-
 def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     """Assembles results.csv, results.parquet, history.parquet and timings.csv from the records; returns the results.
 
@@ -89,7 +81,7 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
     noted = None
     with contextlib.suppress(DamagedFileError):
         noted = read_note(folder)
-    files = noted.files if noted else {}
+    files = noted["files"] if noted else {}
     # without a note, nothing says that other bytes with the same rows are whole: a parquet file holds more than its rows
     noted_or_new = {name: files.get(name, hashlib.sha256(data).hexdigest()) for name, data in tables.files.items()}
     changed = [name for name, data in tables.files.items() if not holds(folder.root / name, data, noted_or_new[name])]
@@ -100,16 +92,18 @@ def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
         noted = None
     for name in changed:
         write_atomically(folder.root / name, tables.files[name])
-    note = TablesNote({name: file_digest(folder.root / name) or "" for name in TABLES}, tables.records)
+    note = {"files": {name: file_digest(folder.root / name) or "" for name in TABLES}, "records": tables.records}
     if note != noted:
-        write_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE, {"files": note.files, "records": note.records})
+        write_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE, note)
     return tables.results
 
 
-def read_note(folder: SweepFolder) -> TablesNote | None:
-    """tables.json; None if there is none. Raises DamagedFileError."""
-    content = read_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE)
-    return None if content is None else TablesNote(content["files"], content["records"])
+def read_note(folder: SweepFolder) -> dict[str, Any] | None:
+    """tables.json: the sha256 of each table in `files`, and `records`, see `digest_of_records`; None if there is none.
+
+    Raises DamagedFileError.
+    """
+    return read_json(folder.root / TABLES_NOTE, formats.TABLES_NOTE)
 
 
 def digest_of_records(findings: Mapping[str, Finding]) -> str:

@@ -139,7 +139,7 @@ class TrialFolder:
         except UnicodeDecodeError as error:
             raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
         config = from_nested(yaml_document.parse(text, str(path)).content, str(path))
-        kept = self.kept() if config.further else None  # see there
+        kept = self.kept() if config.foreign else None  # see there
         return config.model_copy(update={"known_id": kept.trial_id}) if kept else config
 
     @contextlib.contextmanager
@@ -219,7 +219,7 @@ class TrialFolder:
         """The record and the sha256 of its file; None if there is none. Raises DamagedFileError."""
         path = self.path / "record.json"
         try:
-            data = read_bytes(path)
+            data = read_bytes(path, MAX_TEXT)
         except FileNotFoundError:
             return None
         return Record.from_dict(parse_json(data, path, formats.RECORD)), hashlib.sha256(data).hexdigest()

@@ -85,11 +85,11 @@ def _check_tables(folder: SweepFolder, plan: Plan, found: Verification) -> None:
         sha256 = file_digest(path)
         if sha256 is None:
             found.notes.append(f"{path}: does not exist yet; create it with: {folder.command('results')}")
-        elif noted and sha256 != noted.files.get(name):
+        elif noted and sha256 != noted["files"].get(name):
             found.damage.append(f"{path}: damaged (its checksum is wrong); {recreate}")
         elif not noted and not holds(path, made[name]):
             found.notes.append(f"{path}: does not match the records; {recreate}")
-    if noted and noted.records != digest_of_records(folder.find(plan)):
+    if noted and noted["records"] != digest_of_records(folder.find(plan)):
         found.notes.append(
             f"{folder.root}: its tables are older than its records; recreate them with: {folder.command('results')}"
         )

@@ -61,12 +61,12 @@ def settings_of(trials: Iterable[TrialConfig]) -> dict[str, str]:
 
     Of the settings that this version does not know, those that tell trials apart are shown.
     """
-    flats = [config.numbers() for config in trials]
-    given = {name for flat in flats for name in flat}
-    further = [name for name in sorted(given - set(NAMES)) if len({flat.get(name) for flat in flats}) > 1]
+    trials = list(trials)
+    given = {name for config in trials for name in config.numbers()}
+    foreign = [name for name in sorted(given - {*NAMES}) if len({config.flat().get(name) for config in trials}) > 1]
     known = SETTINGS | {column: name for column, name in LATER.items() if name in given}
     taken = {*known, *RESULTS}
-    return known | {name if (short := name.split(".")[1]) in taken else short: name for name in further}
+    return known | {name if (short := name.split(".")[1]) in taken else short: name for name in foreign}
 
 
 def further_of(trials: Iterable[TrialConfig]) -> tuple[str, ...]:

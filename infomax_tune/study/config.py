@@ -223,7 +223,7 @@ class TrialConfig(BaseModel):
     """One trial: a complete config with one seed. Frozen; equal configs have equal ids.
 
     id_digits: the number of hex digits of the hash in the id, set by the sweep. Not a setting, and not part of a config
-    file. further: settings of a folder that this version does not know, by dotted name; whether an id covers them depends
+    file. foreign: settings of a folder that this version does not know, by dotted name; whether an id covers them depends
     on their defaults, so it is taken from what the trial left (known_id). Such a trial can be looked at, not trained.
     """
 
@@ -235,7 +235,7 @@ class TrialConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
     logging: LoggingConfig = LoggingConfig()
     id_digits: int = Field(default=8, exclude=True, repr=False)
-    further: tuple[tuple[str, Scalar], ...] = Field(default=(), exclude=True, repr=False)
+    foreign: tuple[tuple[str, Scalar], ...] = Field(default=(), exclude=True, repr=False)
     known_id: str = Field(default="", exclude=True, repr=False)
 
     @model_validator(mode="before")
@@ -319,7 +319,7 @@ class TrialConfig(BaseModel):
         """The parts that it names: their kind, and their name; and the settings that this version does not know."""
         flat = self.flat()
         named = [(mark.kind, each) for name, mark in part_names() for each in mark.names_in(flat[name])]
-        return named + [("settings", name) for name, _ in self.further]
+        return named + [("settings", name) for name, _ in self.foreign]
 
     def weights(self) -> dict[str, float]:
         """The weight of each of our terms, by the setting's name in `loss`."""
@@ -356,7 +356,7 @@ class TrialConfig(BaseModel):
     def flat(self) -> dict[str, Any]:
         """All settings by dotted name, in the order of a config file."""
         known = {f"{section}.{key}": value for section, keys in self.nested().items() for key, value in keys.items()}
-        return known | dict(self.further)
+        return known | dict(self.foreign)
 
 
 def _digest(numbers: Mapping[str, Any]) -> str:

@@ -49,12 +49,12 @@ def from_nested(nested: Mapping[str, Mapping[str, Any]], where: str) -> TrialCon
 
     Loads no part, and takes parts and settings that this version does not know: the folder can still be looked at.
     """
-    further: dict[str, Scalar] = {}
-    settings, _, problems = read_settings(nested, yaml_document.Document({}, where), load=False, further=further)
+    foreign: dict[str, Scalar] = {}
+    settings, _, problems = read_settings(nested, yaml_document.Document({}, where), load=False, foreign=foreign)
     config, mistakes = validate(settings, saved=True)
     if problems or config is None:
         raise ConfigError("\n".join(problems + mistakes))
-    return config.model_copy(update={"further": tuple(sorted(further.items()))})
+    return config.model_copy(update={"foreign": tuple(sorted(foreign.items()))})
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def resolve_name(key: str) -> str | None:
     return matches[0] if len(matches) == 1 else None
 
 
-def is_further(key: str, value: Any) -> bool:
+def is_foreign(key: str, value: Any) -> bool:
     """Whether a setting that is not known here could be one of another version: it becomes a part of file names."""
     section, _, short = key.partition(".")
     is_value = is_plain(value) if isinstance(value, str) else isinstance(value, (bool, int, float))
@@ -99,11 +99,11 @@ def read_settings(
     document: yaml_document.Document,
     *prefix: str,
     load: bool = True,
-    further: dict[str, Scalar] | None = None,
+    foreign: dict[str, Scalar] | None = None,
 ) -> tuple[Settings, list[str], list[str]]:
     """Settings of a config mapping: nested by section, or flat with short or dotted names. load: see `read_setting`.
 
-    further: gets the settings that another version may know, which are unknown keys without it.
+    foreign: gets the settings that another version may know, which are unknown keys without it.
     Returns the settings, the notes (keys without effect) and the problems (unknown keys, wrong shapes).
     """
     settings: Settings = {}
@@ -117,8 +117,8 @@ def read_settings(
             notes.append(f"note: {short} has no effect here: {NO_EFFECT[short]} ({where}).")
             return
         name = resolve_name(key)
-        if name is None and further is not None and is_further(key, value):
-            further[key] = value
+        if name is None and foreign is not None and is_foreign(key, value):
+            foreign[key] = value
         elif name is None:
             problems.append(f"{unknown_key(key)} ({where})")
         elif name in settings:

@@ -45,11 +45,11 @@ class SearchSpace:
         points = []
         for values in itertools.product(*self.axes.values()):
             point = {section: dict(keys) for section, keys in nested.items()}
-            further = dict(self.base.further)
+            foreign = dict(self.base.foreign)
             for name, value in zip(self.axes, values, strict=True):
                 section, key = name.split(".")
-                (point[section] if name in NAMES else further)[key if name in NAMES else name] = value
-            also = {"id_digits": self.id_digits, "further": tuple(sorted(further.items()))}
+                (point[section] if name in NAMES else foreign)[key if name in NAMES else name] = value
+            also = {"id_digits": self.id_digits, "foreign": tuple(sorted(foreign.items()))}
             points.append(TrialConfig.model_validate(point | also))
         return points
 
@@ -64,7 +64,7 @@ class SearchSpace:
         return sorted(further, key=lambda name: name.split(".")[1])
 
     @property
-    def further(self) -> list[str]:
+    def foreign(self) -> list[str]:
         """The settings that this version does not know, by dotted name. See `TrialConfig`."""
         return [name for name in {**self.base.flat(), **self.axes} if name not in NAMES]
 
@@ -77,7 +77,7 @@ class SearchSpace:
             for value in self.axes.get(setting, [base[setting]])
             for name in mark.names_in(value)
         ]
-        return list(dict.fromkeys(named + [("settings", name) for name in self.further]))
+        return list(dict.fromkeys(named + [("settings", name) for name in self.foreign]))
 
     def as_dict(self) -> dict[str, Any]:
         """The content of the sweep file."""
