@@ -1,22 +1,22 @@
 """Sweeps by the command that train in this process, without Ray: quick, where neither Ray nor a process is under test.
 
-The workers' own code trains, one pack after another. `commands/test_sweep.py` compares the bytes with those of Ray.
+Only the cluster and Tune are replaced. `commands/test_sweep.py` compares the bytes with those of Ray.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 from infomax_tune import cli
-from infomax_tune.study.pack import Pack
 from tests.command import call, fork
 
 SLOTS = 2
@@ -81,9 +81,16 @@ class Started:
 
 @contextlib.contextmanager
 def _trained_here() -> Iterator[None]:
+    import ray.tune  # slow
+
     with (
         mock.patch("infomax_tune.on_ray.sweep.cluster", _cluster),
-        mock.patch("infomax_tune.on_ray.fit.train_all", _train_all),
+        mock.patch.multiple(
+            ray.tune,
+            Tuner=_Tuner,
+            with_parameters=functools.partial,
+            with_resources=lambda trainable, resources: trainable,
+        ),
     ):
         yield
 
@@ -93,36 +100,33 @@ def _cluster(*arguments: object, **options: object) -> Iterator[int]:
     yield SLOTS
 
 
-def _train_all(packs: Sequence[Pack], job: Any) -> None:
-    from ray import tune
+class _Tuner:
+    """Trains one pack after another in this process, and calls what Tune would call."""
 
-    from infomax_tune.on_ray.callbacks import FollowPacks
-    from infomax_tune.on_ray.trainable import train_on_ray
+    def __init__(self, trainable: Any, *, param_space: Any, run_config: Any, **options: object) -> None:
+        self._trainable, self._packs, self._callbacks = (
+            trainable,
+            param_space["pack"]["grid_search"],
+            run_config.callbacks,
+        )
 
-    follow = FollowPacks(
-        job.tally,
-        job.display,
-        job.folder,
-        stop_asked=lambda: job.interrupt.asked,
-        explain=str,
-        ended=lambda pack: {},
-        offer=job.feed.offer,
-    )
-    for pack in packs:
-        trial = SimpleNamespace(trial_id=str(pack), config={"pack": pack.to_json()})
-        follow.on_trial_start(0, [], trial)
-        with mock.patch.object(
-            tune, "report", lambda result, trial=trial: follow.on_trial_result(0, [], trial, result)
-        ):
-            train_on_ray(
-                trial.config,
-                datasets=job.datasets,
-                out=job.folder.address,
-                axes=job.axes,
-                execution=job.execution,
-                threads=job.options.threads,
-                driver=job.driver,
-                environment_missing=job.environment_missing,
-            )
-        follow.on_trial_complete(0, [], trial)
-    follow.on_experiment_end([])
+    def fit(self) -> None:
+        for number, pack in enumerate(self._packs):
+            trial = SimpleNamespace(trial_id=str(number), config={"pack": pack})
+            self._call("on_trial_start", trial=trial)
+
+            def report(result: dict[str, Any], trial: SimpleNamespace = trial) -> None:
+                self._call("on_trial_result", trial=trial, result=result)
+
+            with mock.patch("ray.tune.report", report):
+                try:
+                    self._trainable(trial.config)
+                except Exception:  # noqa: BLE001 - as in a worker: the pack has reported it
+                    self._call("on_trial_error", trial=trial)
+                else:
+                    self._call("on_trial_complete", trial=trial)
+        self._call("on_experiment_end")
+
+    def _call(self, name: str, **given: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, name)(**({"iteration": 0} if given else {}), trials=[], **given)
