@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import cpu_count
-
 from analysis.evidence import Evidence, gather
 from analysis.load import AnalysisError, Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
 from analysis.tables import study_tables
+from infomax_tune.process import granted
 from infomax_tune.process.children import share
 from infomax_tune.store.files import link_problems
 from infomax_tune.store.objects import location
@@ -121,9 +120,9 @@ def analyze_study(
 
 
 def _pictures(evidence: Evidence, files: FigureFiles) -> list[_Drawn]:
-    """All figures in page order, drawn by as many processes as there are cores. Each imports matplotlib for itself,
+    """All figures in page order, drawn by as many processes as there are CPUs for it. Each imports matplotlib for itself,
     without the user's settings of it."""
-    jobs = min(_MOST_JOBS, cpu_count())
+    jobs = min(_MOST_JOBS, granted.cpus())
     tasks = [(evidence, files, first, jobs) for first in range(jobs)]
     shares = share(_draw, tasks, MPLBACKEND="agg", MATPLOTLIBRC=os.devnull)
     return [drawn for _, drawn in sorted(itertools.chain(*shares), key=lambda numbered: numbered[0])]

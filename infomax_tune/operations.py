@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infomax_tune.errors import ConfigError, ResourceError, StoreError
+from infomax_tune.errors import ConfigError, LockedError, ResourceError, StoreError
 from infomax_tune.follow import display
 from infomax_tune.follow.stopping import heeding
 from infomax_tune.process.paths import require_working_folder, user_path
@@ -327,8 +327,15 @@ def _held(folder: SweepFolder) -> Iterator[Callable[[], None]]:
     """Creates and locks the sweep's folder. Yields a function to call once the sweep has started: if a new sweep ends before
     that, everything created for it is removed."""
     made, begun = folder.yet_to_make(), threading.Event()
-    folder.create()
-    with folder.lock():
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.create()
+            stack.enter_context(folder.lock())
+        except LockedError:
+            raise  # what is there is its holder's
+        except StoreError:
+            _remove(made)
+            raise
         if folder.has_sweep():
             begun.set()
         try:

@@ -32,9 +32,11 @@ from infomax_tune.commands.completion import complete_device, complete_setting, 
 from infomax_tune.errors import ConfigError
 from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.parts import catalogue
+from infomax_tune.process.last_words import last_words
 from infomax_tune.process.paths import user_path
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
+from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study import yaml_document
 from infomax_tune.study.options import Options, with_options
@@ -270,10 +272,13 @@ def _train(
     own = any(catalogue.is_pinned(name) for _, name in space.parts())
     words = [*dataclasses.replace(options, trust_parts=own).as_words(), *(word for word, given in flags if given)]
     again = shlex.join(["infomax-tune", "resume", str(folder.root), *words])
+    why = "" if is_object(folder.root) else f"; the end of {folder.ray_log} may say why"
+    ended = f"{folder.root}: the sweep's process was ended{why}. Its trials are kept; to resume: {again}"
     try:
-        outcome = operations.run_sweep(
-            space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
-        )
+        with last_words(ended):
+            outcome = operations.run_sweep(
+                space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
+            )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to resume: {again}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

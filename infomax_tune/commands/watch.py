@@ -66,6 +66,9 @@ def status(
             typer.echo(f"{display.headline(found.driver)}  (host {found.driver.host}, pid {found.driver.pid})")
             for line in display.where(found.driver):
                 typer.echo(line)
+        elif not run and any(found.counts[status] for status in (TrialStatus.LEFT, TrialStatus.FAILED)):
+            before = "the last sweep here was ended before its time" if found.cut_off else "no sweep is running here"
+            typer.echo(f"{before}; to resume: {folder.command('resume')}")
     if run and run.counts[TrialStatus.LEFT]:
         again = shlex.join(["infomax-tune", "run", str(out / "config.yaml"), "--out", str(out)])
         typer.echo(f"to train it: {again}")

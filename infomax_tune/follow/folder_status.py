@@ -29,12 +29,14 @@ class FolderStatus:
     """The status of a sweep. cells: trials by status, per cell; problems: a trial's damage or failure, by its id.
 
     driver: the progress that its driver reports; None if no driver is running. labels: a readable name for each cell.
+    cut_off: whether the last driver was ended before it could say so: killed, or with its machine.
     """
 
     cells: dict[str, Counter[TrialStatus]]
     problems: dict[str, str]
     driver: SweepState | None
     labels: dict[str, str]
+    cut_off: bool = False
 
     @property
     def counts(self) -> Counter[TrialStatus]:
@@ -101,7 +103,8 @@ class StatusReader:
             cells.setdefault(trial.cell, Counter())[status] += 1
             if finding.problem:
                 problems[trial.trial_id] = f"{finding.status}: {finding.problem}"
-        return FolderStatus(cells, problems, driver, self._labels)
+        cut_off = driver is None and self._folder.driver.read_progress() is not None
+        return FolderStatus(cells, problems, driver, self._labels, cut_off)
 
 
 def read_run(folder: TrialFolder) -> FolderStatus | None:

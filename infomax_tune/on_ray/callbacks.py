@@ -18,6 +18,8 @@ from infomax_tune.study.trial_status import TrialStatus
 
 _SHOW_S, _NOTE_S = 0.25, 1.0
 """The fewest seconds between two updates of the display, and between two notes in the folder."""
+_IDLE_S = 60.0
+"""Seconds without a pack under way after which a person is told where to look."""
 
 
 class _NotKept:
@@ -32,7 +34,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
     stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "".
     ended: the statuses of a pack's trials that have a record. offer: called with a pack when more of its trials have
-    ended.
+    ended. logs: the folder of what workers print.
 
     under_way: the running packs by Tune's id, except those that started after a stop request, which train nothing.
     failed: the packs that Tune has given up on.
@@ -48,6 +50,7 @@ class FollowPacks(_NotKept, tune.Callback):
         explain: Callable[[str], str],
         ended: Callable[[Pack], Mapping[str, TrialStatus]],
         offer: Callable[[Iterable[TrialConfig]], None],
+        logs: Callable[[], str],
     ) -> None:
         self.under_way: dict[str, Pack] = {}
         self.failed: list[Pack] = []
@@ -57,6 +60,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._warned: set[str] = set()
         self._tally, self._display, self._folder = tally, display, folder
         self._stop_asked, self._explain, self._ended_of, self._offer = stop_asked, explain, ended, offer
+        self._logs, self._idle_since = logs, time.monotonic()
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
@@ -120,6 +124,14 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def _tell(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
+        if self.under_way:
+            self._idle_since = now
+        elif now - self._idle_since > _IDLE_S and not self._stop_asked():
+            self._idle_since = float("inf")  # said once
+            self._display.warn(
+                "no pack has started for a minute: Ray has no worker free, or cannot start one. What workers print is in "
+                f"{self._logs()}"
+            )
         if at_once or now - self._shown >= _SHOW_S:
             state = self._tally.state()
             self._display.show(state)

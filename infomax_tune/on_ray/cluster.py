@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import ray
 from ray import _raylet
-from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import joining
-from infomax_tune.on_ray.patches import without_servers, without_the_working_folder
+from infomax_tune.on_ray.patches import without_servers, without_the_working_folder, without_uv
 from infomax_tune.on_ray.ray_processes import kept_from_signals, kill, shut_down
+from infomax_tune.process import granted
 from infomax_tune.study.options import LEAST, Options
 
 _SETTINGS = {
@@ -121,20 +121,25 @@ def _read_token_again() -> None:
 
 
 def _short_folder(stack: contextlib.ExitStack, say: Callable[[str], None]) -> str | None:
-    """A folder for Ray's files, removed with the stack, if its socket paths would be too long in the default place;
-    else None."""
+    """A folder for Ray's files, removed with the stack, if its socket paths would be too long in the default place, or that
+    is another user's; else None."""
     variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
     usual = next((os.environ[name] for name in variables if name in os.environ), "/tmp")  # noqa: S108 - as Ray does
-    if len(os.fsencode(f"{usual}/ray/{_SOCKET}")) <= _LONGEST_SOCKET:
+    there = Path(usual, "ray")
+    if len(os.fsencode(f"{there}/{_SOCKET}")) > _LONGEST_SOCKET:
+        why = f"its socket paths would be too long under {usual}"
+    elif there.exists() and not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} belongs to another user"
+    else:
         return None
     try:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True))
     except OSError as error:
         raise ResourceError(
-            f"cannot start Ray here: its socket paths would be too long under {usual}, and it cannot write to /tmp "
-            f"({error.strerror}); set RAY_TMPDIR to a folder with a short path."
+            f"cannot start Ray here: {why}, and it cannot write to /tmp ({error.strerror}); set RAY_TMPDIR to a folder of "
+            "yours with a short path."
         ) from None
-    say(f"note: Ray's files are in {folder} while it runs: its socket paths would be too long under {usual}")
+    say(f"note: Ray's files are in {folder} while it runs: {why}")
     return folder
 
 
@@ -146,9 +151,10 @@ def _joined(options: Options, log: Path, folder: str | None, warn: Callable[[str
     started: list[psutil.Process] = []
     servers = contextlib.nullcontext() if options.address else without_servers()
     try:
-        with kept_from_signals() as started, servers, without_the_working_folder():
+        with kept_from_signals() as started, servers, without_the_working_folder(), without_uv():
             context = ray.init(
                 address=options.address or "local",  # not a cluster that happens to run on this machine
+                num_cpus=None if options.address else granted.cpus(),  # Ray would take all that the machine has
                 include_dashboard=None if options.address else False,
                 log_to_driver=False,  # what workers print stays in Ray's own log files
                 logging_level=logging.CRITICAL,  # we report failures ourselves, once
@@ -180,10 +186,8 @@ def _own_folders() -> list[str]:
 
 def _every_cpu_trains(options: Options, trials: int) -> bool:
     """Whether each CPU will have a pack: a worker that has imported torch holds 400 MB."""
-    cpus = ray_utils.get_num_cpus(override_docker_cpu_warning=True)
-    return (
-        options.max_concurrent is None and options.cpus_per_pack <= 1 and not options.gpus_per_pack and trials >= cpus
-    )
+    one_each = options.max_concurrent is None and options.cpus_per_pack <= 1 and not options.gpus_per_pack
+    return one_each and trials >= granted.cpus()
 
 
 def _end(started: list[psutil.Process]) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError
 
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
-from infomax_tune.on_ray.patches import in_prestarted_workers, without_usage_tags
+from infomax_tune.on_ray.patches import giving_up_without_memory, in_prestarted_workers, without_usage_tags
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
 from infomax_tune.on_ray.trainable import train_on_ray
 from infomax_tune.packs.execution import Execution
@@ -134,6 +135,7 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer, storage: str) -
         explain=explainer.explain,
         ended=lambda pack: _ended(pack, folder),
         offer=job.feed.offer,
+        logs=_logs,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": options.cpus_per_pack, "gpu": options.gpus_per_pack}),
@@ -154,15 +156,21 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer, storage: str) -
             callbacks=[follow],
         ),
     )
+    starting: list[Any] = []
     try:
-        with without_usage_tags(), in_prestarted_workers(local=not options.address):
+        with (
+            without_usage_tags(),
+            in_prestarted_workers(local=not options.address),
+            giving_up_without_memory(starting.append),
+        ):
             tuner.fit()
     except RuntimeError as error:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
-        if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
+        suspects = follow.under_way | {trial.trial_id: Pack.from_json(trial.config["pack"]) for trial in starting}
+        if not isinstance(error.__cause__, OutOfMemoryError) or not suspects:
             raise
         job.display.say("Ray killed a worker because memory ran out")
-        return _Unfinished(suspects=_left(list(follow.under_way.values()), folder))
+        return _Unfinished(suspects=_left(list(suspects.values()), folder))
     if job.interrupt.asked:
         return _Unfinished()
     if follow.failed:
@@ -170,6 +178,11 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer, storage: str) -
     failed = _left(follow.failed, folder)
     _note_deaths(failed, job, "its worker died")
     return _Unfinished(failed=failed)
+
+
+def _logs() -> str:
+    context = ray.get_runtime_context()
+    return f"{context.get_temp_dir()}/{context.get_session_name()}/logs"
 
 
 class _Uncopied(list[str]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ray._private import utils
+from ray._private import ray_constants, utils
 from ray._private.node import Node
+from ray.exceptions import OutOfMemoryError
 from ray.job_config import JobConfig
 
 
@@ -48,6 +50,30 @@ def without_the_working_folder() -> contextlib.AbstractContextManager[None]:
     """Ray would put the working folder first on its workers' path, whose Python files, of whoever made them, would then run
     as soon as one has the name of a module. It leaves that out for a job that has a working folder of its own."""
     return _replaced(JobConfig, _runtime_env_has_working_dir=lambda config: True)
+
+
+def giving_up_without_memory(tell: Callable[[Any], None]) -> contextlib.AbstractContextManager[None]:
+    """Tune gives up if Ray ends a worker because memory ran out while the worker starts, as it does if that comes later: it
+    would have the next worker started in the same want of memory. tell: called with Tune's trial."""
+    from ray.tune.experiment import Trial
+
+    usual = Trial.handle_error
+
+    def handle_error(trial: Trial, exc: Any = None) -> None:
+        if isinstance(exc, OutOfMemoryError):
+            tell(trial)
+            raise RuntimeError from exc  # as Tune does
+        usual(trial, exc)
+
+    return _replaced(Trial, handle_error=handle_error)
+
+
+def without_uv() -> contextlib.AbstractContextManager[None]:
+    """Under `uv run`, Ray would pack the project's folder for its workers and have uv set up each of them anew: it refuses
+    from a subfolder and above 500 MB, and takes three times as long. Left on if the user has set Ray's variable for it."""
+    if "RAY_ENABLE_UV_RUN_RUNTIME_ENV" in os.environ:
+        return contextlib.nullcontext()
+    return _replaced(ray_constants, RAY_ENABLE_UV_RUN_RUNTIME_ENV=False)
 
 
 def without_usage_tags() -> contextlib.AbstractContextManager[None]:

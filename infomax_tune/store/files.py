@@ -34,6 +34,9 @@ TEMPORARY = ".tmp"
 _TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{32}|room|mlflow\.db\.[0-9a-f]{8})\.tmp(-journal|-wal|-shm)?")
 """The names of the temporary files that a crash leaves: these functions', `room_problem`'s, and MLflow's."""
 
+_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""Errors that mean: a folder cannot be fsynced here."""
+
 _guards: list[tuple[Path, Callable[[], None]]] = []
 MAX_TEXT, MAX_BYTES = 2**26, 2**34
 """The bytes of a file of text, such as a record, and of any file that is read."""
@@ -116,9 +119,13 @@ def make_folder(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Does nothing on a file system that cannot do it, such as many network shares and shared folders of virtual machines."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
     finally:
         os.close(descriptor)
 

@@ -75,7 +75,7 @@ class Format:
             problem = f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:100]}"
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             problem = repr(error)
-        raise DamagedFileError(f"{path}: not a {self.name} that infomax-tune wrote ({problem}).")
+        raise DamagedFileError(f"{path}: infomax-tune did not write this {self.name} ({problem}).")
 
 
 def _checkpoint_1(content: Content) -> Content:

@@ -275,7 +275,7 @@ FOLDERS = [
     Bad("sweep.yaml: of a newer version", "status out", ("written by a newer infomax-tune (sweep file version 3; this one knows 2); upgrade to continue",), _version(3)),
     Bad("sweep.yaml: of a newer version, swept into", "sweep quickstart", ("written by a newer infomax-tune",), _version(99)),
     Bad("sweep.yaml: of no version", "resume out", ("infomax-tune did not write this sweep file (version 'one')", "The trials are safe"), _version("one")),
-    Bad("sweep.yaml: lacks a part", "status out", ("not a sweep file that infomax-tune wrote (description: Field required)", "The trials are safe"), _version(1)),
+    Bad("sweep.yaml: lacks a part", "status out", ("infomax-tune did not write this sweep file (description: Field required)", "The trials are safe"), _version(1)),
     Bad("out: a stranger", "sweep quickstart --out there", ("there: not a sweep, and not empty (it holds thesis.txt); choose another --out",), {"there/thesis.txt": "x"}),
     Bad("out: a file", "sweep quickstart --out there", ("there: cannot be written (Not a directory); choose another --out",), {"there": "x"}),
     Bad("out: below a file", "sweep quickstart --out there/x", ("there/x: cannot be written (Not a directory)",), {"there": "x"}),

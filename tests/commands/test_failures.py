@@ -76,7 +76,21 @@ def broken(outputs, targets):
     assert len(tries.read_text().splitlines()) == 2 + 3
     assert done.stderr.count("; retrying: ") == 1
     failures = [SweepFolder(out).trial(trial.trial_id).read_failure() for trial in SweepFolder(out).read_space().plan()]
-    assert all(failure and failure["cause"][0] == "builtins.KeyError" for failure in failures)
+    assert all(failure and failure["cause"][0].endswith(".PartError") for failure in failures)
+
+
+def test_a_worker_that_ray_ends_for_memory_while_it_starts_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a thousandth of the machine's memory is always in use."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    settings = ["epochs=1", "activation=tanh", "seed=1"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    done = infomax_tune("sweep", "quickstart", *options, "--out", tmp_path / "sweep", ok=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Ray killed a worker because memory ran out" in done.stdout
+    assert "retrying" not in done.stderr
+    assert "its worker ran out of memory" in call("status", tmp_path / "sweep").stdout
 
 
 _GIB = 2**30

@@ -64,8 +64,11 @@ def test_a_second_ctrl_c_stops_at_once_and_a_resume_repairs(undisturbed: Path, g
     sweep.send_signal(signal.SIGINT)
     wait_until(lambda: (out / "stop").exists() or sweep.poll() is not None)
     sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=900)
+    _, stderr = sweep.communicate(timeout=900)
     assert sweep.returncode == 130
+    assert stderr.splitlines()[-1].endswith(
+        f"to resume: infomax-tune resume {out} --pack 10 --cpus-per-pack 0.5 --max-concurrent 1 --no-report"
+    )
     assert not list(out.glob("trials/*/record.json"))
     gate.open()
     sweep_here("resume", out)

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import threading
 import time
@@ -124,6 +125,13 @@ def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     sweep.send_signal(signal.SIGKILL)
     sweep.wait()
     assert (out / "progress.json").exists()
+    again = shlex.join(["infomax-tune", "resume", str(out)])
+    wait_until(lambda: (tmp_path / "stderr").read_text().endswith("\n"))
+    (ended,) = (tmp_path / "stderr").read_text().splitlines()
+    assert ended.startswith(f"{out}: the sweep's process was ended; the end of {out}/ray.log may say why.")
+    assert ended.endswith(f"to resume: {again} --no-report")
+    last = call("status", out).stdout.splitlines()[-1]
+    assert last == f"the last sweep here was ended before its time; to resume: {again}"
     found = look(out)
     assert found["driver"] is None
     assert found["counts"]["running"] == 0

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import ray
 import threadpoolctl
+from ray._private import ray_constants
 from ray.exceptions import AuthenticationError
 from ray.tune.execution import class_cache
 
@@ -108,7 +109,36 @@ def test_a_cluster_that_is_joined_is_given_no_token(started: list[dict[str, Any]
     assert "RAY_AUTH_TOKEN" not in started[0]
 
 
-# ---- what a user's environment variables break
+# ---- what a user's environment breaks
+
+
+@pytest.mark.parametrize("value", [None, "1"])
+def test_uv_sets_up_no_workers_unless_the_user_wants_it_to(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would do that if a process above this one is `uv run`."""
+    monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+    if value:
+        monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", value)
+    seen: list[bool] = []
+    monkeypatch.setattr(ray, "init", lambda **_: seen.append(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV))
+    monkeypatch.setattr(module, "_slots", lambda options: 2)
+    monkeypatch.setattr(module, "shut_down", lambda processes: None)
+    start()
+    assert seen == [value is not None]
+    assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV is True
+
+
+def test_a_folder_of_ray_s_that_another_user_made_is_left_alone(
+    started: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tmp_path / "ray"
+    others.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(module, "_LONGEST_SOCKET", 1000)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != others)  # root may write everywhere
+    (note,) = start()
+    assert note.startswith("note: Ray's files are in /tmp/ray-")
+    assert f"{others} belongs to another user" in note
+    assert started[0]["_temp_dir"].startswith("/tmp/ray-")
 
 
 @pytest.mark.parametrize("name", module._REFUSED)
@@ -278,7 +308,7 @@ def test_workers_import_torch_at_their_start_only_if_each_will_train(
     options: Options, trials: int, imports: bool, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes memory. The workers of a cluster that is joined were started by somebody else."""
-    monkeypatch.setattr(module.ray_utils, "get_num_cpus", lambda **_: 8)
+    monkeypatch.setattr(module.granted, "cpus", lambda: 8)
     with cluster(options, LOG, trials=trials):
         pass
     assert ("RAY_preload_python_modules" in started[0]) is imports
