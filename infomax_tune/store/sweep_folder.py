@@ -123,19 +123,25 @@ class SweepFolder:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or holds anything that is not a sweep's."""
+        """Raises StoreError if the path is not a folder, or holds a file that a sweep would overwrite and no sweep made."""
         if self.has_sweep():
             return
         try:
-            strangers = [name for name in names_in(self.root) if not _is_own(name)]
-            strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
+            names = set(names_in(self.root))
         except FileNotFoundError:
             return
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
+        # the sweep file of a sweep may have been moved away, but not what it made beside these
+        strangers = [name for name in TABLES if name in names and TABLES_NOTE not in names]
+        strangers += [name for name in (RUNS, "trackers") if name in names and "trials" not in names]
+        strangers += [name for name in ("record.json", "checkpoint.safetensors") if name in names]  # a run's
+        strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
+        if exists(self.report) and not exists(self._report_note):
+            strangers.append(str(self.report.relative_to(self.root)))
         if strangers:
             raise StoreError(
-                f"{self.root}: not a sweep, and not empty (it holds {strangers[0]}); choose another --out."
+                f"{self.root}: holds {strangers[0]}, which no sweep made; choose another --out, or move that away."
             )
 
     def yet_to_make(self) -> list[Path]:
@@ -397,8 +403,3 @@ _OWN_NAMES = {
 _HOW_TO_MEND_SWEEP = (
     "The trials are safe: move this file away and repeat the `infomax-tune sweep` command that created the folder."
 )
-
-
-def _is_own(name: str) -> bool:
-    """Whether a file belongs in a sweep's folder; one that was damaged and renamed does too."""
-    return name in _OWN_NAMES or name.startswith((SWEEP_FILE, f"{environments.LATEST}.damaged")) or is_temporary(name)

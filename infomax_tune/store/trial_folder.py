@@ -49,6 +49,7 @@ from infomax_tune.store.record import (
 from infomax_tune.study import yaml_document
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import from_nested
+from infomax_tune.study.space import SWEEP_FILE
 from infomax_tune.study.trial_status import TrialStatus
 
 
@@ -79,7 +80,7 @@ class TrialFolder:
         return exists(self.path / "config.yaml")
 
     def refuse_strangers(self) -> None:
-        """Raises StoreError if the path is not a folder, or has no record but holds anything that is not a trial's."""
+        """Raises StoreError if the path is not a folder, or holds a sweep or a file that a trial would overwrite."""
         try:
             names = names_in(self.path)
         except FileNotFoundError:
@@ -88,10 +89,12 @@ class TrialFolder:
             raise StoreError(
                 f"{self.path}: cannot be used as a folder ({error.strerror}); choose another --out."
             ) from None
-        strangers = [name for name in names if name not in _TRIAL_NAMES and ".damaged-" not in name and name[0] != "."]
-        if strangers and not self.has_record():
+        made_here = "config.yaml" in names or "record.json" in names
+        clashing = {SWEEP_FILE} if made_here else {SWEEP_FILE, *_TRIAL_NAMES} - {LOCK, PARTS}
+        strangers = [name for name in names if name in clashing]
+        if strangers:
             raise StoreError(
-                f"{self.path}: not a trial's folder, and not empty (it holds {strangers[0]}); choose another --out."
+                f"{self.path}: holds {strangers[0]}, which no run made; choose another --out, or move that away."
             )
 
     def refuse_another(self, config: TrialConfig) -> None:

@@ -65,9 +65,9 @@ def test_a_dry_run_counts_what_is_done_and_changes_nothing(tmp_path: Path) -> No
 
 
 def test_a_dry_run_is_refused_where_the_sweep_would_be(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "results.csv").touch()
     strange = call("sweep", *SMALL, "--out", tmp_path, "--dry-run", ok=False)
-    assert (strange.returncode, "not a sweep, and not empty (it holds notes.txt)" in strange.stderr) == (2, True)
+    assert (strange.returncode, "holds results.csv, which no sweep made" in strange.stderr) == (2, True)
     out = make_sweep(tmp_path / "sweep", "activation=[relu, tanh]", "epochs=1", "seed=[1]").root
     other = call("sweep", *SMALL, "--out", out, "--dry-run", ok=False)
     assert (other.returncode, "already contains a sweep with a different config" in other.stderr) == (2, True)

@@ -94,7 +94,7 @@ def test_a_file_of_the_users_own_is_not_taken_for_a_damaged_one_of_a_sweep(name:
     path.parent.mkdir(parents=True)
     path.write_text('{"mine": true}')
     done = call(*SWEEP, tmp_path / "out", ok=False)
-    assert (done.returncode, f"not a sweep, and not empty (it holds {name})" in done.stderr) == (2, True)
+    assert (done.returncode, f"holds {name}, which no sweep made" in done.stderr) == (2, True)
     assert everything(path.parent) == {path.name: b'{"mine": true}'}
 
 

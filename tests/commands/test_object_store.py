@@ -133,7 +133,8 @@ def test_a_folder_may_have_any_name(name: str) -> None:
     assert "trials" in objects.names(location(out))
     objects.remove(location(out) / "sweep.yaml")
     assert call("sweep", "quickstart", "--out", out, ok=False).stderr == (
-        f"infomax-tune: {location(out)}: not a sweep, and not empty (it holds environments/{used.name}); choose another --out.\n"
+        f"infomax-tune: {location(out)}: holds environments/{used.name}, which no sweep made; choose another --out, "
+        "or move that away.\n"
     )
 
 

@@ -152,10 +152,11 @@ def test_a_trial_leaves_its_record_and_damage_is_found(folder: Path, make_config
     assert trial.find(config).status == TrialStatus.DAMAGED
 
 
-def test_a_folder_with_other_content_is_refused(folder: Path) -> None:
-    SweepFolder(folder).create()
+def test_what_a_sweep_would_overwrite_is_refused(folder: Path) -> None:
     write_atomically(folder / "thesis.tex", b"x")
-    with pytest.raises(StoreError, match=r"not a sweep, and not empty \(it holds thesis.tex\)"):
+    SweepFolder(folder).create()
+    write_atomically(folder / "results.csv", b"x")
+    with pytest.raises(StoreError, match=r"holds results.csv, which no sweep made"):
         SweepFolder(folder).create()
 
 

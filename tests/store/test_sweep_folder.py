@@ -62,11 +62,24 @@ def test_a_sweep_file_is_believed_only_whole_and_of_a_version_that_is_known(tmp_
         folder.read_space()
 
 
-def test_a_stranger_folder_is_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(StoreError, match=r"not a sweep, and not empty \(it holds thesis.tex\)"):
+def test_what_does_not_clash_with_a_sweep_stays_beside_it(tmp_path: Path) -> None:
+    """An empty volume has lost+found; a shell that writes a log of the sweep makes it first."""
+    for name in ("lost+found", "log.txt", "thesis.tex"):
+        (tmp_path / name).write_text("years of work")
+    SweepFolder(tmp_path).create()
+    assert {path.name for path in tmp_path.iterdir()} == {"lost+found", "log.txt", "thesis.tex", "trials"}
+
+
+@pytest.mark.parametrize(
+    "name", ["results.csv", "timings.csv", "analysis/report.html", "tensorboard/x", "trackers/x", "record.json"]
+)
+def test_what_a_sweep_would_overwrite_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("years of work")
+    with pytest.raises(StoreError, match=rf"holds {name.removesuffix('/x')}, which no sweep made"):
         SweepFolder(tmp_path).create()
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert (tmp_path / name).read_text() == "years of work"
+    assert not (tmp_path / "trials").exists()
 
 
 def test_a_report_is_current_if_it_was_made_of_what_is_there_whatever_the_clock_says(tmp_path: Path) -> None:
