@@ -26,6 +26,7 @@ from infomax_tune.parts.activations import Activation
 from infomax_tune.store import tables
 from infomax_tune.store.environments import LATEST
 from infomax_tune.store.files import exists
+from infomax_tune.store.locks import is_locked
 from infomax_tune.store.objects import is_object, location
 from infomax_tune.store.sweep_folder import HISTORY_PARQUET, RESULTS_CSV, SWEEP_FILE, SweepFolder
 from infomax_tune.study import columns
@@ -215,6 +216,10 @@ def _read_results(folder: SweepFolder) -> pd.DataFrame:
     if not folder.exists():
         raise AnalysisError(f"{folder.root}: no such folder; give the output folder of a sweep.")
     if not exists(folder.results_csv):
+        if folder.has_sweep():
+            make = f"make it with: {folder.command('results')}"
+            how = "its sweep writes it when it ends." if is_locked(folder.root) else make
+            raise AnalysisError(f"{folder.root} has no {RESULTS_CSV} yet; {how}")
         raise AnalysisError(
             f"{folder.root} has no {RESULTS_CSV}, so it is not the output folder of a sweep"
             f"{_sibling_hint(folder)}; run `infomax-tune sweep` first, or give the folder it wrote."

@@ -16,7 +16,7 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.trial_status import TrialStatus
 
-_LATEST = datetime.datetime(9999, 1, 1).timestamp()
+_LATEST = datetime.datetime(9999, 1, 1, tzinfo=datetime.timezone.utc).timestamp()
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Listed:
     """One sweep or run. out: its folder. kind: sweep or run, or folder for one that cannot be looked into.
 
     state: running, finished, unfinished, damaged, unreadable, or newer: a newer infomax-tune wrote it. trials, ended: how
-    many trials it has, and how many of them have a record. changed: local time when its latest file was written. size: in
-    bytes.
+    many trials it has, and how many of them have a record. changed: when its latest file was written, in local time with its
+    offset. size: in bytes.
     """
 
     out: str
@@ -47,12 +47,8 @@ def default_folder() -> Path:
 
 
 def list_outputs(root: Path) -> list[Listed]:
-    """Every sweep and run in `root` or below. Raises StoreError if the folder does not exist or is in an object store."""
-    if is_object(root):
-        raise StoreError(
-            f"{root}: only folders on a disk can be listed; `status` shows a single sweep in an object store."
-        )
-    if not root.is_dir():
+    """Every sweep and run in `root` or below. Raises StoreError if the folder does not exist."""
+    if not is_object(root) and not root.is_dir():
         raise StoreError(f"{root}: not a folder; give a folder that contains sweeps or runs.")
     return [_listed(kind, path) for kind, path in find_outputs(root)]
 
@@ -72,7 +68,8 @@ def _listed(kind: str, path: Path) -> Listed:
     except (StoreError, OSError):
         pass
     size, changed = size_and_time(path)
-    return Listed(str(path), kind, state, ended, trials, datetime.datetime.fromtimestamp(min(changed, _LATEST)), size)
+    when = datetime.datetime.fromtimestamp(min(changed, _LATEST)).astimezone()
+    return Listed(str(path), kind, state, ended, trials, when, size)
 
 
 def _sweep(folder: SweepFolder) -> tuple[str, int, int]:

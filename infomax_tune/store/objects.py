@@ -8,6 +8,7 @@ harm. Every function raises StoreError if the store cannot be reached or refuses
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import time
@@ -137,6 +138,20 @@ def names(folder: Path) -> list[str]:
             return []
     below = {path.rstrip("/") for path in found} - {_key(folder)}
     return sorted({name for path in below if (name := path.rpartition("/")[2])})
+
+
+def sizes_and_times(folder: Path) -> dict[str, tuple[int, float]]:
+    """The objects below, by what follows the folder in their names: bytes, and when it was written, in Unix seconds."""
+    start = len(_key(folder)) + 1
+    with _told(folder, "listed"):
+        found = _store(folder).find(_key(folder), detail=True)
+    return {str(key)[start:]: (int(info["size"]), _written(info)) for key, info in found.items()}
+
+
+def _written(info: dict[str, Any]) -> float:
+    """When an object was written; 0 if that is unknown. Each store's package has its own name for it."""
+    when = next((info[name] for name in ("LastModified", "mtime", "created") if name in info), 0.0)
+    return when.timestamp() if isinstance(when, datetime.datetime) else float(when)
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from scipy import stats
 
 import infomax_tune
 from infomax_tune import InfomaxTuneError, load_results
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import NAMES, TrialConfig
 from infomax_tune.study.read_space import load_space
 from tests.command import call
@@ -49,6 +52,7 @@ def test_list_finds_sweeps_and_runs_with_their_state(studies: Path) -> None:
     )
     looks = [json.loads(line) for line in call("list", studies, "--json").stdout.splitlines()]
     assert [(look["ended"], look["trials"]) for look in looks] == [(1, 1), (12, 12), (7, 8), (12, 12)]
+    assert all(datetime.datetime.fromisoformat(look["changed"]).tzinfo for look in looks)
     (studies / "slow/sweep.yaml").rename(studies / "aside")
     (studies / "slow/sweep.yaml").write_text("torn")
     try:
@@ -57,14 +61,31 @@ def test_list_finds_sweeps_and_runs_with_their_state(studies: Path) -> None:
         (studies / "aside").rename(studies / "slow/sweep.yaml")
 
 
+def test_list_follows_a_link_to_a_sweep_and_no_other(studies: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/linked").symlink_to(studies / "deep/fast")
+    (tmp_path / "elsewhere/many").symlink_to(studies)
+    (tmp_path / "elsewhere/itself").symlink_to(tmp_path / "elsewhere")
+    (listed,) = infomax_tune.list(tmp_path / "elsewhere")
+    assert (listed.out, listed.state) == (str(tmp_path / "elsewhere/linked"), "finished")
+    assert listed.size > 10_000
+
+
+def test_analyze_says_what_a_sweep_without_tables_lacks(studies: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(studies / "deep/fast", tmp_path / "sweep")
+    (out / "results.csv").unlink()
+    done = call("analyze", out, ok=False)
+    assert (done.returncode, f"make it with: infomax-tune results {out}" in done.stderr) == (2, True)
+    with SweepFolder(out).lock():
+        assert "its sweep writes it when it ends" in call("analyze", out, ok=False).stderr
+
+
 def test_list_looks_in_results_first_and_says_when_there_is_nothing() -> None:
     assert call("list").stdout == ".: no sweeps or runs here\n"
     Path("results").mkdir()
     assert call("list").stdout == "results: no sweeps or runs here\n"
     done = call("list", "nowhere", ok=False)
     assert (done.returncode, "nowhere: not a folder" in done.stderr) == (2, True)
-    done = call("list", "s3://bucket/prefix", ok=False)
-    assert (done.returncode, "only folders on a disk can be listed" in done.stderr) == (2, True)
 
 
 def test_init_writes_a_space_that_is_valid_and_holds_every_setting() -> None:

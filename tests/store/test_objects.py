@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
 from infomax_tune.errors import ConfigError, StoreError
+from infomax_tune.follow.listing import list_outputs
 from infomax_tune.store import objects
 from infomax_tune.store.files import exists, names_in, read_bytes, remove, set_aside, write_atomically
 from infomax_tune.store.objects import is_object, location
@@ -168,3 +169,16 @@ def test_a_sweep_has_the_bytes_that_it_has_on_a_disk(folder: Path, tmp_path: Pat
     names += [f"trials/{path.name}/weights.safetensors" for path in here.trial_folders()]
     for name in names:
         assert read_bytes(there.root / name) == read_bytes(here.root / name), name
+
+
+def test_sweeps_and_runs_in_a_store_are_listed(folder: Path) -> None:
+    make_sweep(folder / "a", "epochs=1", "activation=[relu]", "seed=[1, 2]", runs=False)
+    make_sweep(folder / "deeper/b", "epochs=1", "activation=[relu]", "seed=[1]", runs=False)
+    write_atomically(folder / "notes.txt", b"x")
+    listed = list_outputs(folder)
+    assert [(each.out, each.kind, each.state, each.ended) for each in listed] == [
+        (str(folder / "a"), "sweep", "finished", 2),
+        (str(folder / "deeper/b"), "sweep", "finished", 1),
+    ]
+    assert all(each.size > 5000 and each.changed.year > 2020 for each in listed)
+    assert list_outputs(folder / "nothing") == []
