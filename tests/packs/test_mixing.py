@@ -39,7 +39,7 @@ def test_other_data_under_the_same_name_is_refused(digits: Dataset) -> None:
 def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset) -> None:
     """Nor is a dataset on which nothing is to be trained now. Its arithmetic counts as 1."""
     before = {"trial_id": "a", "status": "done", "epoch": 1, "config": {}, "result": {}, "timing": {}, "files": {}}
-    old = Record.from_dict(before, Path("record.json"))
+    old = Record.from_dict(before)
     assert old.arithmetic == 1
     kept = [old, record("digits", ""), record("synthetic_2d", "b" * 16)]
     refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
