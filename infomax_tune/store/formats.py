@@ -179,7 +179,7 @@ RECORD = Format("record", {1: as_it_is, 2: as_it_is}, _Record)
 """Version 1 had the epochs' seconds in its history.csv: see `TrialFolder.epoch_seconds`."""
 CHECKPOINT = Format("checkpoint", {1: _checkpoint_1, 2: as_it_is}, _Checkpoint)
 FAILURE = Format("failure", content=_Failure)
-ENVIRONMENT = Format("environment", content=dict[str, Scalar | dict[str, str]])
+ENVIRONMENT = Format("environment", content=dict[str, Scalar | dict[str, str | dict[str, str]]])
 PROGRESS = Format("progress")
 DRIVER = Format("driver's id")
 TRACKER_NOTE = Format("tracker's note", content=_TrackerNote)
