@@ -51,6 +51,13 @@ def findings(e: Evidence) -> list[Finding]:
     return [finding for finding in found if finding is not None][:MOST]
 
 
+def answer(e: Evidence) -> str:
+    """The one for a person in a hurry: which activation leads, and by how much; in a study of one activation, the first. "" if
+    there is none."""
+    found = _activation(e) or next(iter(findings(e)), None)
+    return found.text if found else ""
+
+
 def _redundancy(e: Evidence) -> Finding | None:
     """Does InfoMax produce non-redundant features? Outputs and weights are answered separately."""
     told = []

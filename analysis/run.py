@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.evidence import Evidence, gather
+from analysis.findings import answer
 from analysis.load import AnalysisError, Study, load_study
 from analysis.output import DPI, FigureFiles, Output
 from analysis.schema import DONE
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 class Analysis(os.PathLike[str]):
     """What an analysis wrote. It can be used as the path of the report: `open(analyze("out"))` opens the page.
 
-    planned, done: numbers of trials, which show how complete the study is. finding: the report's first answer; "" if there
-    is none.
+    planned, done: numbers of trials, which show how complete the study is. finding: which activation leads, in words, or the
+    report's first answer if there is one activation; "" if there is none.
     """
 
     folder: Path
@@ -114,9 +115,8 @@ def analyze_study(
     command = str(command or study.environment.get("command") or "infomax-tune sweep sweep.yaml")
     content = page(evidence, pictures, tables, command=command)
     written = target.write("report.html", report.render(content))
-    finding = str(next(iter(content["headlines"]), ""))
     done = int((study.results["status"] == DONE).sum())
-    return Analysis(target.folder, written, tuple(target.files), len(study.results), done, finding)
+    return Analysis(target.folder, written, tuple(target.files), len(study.results), done, answer(evidence))
 
 
 def _pictures(evidence: Evidence, files: FigureFiles) -> list[_Drawn]:

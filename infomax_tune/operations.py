@@ -180,7 +180,7 @@ def run_sweep(
                     interrupt,
                     command=command,
                     on_begin=begin,
-                    notes=what_seeds_show(space),
+                    notes=what_seeds_show(space, only_if_nothing=not verbose),
                     report_s=_report_s(space) if report else 0.0,
                 )
         finally:
@@ -204,9 +204,9 @@ def estimate_sweep(
             return estimate(space, folder, options, report_s=_report_s(space) if report else 0.0, say=say)
 
 
-def what_seeds_show(space: SearchSpace) -> list[str]:
+def what_seeds_show(space: SearchSpace, *, only_if_nothing: bool = False) -> list[str]:
     """One sentence on which differences this number of seeds can detect, from the analysis's own function. Empty if the
-    space compares nothing. Shown before training starts."""
+    space compares nothing. only_if_nothing: empty too if there are any."""
     seeds = len(space.axes.get("training.seed", [0]))
     levels = len(space.axes.get("model.activation", [0]))
     if levels < 2:
@@ -219,7 +219,8 @@ def what_seeds_show(space: SearchSpace) -> list[str]:
 
     others = [len(values) for name, values in space.axes.items() if name not in _NOT_A_FAMILY]
     comparisons = math.comb(levels, 2) * math.prod(others)
-    return [f"power: {power_of(seeds, comparisons).sentence}"]
+    power = power_of(seeds, comparisons)
+    return [] if power.reachable and only_if_nothing else [f"power: {power.sentence}"]
 
 
 _NOT_A_FAMILY = ("model.activation", "model.hidden_dim", "training.seed")

@@ -119,7 +119,8 @@ def student(folder: Path) -> None:
     look_for(shown, "starting Ray", "epochs/s", "writing the report", "60 trials: 60 done", "effective\n? *rank|rank")
     look_for(shown, r"\ntanh .*±.*×÷", r"\nreport: file://\S+")
     print(f"  student: the answer after {time.monotonic() - begun:.0f} s", flush=True)
-    finding = shown.partition("geometric standard deviation)")[2].partition("results: ")[0]
+    finding = shown.partition("\ncurves: ")[2].partition("\n")[2]
+    look_for(finding, "Effective rank: ", "leads")
     with browser() as page:
         page.goto(re.findall(r"report: (file://\S+)", shown)[-1])
         expect(page.get_by_role("heading", level=1)).to_be_visible()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,7 +126,7 @@ def evaluate(
 
 
 def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
-    """Prints the end of a sweep: its counts, the answer as a table, the first finding, and what to run next."""
+    """Prints the end of a sweep: its counts, the metrics as a table, what to run next, and last the answer in words."""
     print_counts(counts)
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
@@ -132,14 +134,15 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
             typer.echo(
                 "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
             )
-    if finding:
-        typer.echo(finding)
     typer.echo(f"results: {folder.results_csv}")
     if page:
         typer.echo(f"report: {page if is_object(page) else page.resolve().as_uri()}")
     typer.echo(f"curves: {folder.command('tensorboard')}")
     if not page and counts[TrialStatus.DONE]:
         typer.echo(f"statistics and report: {folder.command('analyze')}")
+    if finding:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(finding)
+        typer.echo(textwrap.fill(finding, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _show(table: pd.DataFrame, *, text_columns: int) -> None:

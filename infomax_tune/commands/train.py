@@ -76,7 +76,9 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Train nothing; estimate the sweep's time, memory and disk space.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print when each pack starts and ends.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print what the seeds can show, and each pack's start and end.")
+]
 
 
 @app.command(
