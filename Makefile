@@ -1,5 +1,6 @@
 # make sweep   sets up, and runs the quickstart sweep
-# make test    sets up with the test extras, and runs all tests
+# make test    sets up with the test extras, and runs the tests
+# make test-all   the same, and those that take minutes each: before a release, and after a change of what they are about
 # make quick   the same, without the tests that take seconds each: for a change under way
 # make check   checks format, lint, types and import contracts
 # make image   builds the container image infomax-tune, with docker, podman or buildah (docs/containers.md)
@@ -16,7 +17,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --ma
 # pip would compile with one core, and the packages' own tests too; some files are templates and no Python
 COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
-.PHONY: sweep test quick check image clean
+.PHONY: sweep test test-all quick check image clean
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed
@@ -25,10 +26,13 @@ sweep: $(VENV)/.installed
 # All tests of a file run in one process. Each sweep starts its own Ray, so two do not meet. On a machine with many
 # cores, more than four processes at a time could need more memory than it has.
 test: $(VENV)/.installed-test
-	$(PYTEST) --durations 10 $(PYTEST_ARGS)
+	$(PYTEST) --durations 10 -m 'not long' $(PYTEST_ARGS)
+
+test-all: $(VENV)/.installed-test
+	$(PYTEST) --durations 30 $(PYTEST_ARGS)
 
 quick: $(VENV)/.installed-test
-	$(PYTEST) --quiet -m 'not slow' $(PYTEST_ARGS)
+	$(PYTEST) --quiet -m 'not slow and not long' $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -74,12 +74,32 @@ SLOW = (
     "science/test_compiled.py::test_a_cpu_without_wide_registers",
 )
 """What `make quick` leaves out, by the beginning of its name: it starts Ray or other processes, or takes seconds."""
+LONG = (
+    "cluster/test_failing_machines.py",
+    "cluster/test_nodes.py::test_a_sweep_is_submitted_as_a_job",
+    "cluster/test_nodes.py::test_two_packs_share_one_gpu",
+    "cluster/test_slurm.py::test_the_script_stops_before_its_limit",
+    "commands/test_cli.py::test_a_sweep_needs_neither",
+    "commands/test_disk.py::test_a_disk_that_fills_up",
+    "commands/test_failures.py::test_a_worker_that_runs_out_of_memory",
+    "commands/test_foreign_folder.py::test_the_report_is_the_same_there",
+    "commands/test_guest.py::test_a_host_program",
+    "commands/test_kills.py::test_a_sweep_that_loses_a_process_of_rays",
+    "commands/test_notebook.py::test_a_notebook_runs",
+    "commands/test_tensorboard.py::test_a_page_that_is_open_over_a_crash",
+    "commands/test_wheel.py",
+    "docker/test_commands.py",
+    "science/test_compiled.py::test_a_cpu_without_wide_registers",
+)
+"""What only `make test-all` runs: each takes minutes of CPU, for several machines, a machine of another kind, or a death that
+`make test` has in a shorter form."""
 REPORTS = ("test_browser.py", "test_page.py", "test_report.py")
 """The files that look at the reports of `analysis/conftest.py`, each of which takes as long as a sweep."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: left out by `make quick`, see SLOW in tests/conftest.py")
+    config.addinivalue_line("markers", "long: left out by `make test` too, see LONG in tests/conftest.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,6 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.removeprefix("tests/").startswith(SLOW):
             item.add_marker("slow")
+        if item.nodeid.removeprefix("tests/").startswith(LONG):
+            item.add_marker("long")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -91,6 +91,7 @@ def test_a_signal_in_the_last_moment_of_rays_start_ends_as_any_other(tmp_path: P
 
 def test_a_signal_while_ray_starts_ends_as_any_other(tmp_path: Path) -> None:
     """A connection that drops, say."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, it would be ignored
     out = tmp_path / "sweep"
     sweep = start("sweep", *LONG, "--out", out)
     wait_until(lambda: phase(out) == "starting Ray" or sweep.poll() is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -80,9 +81,10 @@ def test_the_shell_completes_commands_spaces_and_settings(
 
 def test_completion_can_be_installed() -> None:
     """The script that --show-completion prints is one that bash can read."""
-    done = subprocess.run(
-        [sys.executable, "-m", "infomax_tune", "--show-completion", "bash"], capture_output=True, text=True, check=True
-    )
+    # whatever shell this test was started from, or none
+    environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [sys.executable, "-m", "infomax_tune", "--show-completion", "bash"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
     assert "COMP_WORDS" in done.stdout
 
