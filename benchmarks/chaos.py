@@ -5,20 +5,23 @@
 Each round starts or resumes one sweep and ends it at a random moment: SIGKILL of the driver, a worker, the raylet or
 the GCS; SIGINT, SIGTERM or SIGHUP of the driver; SIGTERM of all its processes, or while Ray starts; another driver that
 takes over; its folder moved away; or a SIGKILL inside the write of a record, a checkpoint, a history, the weights or a
-table. Every other round shows its live display in a pseudo-terminal. Between two rounds, files are damaged (see
-`benchmarks.faults`), and `verify` must report it. After the last kill, the sweep is resumed until it ends, and every
-table and weights file must have the bytes of the undisturbed sweep. The program also counts finished trials that are
-trained again (exactly those whose files were damaged), epochs lost (at most those since the last checkpoint),
-tracebacks shown (none), and trials whose TensorBoard curves have a gap or a doubled step.
-A sweep whose worker was killed tries the pack again, and may end by itself.
+table. Every other round shows its live display in a pseudo-terminal, and some are looked at by a machine whose clock
+was set. Between two rounds, files are damaged (see `benchmarks.faults`), and `verify` must report it; a link takes a
+file's place, and nothing may be written through it; compiled code in the cache is cut off. After the last kill, the
+sweep is resumed until it ends, and every table and weights file must have the bytes of the undisturbed sweep. The
+program also counts finished trials that are trained again (exactly those whose files were damaged), epochs lost (at
+most those since the last checkpoint), tracebacks shown (none), and trials whose TensorBoard curves have a gap or a
+doubled step. A sweep whose worker was killed tries the pack again, and may end by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +37,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from benchmarks.family import ALL, PROCESSES, SIGNALS, Family, start
 from benchmarks.faults import FILES, HARMS, Fault, broken_promises, fault, unreadable
+from infomax_tune.process.code_cache import CACHE_DIR_VARIABLE
 from infomax_tune.store.sweep_folder import SweepFolder
 
 SPACE = """
@@ -60,6 +64,8 @@ WRITES = (
 )
 MOMENTS = ("half", "written", "renamed")
 STARTING, ANOTHER, MOVED = "terminate while Ray starts", "another driver takes over", "the folder is moved"
+LINKED = ("results.csv", "sweep.yaml", "ray.log", "lock", "driver.json", "tensorboard", "environments", "trials")
+"""What a link takes the place of: these, and a trial's folder and record."""
 EXIT_CODES = {
     **{how: 130 for how, number in SIGNALS.items() if number != signal.SIGKILL},
     ALL: 130,
@@ -101,6 +107,7 @@ class Chaos:
         self.space = self.folder / "chaos.yaml"
         self.space.write_text(SPACE)
         self.out = self.folder / "killed"
+        self.cache = self.folder / "cache"
         self.rounds = self.read = 0
         self.drain: threading.Thread | None = None
         if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # under nohup; a sweep would inherit it
@@ -119,7 +126,11 @@ class Chaos:
             *self.options,
             "--no-report",
         ]
-        noted = {"INFOMAX_TUNE_FAULT": fault, "INFOMAX_TUNE_TRACE": str(self.trace(out))}
+        noted = {
+            "INFOMAX_TUNE_FAULT": fault,
+            "INFOMAX_TUNE_TRACE": str(self.trace(out)),
+            CACHE_DIR_VARIABLE: str(self.cache),
+        }
         driver, self.drain = start(command, os.environ | noted, self.log(out), live=live)
         return driver
 
@@ -155,6 +166,8 @@ class Chaos:
         begun = (lambda: self.starts_ray(driver.pid)) if how == STARTING else (lambda: self.epochs_traced() > before)
         deadline = time.monotonic() + 300  # only so that it ends some day, however busy the machine
         family.watch(lambda: begun() or time.monotonic() > deadline)
+        if self.rounds % 4 == 1 and not fault and family.driver.poll() is None:
+            self.look_by_another_clock(driver)
         end = deadline if fault else time.monotonic() + after_s
         family.watch(lambda: time.monotonic() > end or (bool(fault) and family.lost_one()))
         died = family.lost_one() if fault else self.strike(family, how)
@@ -247,6 +260,47 @@ class Chaos:
         self.counts["a file that cannot be read"] += 1
         return True
 
+    def plant_link(self) -> bool:
+        """Lets a link be in the place of a file or a folder for a while: that is told, and nothing is written through it."""
+        trials = sorted(self.out.glob("trials/*/record.json"))
+        there = [*trials[:1], *(path.parent for path in trials[1:2]), *(self.out / name for name in LINKED)]
+        path, outside = self.random.choice([path for path in there if path.exists()]), self.folder / "outside"
+        path.rename(outside)
+        path.symlink_to(outside)
+        before = _bytes_of(outside)
+        code, verified = self.sweep(self.out).wait(300), self.run_verify()
+        if code != 2 or verified.returncode != 1 or f"{path}: a link" not in verified.stdout:
+            self.violations.append(f"{path} was a link: sweep and verify ended with {code} and {verified.returncode}")
+        if _bytes_of(outside) != before:
+            self.violations.append(f"{path} was a link, and something was written through it")
+        path.unlink()
+        outside.rename(path)
+        self.note_output()
+        self.counts["a link"] += 1
+        return True
+
+    def harm_cache(self) -> None:
+        """Cuts off a file of the cache of compiled code, as a power failure does: it is compiled again."""
+        compiled = [path for path in self.cache.rglob("*") if path.is_file()]
+        if compiled:
+            path = self.random.choice(compiled)
+            path.write_bytes(path.read_bytes()[: self.random.randrange(path.stat().st_size or 1)])
+            self.counts["compiled code cut off"] += 1
+
+    def look_by_another_clock(self, driver: subprocess.Popen[bytes]) -> None:
+        """A driver at work is seen as one, though the time of day is set while it runs: the system then says that it started
+        at another time."""
+        stat = self.folder / "stat"
+        text = Path("/proc/stat").read_text(encoding="utf-8")
+        stat.write_text(
+            re.sub(r"^btime (\d+)", lambda found: f"btime {int(found[1]) + 3600}", text, flags=re.MULTILINE)
+        )
+        mount = ["unshare", "--mount", "sh", "-c", f'mount --bind "{stat}" /proc/stat; exec "$@"', "sh"]
+        done = subprocess.run([*mount, *COMMAND, "status", str(self.out), "--json"], capture_output=True, check=False)
+        if driver.poll() is None and done.returncode == 0 and json.loads(done.stdout)["driver"] is None:
+            self.violations.append("a driver at work was not seen, after the clock was set")
+        self.counts["a look after the clock was set"] += done.returncode == 0
+
     def run_verify(self) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, "verify", str(self.out)]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -323,6 +377,11 @@ class Chaos:
             last[trial_id] = now
 
 
+def _bytes_of(path: Path) -> dict[str, bytes]:
+    """Of a file, or of all files in a folder."""
+    return {str(each): each.read_bytes() for each in (path, *path.rglob("*")) if each.is_file()}
+
+
 def _state(path: Path) -> tuple[int, str]:
     return path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -366,6 +425,10 @@ def main() -> None:
                 refused = chaos.refuse_to_read()
                 faults, due = faults + refused, due - refused
             faults += chaos.harm(max(0, due))
+            if chaos.random.random() < 0.1 and chaos.unfinished():
+                chaos.plant_link()
+            if chaos.random.random() < 0.1:
+                chaos.harm_cache()
             print(
                 f"{kills:4} kills {faults:4} faults {time.monotonic() - begun:6.0f} s  {len(chaos.records):3} trials done  "
                 f"{how}{'' if died else ': had ended before'}",

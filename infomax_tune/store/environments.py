@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from infomax_tune.store.formats import ENVIRONMENT
 
 LATEST = "environment.json"
 USED = "environments"
+_FINGERPRINT = re.compile(r"[0-9a-f]{8}")
 
 
 class Environments:
@@ -78,4 +80,4 @@ class Environments:
         return problems
 
     def _used(self) -> list[Path]:
-        return matching(self._root / USED, "*.json")
+        return [path for path in matching(self._root / USED, "*.json") if _FINGERPRINT.fullmatch(path.stem)]

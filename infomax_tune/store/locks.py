@@ -90,6 +90,8 @@ def is_locked(folder: Path) -> bool:
     if objects.is_object(folder):
         return False
     try:
+        if not (folder / LOCK).is_file():  # a pipe would never open
+            return False
         with (folder / LOCK).open(encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -109,6 +111,8 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
     """Yields what tells why the lock is lost, "" while it is held."""
     try:
         make_folder(folder)
+        if (folder / LOCK).exists() and not (folder / LOCK).is_file():  # a pipe would never open
+            raise StoreError(f"{folder / LOCK}: not a file; move it away.")
         handle = (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as error:
         way_out = "" if work.is_brief else "; choose another --out"

@@ -88,7 +88,7 @@ def test_a_sweep_that_cannot_begin_removes_only_what_it_made(
     assert everything(out) == before
 
 
-@pytest.mark.parametrize("name", ["environment.json", "environments/mine.json"])
+@pytest.mark.parametrize("name", ["environment.json", "environments/0123abcd.json"])
 def test_a_file_of_the_users_own_is_not_taken_for_a_damaged_one_of_a_sweep(name: str, tmp_path: Path) -> None:
     path = tmp_path / "out" / name
     path.parent.mkdir(parents=True)

@@ -247,6 +247,7 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "a history that is a pipe": replaced("history.csv", os.mkfifo),
     "a sweep file that is a pipe": replaced("sweep.yaml", os.mkfifo),
     "an environment that is a pipe": replaced("environment.json", os.mkfifo),
+    "a lock that is a pipe": replaced("lock", os.mkfifo),
     "a record without end": replaced("record.json", lambda path: path.symlink_to("/dev/zero")),
     "a record of a tebibyte": replaced("record.json", of_a_tebibyte),
     "weights of a tebibyte": replaced("weights.safetensors", of_a_tebibyte),
