@@ -127,7 +127,7 @@ def evaluate(
 
 def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
     """Prints the end of a sweep: its counts, the metrics as a table, what to run next, and last the answer in words."""
-    print_counts(counts)
+    print_counts(counts, folder.checkpoints() if counts[TrialStatus.MISSING] else 0)
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
             _show(operations.answer(folder.root), text_columns=1)

@@ -127,9 +127,12 @@ def print_notes(notes: list[str]) -> None:
         typer.echo(note, err=True)
 
 
-def print_counts(counts: Counter[str]) -> None:
+def print_counts(counts: Counter[str], checkpoints: int = 0) -> None:
+    """Prints the trials by status. checkpoints: how many of those missing have one to go on from."""
     shown = ", ".join(f"{counts[status]} {status}" for status in IN_TABLES if counts[status])
-    typer.echo(f"{counts.total()} trials: {shown}")
+    typer.echo(
+        f"{counts.total()} trials: {shown}{f' ({checkpoints} of them with a checkpoint)' if checkpoints else ''}"
+    )
 
 
 def _version(wanted: bool) -> None:

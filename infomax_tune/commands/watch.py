@@ -119,9 +119,10 @@ def tensorboard(
                 err=True,
             )
         seed = min((trial.run.config.training.seed for trial in trials), default=1)
-        typer.echo(f"TensorBoard for {out}: http://{host}:{free}/ (Ctrl-C stops it)")
-        typer.echo(f"the study's metrics, one seed per cell: http://{host}:{free}/{curves_view(seed)}")
-        typer.echo(f"the weights as pictures, one seed per cell: http://{host}:{free}/{pictures_view(seed)}")
+        typer.echo(f"the study's metrics, of one seed: http://{host}:{free}/{curves_view(seed)}")
+        typer.echo(f"the weights as pictures, of one seed: http://{host}:{free}/{pictures_view(seed)}")
+        typer.echo(f"all curves of all runs: http://{host}:{free}/")
+        typer.echo(f"TensorBoard shows {out}; Ctrl-C stops it")
         sys.stdout.flush()
         return free
 

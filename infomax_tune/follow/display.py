@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infomax_tune.follow.folder_status import FolderStatus
-from infomax_tune.follow.progress import TRAINING, SweepState
+from infomax_tune.follow.progress import STARTING_WORKERS, TRAINING, SweepState
 from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.process.streams import write_line
 from infomax_tune.study.pack import spans
@@ -73,6 +73,7 @@ class Lines(Display):
         self._verbose = verbose
         self._shown = float("-inf")
         self._told: tuple[object, ...] = ()
+        self._phase = ""
 
     def say(self, text: str) -> None:
         write_line(self._out, text)
@@ -87,6 +88,10 @@ class Lines(Display):
         yield lambda text: None
 
     def show(self, state: SweepState) -> None:
+        if state.phase != self._phase:
+            self._phase = state.phase
+            if state.phase == STARTING_WORKERS:  # it may take long, on a cluster that is busy
+                self.say(f"{state.phase} ...")
         now, told = time.monotonic(), (*state.counts.values(), state.share)
         pause = min(60.0, max(2.0, state.elapsed_s / 20))
         complete = state.phase == TRAINING and not state.counts["left"] and not state.counts["running"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -57,6 +58,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._packs: dict[str, Pack] = {}
         self._ended: dict[str, int] = {}
         self._failures: dict[str, str] = {}
+        self._hosts: dict[str, str] = {}
         self._warned: set[str] = set()
         self._tally, self._display, self._folder = tally, display, folder
         self._stop_asked, self._explain, self._ended_of, self._offer = stop_asked, explain, ended, offer
@@ -81,6 +83,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         progress = PackProgress.from_dict(result)
+        self._hosts[trial.trial_id] = progress.host
         if progress.failure:
             self._failures[trial.trial_id] = progress.failure
             return
@@ -104,14 +107,19 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
-        self._display.warn(f"{pack} failed; retrying: {self._why(trial)}")
+        self._display.warn(f"{pack} failed{self._elsewhere(trial)}; retrying: {self._why(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
         self.under_way.pop(trial.trial_id, None)
         self.failed.append(pack)
         self._tally.end(trial.trial_id, self._ended_of(pack))
-        self._display.warn(f"{pack} failed: {self._why(trial)}")
+        self._display.warn(f"{pack} failed{self._elsewhere(trial)}: {self._why(trial)}")
+
+    def _elsewhere(self, trial: Any) -> str:
+        """The machine that the pack last reported from, unless it is this one."""
+        host = self._hosts.get(trial.trial_id)
+        return "" if host in (None, socket.gethostname()) else f" on {host}"
 
     def _why(self, trial: Any) -> str:
         return self._explain(self._failures.get(trial.trial_id, ""))

@@ -28,6 +28,7 @@ from infomax_tune.store.files import (
     for_each,
     is_temporary,
     make_folder,
+    matching,
     names_in,
     read_bytes,
     read_json,
@@ -335,6 +336,10 @@ class SweepFolder:
         trials = list(trials)
         found = for_each(lambda config: self.trial(config.trial_id).find(config), trials, self.root)
         return {config.trial_id: finding for config, finding in zip(trials, found, strict=True)}
+
+    def checkpoints(self) -> int:
+        """How many trials have a checkpoint."""
+        return len(matching(self.root, "trials/*/checkpoint.safetensors"))
 
     def kept(self) -> Iterator[Record | Checkpoint]:
         """The record or checkpoint of every trial that has started, in the plan or not."""

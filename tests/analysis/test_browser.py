@@ -1,10 +1,13 @@
 """The page in a real browser: no errors, no requests, sorting, picking, phone width, dark page, axe-core's rules."""
 
 import importlib.util
+import io
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = importlib.util.find_spec("axe_playwright_python")
@@ -117,6 +120,23 @@ def test_the_page_never_scrolls_sideways(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_wide_table_shows_on_a_phone_to_which_side_it_scrolls(page):
+    """By a shadow at that edge."""
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 390, "height": 800})
+    frame = page.locator("#overview").locator("xpath=..")
+
+    def edges():
+        image = np.asarray(Image.open(io.BytesIO(frame.screenshot())).convert("L"), dtype=float)
+        return image[:, 0].mean(), image[:, -1].mean()
+
+    left, right = edges()
+    assert right < left - 10
+    frame.evaluate("(f) => { f.scrollLeft = f.scrollWidth; }")
+    left, right = edges()
+    assert left < right - 10
 
 
 def test_the_overview_is_whole_on_a_laptop_and_stands_before_the_figures(page):

@@ -48,7 +48,9 @@ def test_ctrl_c_stops_with_nothing_lost_and_says_how_to_go_on(undisturbed: Path,
     counts = json.loads(call("status", out, "--json").stdout)["counts"]
     assert counts["left"] == 30
     # of the pack at the gate, and of the other if it had trained an epoch too; the third had not begun
-    assert len(list(out.glob("trials/*/checkpoint.safetensors"))) in (10, 20)
+    checkpoints = len(list(out.glob("trials/*/checkpoint.safetensors")))
+    assert checkpoints in (10, 20)
+    assert f"30 trials: 30 missing ({checkpoints} of them with a checkpoint)" in stdout
     done = sweep_here(*shlex.split(command[1]))
     assert "30 trials: 30 done" in done.stdout
     assert tables(out) == tables(undisturbed)

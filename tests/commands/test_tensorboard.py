@@ -172,8 +172,8 @@ def test_the_page_shows_every_run_its_curves_its_weights_and_its_settings(
     complaints: list[str] = []
     with served(sweep.root, port) as server, sync_playwright() as playwright:
         assert server.stdout is not None
-        hint, curves_at, pictures_at = (server.stdout.readline().strip().split(": ", 1)[1] for _ in range(3))
-        assert f"http://localhost:{port}/" in hint
+        curves_at, pictures_at, everything = (server.stdout.readline().strip().split(": ", 1)[1] for _ in range(3))
+        assert everything == f"http://localhost:{port}/"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 1200})
         page.on("pageerror", lambda error: complaints.append(str(error)))
