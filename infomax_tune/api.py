@@ -185,19 +185,28 @@ def analyze(
 
 
 def evaluate(
-    out: str | Path, *, probe: bool = True, data_dir: str | Path | None = None, trust_parts: bool = False
+    out: str | Path,
+    *,
+    probe: bool = True,
+    data_dir: str | Path | None = None,
+    trust_parts: bool = False,
+    address: str | None = None,
 ) -> None:
     """Measures the probe accuracy of a finished sweep or run from its saved weights, without training.
 
     Afterwards, records and tables are the same as if `logging.probe` had been true from the start, so the trials get the
-    ids of that setting. trust_parts: run the code of parts that the folder brings along. You can stop it and start it
+    ids of that setting. trust_parts: run the code of parts that the folder brings along. address: the Ray cluster that
+    measures; without it, what takes long is measured on a Ray that is started here. You can stop it and start it
     again. Raises StoreError if a trial is not finished or has no weights, DataError or EnvironmentDriftError if the data
     or the arithmetic differs from that of the trials.
     """
     if not probe:
         raise ConfigError("nothing to evaluate: give probe=True.")
     operations.evaluate_probe(
-        location(out), data_dir=None if data_dir is None else user_path(data_dir), trust_parts=trust_parts
+        location(out),
+        data_dir=None if data_dir is None else user_path(data_dir),
+        trust_parts=trust_parts,
+        address=address,
     )
 
 

@@ -6,6 +6,7 @@ Torch, Ray, pandas and matplotlib take seconds to import, so only the functions 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import math
 import os
@@ -120,12 +121,13 @@ def evaluate_probe(
     *,
     data_dir: Path | None = None,
     trust_parts: bool = False,
+    address: str | None = None,
     on_trial: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Measures the probe accuracy of every finished trial from its weights. on_trial: called with the trials done and the total.
-
-    See `api.evaluate`.
+    """Measures the probe accuracy of every finished trial from its weights. address: the Ray cluster to join, if it is to be
+    done there. on_trial: called with the trials done and the total. See `api.evaluate`.
     """
+    options = Options(address=address)
     folder, alone = SweepFolder(out), TrialFolder(out)
     is_run = not folder.has_sweep() and alone.has_config()
     if not is_run:
@@ -140,7 +142,12 @@ def evaluate_probe(
     if is_run:
         later_probe.add_to_run(alone, data_dir)
     else:
-        later_probe.add_to_sweep(folder, data_dir, on_trial)
+        from infomax_tune.on_ray.spreading import spread  # imports Ray
+
+        with _alone():
+            later_probe.add_to_sweep(
+                folder, data_dir, on_trial, functools.partial(spread, folder=folder, options=options)
+            )
 
 
 def default_out(config: TrialConfig) -> Path:

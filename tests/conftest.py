@@ -49,6 +49,7 @@ SLOW = (
     "commands/test_cli.py::test_the_selfcheck_finds",
     "commands/test_disk.py",
     "commands/test_docs.py::test_the_readme_s_python",
+    "commands/test_evaluate.py::test_what_takes_long",
     "commands/test_failures.py",
     "commands/test_first_use.py::test_bash",
     "commands/test_guest.py::test_a_host_program",

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sys
 import textwrap
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,9 +27,10 @@ from infomax_tune.commands.app import (
     typed_command,
 )
 from infomax_tune.errors import ConfigError, InfomaxTuneError
-from infomax_tune.follow.display import choose
+from infomax_tune.follow.display import choose, clock
 from infomax_tune.follow.show_table import show_table
 from infomax_tune.process.signals import EXIT_INTERRUPTED
+from infomax_tune.process.streams import write_line
 from infomax_tune.store.locks import Work
 from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -104,6 +106,10 @@ def evaluate(
     probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as with logging.probe=true.")] = False,
     data_dir: DataDir = None,
     trust_parts: TrustParts = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster that measures, such as auto or HOST:6379. [default: this machine]"),
+    ] = None,
 ) -> None:
     """Add metrics to finished trials without training.
 
@@ -111,10 +117,9 @@ def evaluate(
     """
     if not probe:
         raise ConfigError("nothing to evaluate: add --probe.")
-    folder = SweepFolder(out)
-
+    folder, progress = SweepFolder(out), _Progress("probe")
     try:
-        operations.evaluate_probe(out, data_dir=data_dir, trust_parts=trust_parts, on_trial=_show_progress)
+        operations.evaluate_probe(out, data_dir=data_dir, trust_parts=trust_parts, address=address, on_trial=progress)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; measurements so far are kept; to resume: {typed_command()}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -150,9 +155,26 @@ def _show(table: pd.DataFrame, *, text_columns: int) -> None:
     show_table(sys.stdout, [str(name) for name in table], table.to_numpy().tolist(), text_columns=text_columns)
 
 
-def _show_progress(done: int, total: int) -> None:
-    """One line, overwritten in a terminal; in a pipe, one line at the start and one at the end."""
-    if sys.stdout.isatty():
-        typer.echo(f"\rprobe: {done} of {total} trials", nl=done == total)
-    elif done in (0, total):
-        typer.echo(f"probe: {done} of {total} trials")
+class _Progress:
+    """Shows how many trials are measured, and the time left: in a terminal one line, overwritten; in a pipe a line at the start,
+    then one a minute, and one at the end."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._out = what, sys.stdout
+        self._first: tuple[int, float] | None = None
+        self._shown = float("-inf")
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        first, begun = self._first = self._first or (done, now)
+        left = f", about {clock((now - begun) / (done - first) * (total - done))} left" if first < done < total else ""
+        line = f"{self._what}: {done} of {total} trials{left}"
+        if self._out.isatty():
+            self._out.write(f"\r{line:60}" + "\n" * (done == total))
+            self._out.flush()
+        elif done == total or now - self._shown >= _EVERY_S:
+            self._shown = now
+            write_line(self._out, line)
+
+
+_EVERY_S = 60.0

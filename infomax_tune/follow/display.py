@@ -154,7 +154,7 @@ class LiveTable(Display):
 
         def drawn() -> Text:
             elapsed_s = time.monotonic() - begun
-            return Text(f"{_spinner(elapsed_s)} {words} ...  {_clock(elapsed_s)}", style="dim")
+            return Text(f"{_spinner(elapsed_s)} {words} ...  {clock(elapsed_s)}", style="dim")
 
         live = Live(
             console=self._console,
@@ -212,9 +212,9 @@ def headline(state: SweepState) -> str:
     parts = [f"{state.ended}/{state.total} trials"]
     parts += [f"{counts[name]} {name}" for name in ("diverged", "failed", "running", "left") if counts[name]]
     parts += [f"{100 * state.share:.0f}% of the epochs", f"{state.epochs_per_s:.3g} epochs/s"]
-    parts.append(f"{_clock(state.elapsed_s)} elapsed")
+    parts.append(f"{clock(state.elapsed_s)} elapsed")
     if state.eta_s is not None and counts["running"] + counts["left"]:
-        parts.append(f"about {_clock(state.eta_s)} left")
+        parts.append(f"about {clock(state.eta_s)} left")
     return "  ".join(parts)
 
 
@@ -227,8 +227,8 @@ def table(state: SweepState, height: int = 50) -> Group:
     )
     # only training has a speed
     doing = f"{state.epochs_per_s:.3g} epochs/s" if state.phase == TRAINING else _turning(state)
-    speed = f"{doing}  {_clock(state.elapsed_s)} elapsed"
-    eta = f"  about {_clock(state.eta_s)} left" if state.eta_s is not None else ""
+    speed = f"{doing}  {clock(state.elapsed_s)} elapsed"
+    eta = f"  about {clock(state.eta_s)} left" if state.eta_s is not None else ""
     line = Table.grid(padding=(0, 2))
     line.add_row(ProgressBar(total=1.0, completed=state.share, width=30), Text(f"{100 * state.share:.0f}%"), counts)
     packs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -271,7 +271,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """h:mm:ss, or m:ss."""
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)

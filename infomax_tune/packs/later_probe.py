@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
 from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
@@ -19,24 +21,51 @@ from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.metrics import asked_for
 from infomax_tune.science.training import TrialState, probe_of, shapes_of
+from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.datasets import check_labels
+from infomax_tune.study.pack import Pack
 from infomax_tune.study.plan import Plan
 from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
 
 
-def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[[int, int], None]) -> None:
+@dataclass(frozen=True)
+class Task:
+    """A finished trial to measure, wherever that is done. config: with the probe, as a pack's text. folder: the sweep's."""
+
+    record: Record
+    config: str
+    folder: str
+
+
+Spread = Callable[
+    [Callable[[Task, Mapping[str, Dataset]], Record], Sequence[Task], Mapping[str, Dataset]],
+    Iterable[tuple[Task, Record]],
+]
+"""Calls a function with each task and the data, here or elsewhere; yields each task with its record as they end."""
+
+
+def measure(task: Task, datasets: Mapping[str, Dataset]) -> Record:
+    """The record that a trial would have with the probe."""
+    config = Pack.from_json(task.config).config
+    trial = SweepFolder(location(task.folder)).trial(task.record.trial_id)
+    return _probed(task.record, config, trial, datasets[config.data.dataset])
+
+
+def add_to_sweep(
+    folder: SweepFolder, data_dir: Path | None, on_trial: Callable[[int, int], None], spread: Spread
+) -> None:
     """Gives every trial of a finished sweep its probe accuracy, and the tables their column.
 
-    It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running, or a trial
-    has no weights; ConfigError if the data has no labels; DataError or EnvironmentDriftError if the data or the arithmetic
-    differs from that of the trials.
+    on_trial: called with the trials done, and their total. It can be killed at any time and started again. Raises StoreError
+    if the sweep is not finished or is running, or a trial has no weights; ConfigError if the data has no labels; DataError or
+    EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
     """
     with folder.lock():
         space = folder.read_space()
@@ -55,12 +84,13 @@ def add_to_sweep(folder: SweepFolder, data_dir: Path | None, on_trial: Callable[
         datasets = {name: load(name, data_dir) for name in sorted({old.data.dataset for old, _ in left})}
         refuse_to_mix(folder.kept(), datasets, mix_arithmetic=False, environments=folder.environments)
         folder.driver.take_over()
-        for done, (old, new) in enumerate(left, start=len(pairs) - len(left)):
+        tasks = [Task(records[old.trial_id], Pack.of([new]).to_json(), folder.address) for old, new in left]
+        done = len(pairs) - len(left)
+        on_trial(done, len(pairs))
+        for task, record in spread(measure, tasks, datasets):
+            folder.trial(record.trial_id).copy_from(folder.trial(task.record.trial_id), record)
+            done += 1
             on_trial(done, len(pairs))
-            source, target = folder.trial(old.trial_id), folder.trial(new.trial_id)
-            record = _probed(records[old.trial_id], new, source, datasets[new.data.dataset])
-            target.copy_from(source, record)
-        on_trial(len(pairs), len(pairs))
         folder.write_space(after)
         for old, new in pairs:
             if old.trial_id != new.trial_id:
@@ -143,10 +173,11 @@ def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Da
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """While entered, torch has as many threads as the trial was trained with: last bits depend on them."""
+    """While entered, this process computes with as many threads as the trial was trained with: last bits depend on them."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from infomax_tune import InfomaxTuneError, evaluate, load_results
+from infomax_tune.on_ray import spreading
 from infomax_tune.store.trial_folder import TrialFolder
 from tests.command import call, dies, tables
 from tests.folders import finish_sweep, make_interrupted_sweep, make_sweep
@@ -40,6 +41,19 @@ def test_the_tables_are_the_same_bytes_as_if_asked_at_once(plain: Path, at_once:
     before = tables(out)
     evaluate(out)  # there is nothing left to measure
     assert tables(out) == before
+
+
+def test_what_takes_long_is_measured_on_ray(
+    plain: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the same bytes, and with the parts of the user's own that the folder has."""
+    monkeypatch.setattr(spreading, "LONG_S", 0.0)
+    out = Path("later")
+    shutil.copytree(plain, out)
+    shown = call("evaluate", out, "--probe").stdout
+    assert "probe: 4 of 4 trials" in shown
+    assert tables(out) == tables(at_once)
+    assert "the workers' output is under" in (out / "ray.log").read_text()
 
 
 @pytest.mark.parametrize(

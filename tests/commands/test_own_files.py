@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,9 +201,13 @@ def test_evaluate_stops_where_a_later_sweep_has_taken_the_folder(tmp_path: Path)
             after.update(objects_in(store))
 
     with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
-        later_probe.add_to_sweep(folder, None, be_suspended)
+        later_probe.add_to_sweep(folder, None, be_suspended, one_by_one)
     assert objects_in(store) == after
     assert len(after) > 8
+
+
+def one_by_one(function: Any, tasks: Any, shared: Any) -> Any:
+    return ((task, function(task, shared)) for task in tasks)
 
 
 def objects_in(store: Path) -> dict[str, bytes]:
