@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 from infomax_tune.errors import ConfigError, InfomaxTuneError
 
 if TYPE_CHECKING:
-    from infomax_tune.api import Sweep, analyze, compare, evaluate, init, load_results, run, settings, stop, sweep
+    from infomax_tune.api import (
+        Sweep,
+        analyze,
+        compare,
+        evaluate,
+        init,
+        load_layer,
+        load_results,
+        run,
+        settings,
+        stop,
+        sweep,
+    )
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -25,6 +37,7 @@ __all__ = [
     "compare",
     "evaluate",
     "init",
+    "load_layer",
     "load_results",
     "run",
     "settings",

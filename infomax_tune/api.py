@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infomax_tune import operations
-from infomax_tune.errors import ConfigError
+from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.follow import listing
 from infomax_tune.follow.listing import Listed
 from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.operations import Sweep
 from infomax_tune.process.paths import user_path
+from infomax_tune.store import part_copies
 from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import read_results
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.options import Options, with_options
-from infomax_tune.study.read_config import config_from_python
+from infomax_tune.study.read_config import config_from_python, from_nested
 from infomax_tune.study.read_space import default_out, space_from_python
 from infomax_tune.study.settings import SettingInfo, describe_settings
 from infomax_tune.study.space import SearchSpace
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from analysis import Analysis
     from analysis.comparison import Comparison
+    from infomax_tune.packs.trained_layer import TrainedLayer
 
 __all__ = [
     "Sweep",
@@ -37,6 +40,7 @@ __all__ = [
     "evaluate",
     "init",
     "list_",
+    "load_layer",
     "load_results",
     "run",
     "settings",
@@ -208,6 +212,32 @@ def evaluate(
         trust_parts=trust_parts,
         address=address,
     )
+
+
+def load_layer(
+    out: str | Path, trial_id: str = "", *, data_dir: str | Path | None = None, trust_parts: bool = False
+) -> TrainedLayer:
+    """Returns the layer of a finished trial as a torch module, with the data as the trial saw it.
+
+    out: the folder of a sweep, or of a run. trial_id: the trial's, as in the results table; "" for a run, which has one.
+    Raises StoreError if there is no such trial, or it has no weights; DataError if its data is missing.
+    """
+    sweep, alone = SweepFolder(location(out)), TrialFolder(location(out))
+    trial = sweep.trial(trial_id) if trial_id else alone
+    kept = trial.find().record
+    if kept is None:
+        ask = (
+            f"choose one of the ids in {sweep.results_csv}"
+            if sweep.has_sweep()
+            else "give the folder of a sweep or a run"
+        )
+        raise StoreError(f"{trial.path}: no finished trial; {ask}.")
+    parts = from_nested(kept.config, str(trial.path)).parts()
+    folder = None if data_dir is None else user_path(data_dir)
+    part_copies.bring(parts, [sweep.root, folder], trust=trust_parts)
+    from infomax_tune.packs.trained_layer import trained_layer  # imports torch
+
+    return trained_layer(trial, folder)
 
 
 def load_results(out: str | Path) -> pd.DataFrame:

@@ -103,6 +103,7 @@ COMMANDS = {
         "export RAY_AUTH_MODE=token": MACHINES,
         "export RAY_AUTH_TOKEN=$(cat /shared/token)": MACHINES,
         "export RAY_enable_metrics_collection=0": "test_a_machine_does_not_show_its_metrics",
+        "export RAY_USAGE_STATS_ENABLED=0": MACHINES,
         "ray start --head --port=6379": MACHINES,
         "ray start --address=HEAD:6379": MACHINES,
         "infomax-tune sweep quickstart --set epochs=20 --address auto --out /shared/quick --no-report": HEAD_DIES,
