@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from infomax_tune.errors import ConfigError, DamagedFileError, StoreError
+from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
 from infomax_tune.packs.mixing import refuse_to_mix
+from infomax_tune.packs.trained_layer import final_tensors
 from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.metrics import asked_for
-from infomax_tune.science.training import TrialState, probe_of, shapes_of
+from infomax_tune.science.training import TrialState, probe_of
 from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -157,15 +158,7 @@ def _probed(record: Record, config: TrialConfig, trial: TrialFolder, dataset: Da
     """The record that the trial would have with the probe. A diverged trial has no probe."""
     result = dict(record.result)
     if record.status == TrialStatus.DONE:
-        if not record.has_weights:
-            raise StoreError(
-                f"{trial.path}: its weights were not saved (save_weights was false), so nothing can be measured."
-            )
-        weights = trial.read_weights()
-        shapes = {name: shape for name, shape in shapes_of(config, dataset.train.shape[1]).items() if "." not in name}
-        if {name: array.shape for name, array in weights.items()} != shapes:
-            raise DamagedFileError(f"{trial.path}: its weights are not those of {record.trial_id}.")
-        state = TrialState(record.epoch, {name: torch.from_numpy(array) for name, array in weights.items()})
+        state = TrialState(record.epoch, final_tensors(trial, record, config, dataset))
         with _threads(int(record.timing.get("threads", 1))):
             result |= probe_of(config, state, dataset)
     return dataclasses.replace(record, trial_id=config.trial_id, config=config.nested(), result=result)

@@ -13,6 +13,7 @@ from infomax_tune.science.data import Dataset, load
 from infomax_tune.science.layer_parts import parts_of
 from infomax_tune.science.model import SingleLayer
 from infomax_tune.science.training import shapes_of
+from infomax_tune.store.record import Record
 from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.read_config import from_nested
@@ -48,13 +49,23 @@ class TrainedLayer(nn.Module):
 def trained_layer(trial: TrialFolder, data_dir: Path | None) -> TrainedLayer:
     """The layer of the trial in the folder. Raises like `api.load_layer`."""
     record = trial.find().record
-    if record is None or not record.has_weights:
-        raise StoreError(f"{trial.path}: has no weights (save_weights was false, or it is not finished).")
+    if record is None:
+        raise StoreError(f"{trial.path}: not finished, so it has no weights.")
     digits = len(record.trial_id.rpartition("-")[2])
     config = from_nested(record.config, str(trial.path)).model_copy(update={"id_digits": digits})
     data = load(config.data.dataset, data_dir)
+    return TrainedLayer(final_tensors(trial, record, config, data), config, data)
+
+
+def final_tensors(trial: TrialFolder, record: Record, config: TrialConfig, data: Dataset) -> dict[str, Tensor]:
+    """A finished trial's weight, bias and what its objective rebuilds with, by name. Raises StoreError if they were not saved,
+    DamagedFileError if they are of another shape."""
+    if not record.has_weights:
+        raise StoreError(
+            f"{trial.path}: its weights were not saved (save_weights was false), so nothing can be made of them."
+        )
     weights = trial.read_weights()
     shapes = {name: shape for name, shape in shapes_of(config, data.train.shape[1]).items() if "." not in name}
     if {name: array.shape for name, array in weights.items()} != shapes:
         raise DamagedFileError(f"{trial.path}: its weights are not those of {record.trial_id}.")
-    return TrainedLayer({name: torch.from_numpy(array.copy()) for name, array in weights.items()}, config, data)
+    return {name: torch.from_numpy(array.copy()) for name, array in weights.items()}

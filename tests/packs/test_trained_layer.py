@@ -46,7 +46,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     out = make_sweep(tmp_path / "sweep", *SETTINGS, "activation=tanh", "save_weights=false").root
     with pytest.raises(InfomaxTuneError, match=r"no finished trial; choose one of the ids in .*results.csv"):
         load_layer(out, "relu-k16-s1-0123456789abcdef")
-    with pytest.raises(InfomaxTuneError, match="has no weights"):
+    with pytest.raises(InfomaxTuneError, match="its weights were not saved"):
         load_layer(out, load_results(out)["trial_id"][0])
     with pytest.raises(InfomaxTuneError, match="give the folder of a sweep or a run"):
         load_layer(tmp_path)
