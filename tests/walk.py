@@ -133,6 +133,13 @@ def student(folder: Path) -> None:
     shown = shell.type("infomax-tune compare results/quickstart results/lambda")
     look_for(shown, r"lambda_tc", "all metrics, with intervals: file://")
     look_for(shell.type("infomax-tune run activation=tanh dataset=digits epochs=20"), "effective rank")
+    # an activation of one's own, as the page on them has it
+    page_ = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n# my_swish.py\n(.*?)```", page_, flags=re.DOTALL)
+    (folder / "my_swish.py").write_text(blocks[-1], encoding="utf-8")
+    look_for(shell.type_other("infomax-tune check-part my_swish.py:swish"), "packs", "loops")
+    own = shell.type("infomax-tune sweep quickstart --set activation=relu,my_swish.py:swish --out results/swish")
+    look_for(own, "20 trials: 20 done", r"\nswish .*±", "Effective rank: ")
     look_for(shell.type("infomax-tune list"), "quickstart", "lambda")
     shell.type("infomax-tune tensorboard results/quickstart", wait=False)
     address = re.findall(r"http://\S+#timeseries", shell.until("(Press CTRL+C to quit)"))[0]
@@ -195,6 +202,13 @@ def author(folder: Path) -> None:
         "power: ",
         "nothing was written",
     )
+    # baselines in a grid over two data sets: each is compared within its own
+    two = "--set dataset=digits,synthetic_2d --set objective=infomax,random --set optimizer=adam,sgd --set epochs=10"
+    shown = shell.type_other(f"infomax-tune sweep quickstart {two} --out results/two")
+    look_for(shown, "360 trials: 360 done", r"\nrandom ", r"report: file://")
+    text = (folder / "results/two/analysis/report.html").read_text(encoding="utf-8")
+    assert "best dataset" not in text
+    look_for(shell.type_other("infomax-tune analyze results/two --width 5.5 --format pdf --output-dir paper"), "report.html")
     shell.type("infomax-tune sweep activation_study", short, wait=False)
     shell.until("epochs/s")
     time.sleep(2)

@@ -129,7 +129,7 @@ def test_a_killed_driver_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     wait_until(lambda: (tmp_path / "stderr").read_text().endswith("\n"))
     (ended,) = (tmp_path / "stderr").read_text().splitlines()
     assert ended.startswith(f"{out}: the sweep's process was ended; the end of {out}/ray.log may say why.")
-    assert ended.endswith(f"to resume: {again} --no-report")
+    assert ended.endswith(f"to resume: {again} --max-concurrent 1 --no-report")
     last = call("status", out).stdout.splitlines()[-1]
     assert last == f"the last sweep here was ended before its time; to resume: {again}"
     found = look(out)
