@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import re
 import shutil
@@ -86,6 +88,17 @@ def test_a_sweep_that_cannot_begin_removes_only_what_it_made(
     done = call(*SWEEP, out, "--set", "dataset=mnist", ok=False)
     assert (done.returncode, "mnist: not found" in done.stderr) == (2, True)
     assert everything(out) == before
+
+
+def test_where_nothing_can_be_locked_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(handle: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    done = call(*SWEEP, tmp_path / "new" / "out", ok=False)
+    assert (done.returncode, "its file system does not support locks" in done.stderr) == (2, True)
+    assert everything(tmp_path) == {}
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["environment.json", "environments/0123abcd.json"])
