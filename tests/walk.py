@@ -208,7 +208,9 @@ def author(folder: Path) -> None:
     look_for(shown, "360 trials: 360 done", r"\nrandom ", r"report: file://")
     text = (folder / "results/two/analysis/report.html").read_text(encoding="utf-8")
     assert "best dataset" not in text
-    look_for(shell.type_other("infomax-tune analyze results/two --width 5.5 --format pdf --output-dir paper"), "report.html")
+    look_for(
+        shell.type_other("infomax-tune analyze results/two --width 5.5 --format pdf --output-dir paper"), "report.html"
+    )
     shell.type("infomax-tune sweep activation_study", short, wait=False)
     shell.until("epochs/s")
     time.sleep(2)

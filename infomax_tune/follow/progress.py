@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from infomax_tune.process.running import begun, is_running
 from infomax_tune.study.trial_status import IN_PROGRESS, TrialStatus
@@ -23,6 +23,8 @@ STALE_S = 30.0
 
 _APART_S = 24 * 3600.0
 """How far the clocks of two machines may be apart: an older report is that of a driver that died."""
+
+_FINITE = ConfigDict(allow_inf_nan=False)
 
 STARTING_WORKERS, TRAINING = "starting workers", "training"
 """Phases that the tally distinguishes: nothing is trained before the first report."""
@@ -74,6 +76,8 @@ class PackState:
     host: the machine that trains it; "" until it has reported.
     """
 
+    __pydantic_config__ = _FINITE
+
     cell: str
     seeds: list[int]
     epoch: int
@@ -100,6 +104,8 @@ class SweepState:
     share: of all epochs, from 0 to 1. host, pid, begun: of the driver's process, see `process.running.begun`; updated:
     when it last wrote this, in Unix seconds. eta_s is None until there is a measurement.
     """
+
+    __pydantic_config__ = _FINITE
 
     phase: str
     counts: dict[str, int]

@@ -20,6 +20,7 @@ from infomax_tune.follow.tensorboard_runs import mend, of_run, of_sweep
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.trained_layer import final_tensors
 from infomax_tune.science.data import Dataset, load
+from infomax_tune.science.layer_parts import parts_of
 from infomax_tune.science.metrics import asked_for
 from infomax_tune.science.training import TrialState, probe_of
 from infomax_tune.store.objects import location
@@ -141,6 +142,7 @@ def _finished_outside(folder: SweepFolder, plan: Plan, id_digits: int) -> Iterat
             )
             if record and (record.has_weights or record.status == TrialStatus.DIVERGED):
                 check_labels(_probing(config))
+                parts_of(config)  # of a part that was edited since, the version before may not be loaded
                 yield config
 
 

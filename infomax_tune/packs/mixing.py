@@ -44,7 +44,7 @@ def refuse_to_mix(
     for (number, now), places in arithmetic.items():
         if not mix_arithmetic:
             used = environments.read_used() if environments else {}
-            versions = {used[place].get("infomax-tune", "") for place in places if place in used} - {""}
+            versions = {str(used[place].get("infomax-tune", "")) for place in places if place in used} - {""}
             of = f" {' and '.join(sorted(versions))}" if versions else ""
             raise EnvironmentDriftError(
                 f"{_trials(len(places))} here with arithmetic {number} of infomax-tune{of}, but this version uses "

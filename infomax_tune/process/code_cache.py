@@ -35,9 +35,8 @@ def cache_folder(*sources: str, also: bytes = b"") -> Path | None:
     for parent in _parents():
         folder = parent / "compiled" / digest
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            for path in (folder.parent, folder):
-                path.mkdir(mode=0o700, exist_ok=True)
+            for path in reversed([folder, *folder.parents]):
+                path.mkdir(mode=0o700, exist_ok=True)  # whatever the umask: what a group can write to is refused below
             folder = folder.resolve()  # no link can then lead elsewhere
             if _is_ours(folder) and os.access(folder, os.W_OK):
                 return folder

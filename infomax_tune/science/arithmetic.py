@@ -24,6 +24,7 @@ def arithmetic_of(config: Mapping[str, Mapping[str, Any]]) -> int:
 
     4: since then, trials with lambda_wr and those with more than 1,024 rows a batch run in the loops too.
     """
-    batch = config.get("data", {}).get("batch_size", 0)
-    is_large = batch == -1 or batch > _LARGEST_BATCH
-    return 4 if is_large or config.get("loss", {}).get("lambda_wr", 0) > 0 else ARITHMETIC
+    batch, weight = config.get("data", {}).get("batch_size"), config.get("loss", {}).get("lambda_wr")
+    is_large = isinstance(batch, int) and (batch == -1 or batch > _LARGEST_BATCH)
+    is_weighted = isinstance(weight, (int, float)) and weight > 0
+    return 4 if is_large or is_weighted else ARITHMETIC

@@ -70,7 +70,8 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         metadata = _metadata(data)
         if metadata["sha256"] != _digest(tensors, metadata["about"]):
             raise ValueError("its checksum is wrong")
-        about = formats.CHECKPOINT.read({**json.loads(metadata["about"]), "tensors": tensors}, path)
+        parsed = json.loads(metadata["about"], parse_constant=_finite, parse_float=_finite)
+        about = formats.CHECKPOINT.read({**parsed, "tensors": tensors}, path)
         tensors, names = about.pop("tensors"), about.pop("columns")
         history = [dict(zip(names, row, strict=True)) for row in tensors.pop("history").tolist()]
         if [row["epoch"] for row in history] != [*range(len(history))]:
@@ -79,6 +80,12 @@ def from_bytes(data: bytes, path: Path) -> Checkpoint:
         raise DamagedFileError(f"{path}: damaged ({error}).") from None
     state = {name.removeprefix("state."): value for name, value in tensors.items()}
     return Checkpoint(tensors=state, history=history, **about)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"it has {number} among its numbers")
+    return float(number)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

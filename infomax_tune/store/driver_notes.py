@@ -14,7 +14,7 @@ from typing import Any
 from infomax_tune.errors import DamagedFileError, NewerVersionError, StoreError, TakenOverError
 from infomax_tune.process.signals import calling
 from infomax_tune.store import objects
-from infomax_tune.store.files import exists, guarded, read_json, remove, write_atomically, write_json
+from infomax_tune.store.files import exists, guarded, read_bytes, read_json, remove, write_atomically, write_json
 from infomax_tune.store.formats import DRIVER as DRIVER_FORMAT
 from infomax_tune.store.formats import PROGRESS as PROGRESS_FORMAT
 from infomax_tune.store.locks import TAKEN_OVER
@@ -81,6 +81,18 @@ class DriverNotes:
             write_json(self._driver, DRIVER_FORMAT, {"id": driver})
             self.id = driver
         return driver
+
+    def strangers(self) -> list[str]:
+        """The files that have the names of its notes, and that this program did not write."""
+        found = []
+        for path, kind in ((self._driver, DRIVER_FORMAT), (self._progress, PROGRESS_FORMAT)):
+            try:
+                read_json(path, kind)
+            except DamagedFileError:
+                found.append(path.name)
+        with contextlib.suppress(FileNotFoundError):
+            found += [self._stop.name] if read_bytes(self._stop) else []
+        return found
 
     def step_down(self) -> None:
         """Removes the id of a driver whose sweep has not begun."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from infomax_tune.errors import DamagedFileError, NewerVersionError
@@ -100,10 +100,16 @@ _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is No
 """A float that JSON holds as null if it is NaN."""
 
 
+def _with_history(files: dict[str, str]) -> dict[str, str]:
+    if "history.csv" not in files:
+        raise ValueError("a record has a history")
+    return files
+
+
 class _Timing(TypedDict, total=False):
     """In seconds, and how it was trained. epoch_s: of each epoch trained, from epoch 1 on."""
 
-    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # pyright: ignore[reportGeneralTypeIssues]
 
     train_s: float
     evaluate_s: float
@@ -122,7 +128,7 @@ class _Timing(TypedDict, total=False):
 class _OfTrial(TypedDict):
     """What a record and a checkpoint have in common. See `Record`."""
 
-    trial_id: str
+    trial_id: Annotated[str, Field(pattern=r"^\w+-k\d+-s\d+-[0-9a-f]+$")]
     epoch: _Epoch
     config: NotRequired[Nested]
     timing: _Timing
@@ -133,7 +139,7 @@ class _OfTrial(TypedDict):
 class _Record(_OfTrial):
     status: Literal["done", "diverged"]
     result: dict[str, _Number]
-    files: NotRequired[dict[Literal["history.csv", "weights.safetensors"], str]]
+    files: Annotated[dict[Literal["history.csv", "weights.safetensors"], str], AfterValidator(_with_history)]
 
 
 class _Checkpoint(_OfTrial):

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
+
+from pydantic import Field, TypeAdapter
 
 from infomax_tune.errors import LockedError, StoreError, TakenOverError
 from infomax_tune.process.running import begun, is_running
@@ -98,6 +100,18 @@ def is_locked(folder: Path) -> bool:
         return True
     except OSError:
         return False
+    return False
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder's lock, if there is one, is a file that this program made, and no user's own."""
+    path = folder / LOCK
+    if objects.is_object(folder) or not path.exists():
+        return True
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path.is_file() and path.stat().st_size < 1000:
+            text = path.read_text(encoding="utf-8")
+            return not text or text.startswith("host ")
     return False
 
 
@@ -194,7 +208,7 @@ class _Lease:
 
     work: str
     host: str
-    pid: int
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     begun: float
     machine: str
     token: str = ""
@@ -216,8 +230,8 @@ class _Lease:
         somebody unknown."""
         try:
             content = json.loads(data)
-            return cls(**{name: content[name] for name in cls.__dataclass_fields__ if name in content})
-        except (ValueError, TypeError):
+            return _LEASE.validate_python({name: content[name] for name in cls.__dataclass_fields__ if name in content})
+        except (ValueError, TypeError, RecursionError):
             return cls(work="", host="", pid=0, begun=0.0, machine="")
 
     @property
@@ -232,6 +246,9 @@ class _Lease:
             return None
         # this process may have left a lease that it could not give back
         return is_running(self.pid, self.begun) and (self.pid != os.getpid() or self.token in _held_here)
+
+
+_LEASE = TypeAdapter(_Lease)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,8 @@ def size_and_time(root: Path) -> tuple[int, float]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     left.append(entry.path)
-                else:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
                     size, latest = size + found.st_size, max(latest, found.st_mtime)
     return size, latest

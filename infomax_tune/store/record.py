@@ -99,7 +99,10 @@ def read_history(path: Path) -> pd.DataFrame:
 
     Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
-    return _read_columns(path, columns.HISTORY, rest={}).drop(columns=EPOCH_S, errors="ignore")
+    table = _read_columns(path, columns.HISTORY, rest={}).drop(columns=EPOCH_S, errors="ignore")
+    if table["epoch"].tolist() != [*range(len(table))]:
+        raise DamagedFileError(f"{path}: its epochs are not those from 0 on.")
+    return table
 
 
 def read_epoch_seconds(path: Path) -> list[float]:

@@ -37,7 +37,7 @@ from infomax_tune.store.files import (
     write_atomically,
     write_json,
 )
-from infomax_tune.store.locks import LOCK, Work, locked
+from infomax_tune.store.locks import LOCK, Work, is_ours, locked
 from infomax_tune.store.part_copies import PARTS, keep
 from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.tracker_folder import TrackerFolder
@@ -88,7 +88,7 @@ class SweepFolder:
                 yield
             finally:
                 with contextlib.suppress(OSError, StoreError):
-                    objects.write(self.root / _RAY_LOG, self.ray_log.read_bytes())
+                    write_atomically(self.root / _RAY_LOG, self.ray_log.read_bytes())
                 self._here = self.root
 
     @property
@@ -125,7 +125,8 @@ class SweepFolder:
 
     def refuse_strangers(self) -> None:
         """Raises StoreError if the path is not a folder, or holds a file that a sweep would overwrite and no sweep made."""
-        if self.has_sweep():
+        # the sweep file of a sweep may have been moved away, but not its trials
+        if self.has_sweep() or self.trial_folders():
             return
         try:
             names = set(names_in(self.root))
@@ -133,10 +134,10 @@ class SweepFolder:
             return
         except OSError as error:
             raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
-        # the sweep file of a sweep may have been moved away, but not what it made beside these
-        strangers = [name for name in TABLES if name in names and TABLES_NOTE not in names]
-        strangers += [name for name in (RUNS, "trackers") if name in names and "trials" not in names]
+        strangers = [name for name in (*TABLES, TABLES_NOTE, RUNS, "trackers") if name in names]
         strangers += [name for name in ("record.json", "checkpoint.safetensors") if name in names]  # a run's
+        strangers += self.driver.strangers()
+        strangers += [LOCK] if not is_ours(self.root) else []
         strangers += [str(path.relative_to(self.root)) for path in self.environments.damage()]
         if exists(self.report) and not exists(self._report_note):
             strangers.append(str(self.report.relative_to(self.root)))

@@ -147,9 +147,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
     types = _result_types(trials, settings)
     results = pd.DataFrame(rows, columns=list(types)).astype(types)
     records = {trial_id: finding.record for trial_id, finding in findings.items() if finding.record}
-    histories = list(
-        for_each(lambda trial_id: folder.trial(trial_id).read_history().assign(trial_id=trial_id), records, folder.root)
-    )
+    histories = list(for_each(lambda trial_id: _history(folder, trial_id), records, folder.root))
     timings = pd.DataFrame(
         [{"trial_id": trial_id, **record.timing} for trial_id, record in records.items()],
         columns=list(columns.TIMINGS),
@@ -161,6 +159,16 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
         TIMINGS_CSV: _csv(timings),
     }
     return Tables(results, files, digest_of_records(findings))
+
+
+def _history(folder: SweepFolder, trial_id: str) -> pd.DataFrame:
+    trial = folder.trial(trial_id)
+    try:
+        return trial.read_history().assign(trial_id=trial_id)
+    except DamagedFileError as error:  # though the record vouches for it: somebody else wrote both
+        raise DamagedFileError(
+            f"{error} Move {trial.path / 'record.json'} away, then train it again with: {folder.command('resume')}"
+        ) from None
 
 
 def read_results(folder: SweepFolder) -> pd.DataFrame:
@@ -192,10 +200,16 @@ def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
         raise StoreError(f"{path}: cannot be read ({error}).") from None
     except UnicodeDecodeError as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
-    _require_whole(text, path)
+    try:
+        _require_whole(text, path)
+    except csv.Error as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     # `head` is often "none", which pandas would take for a missing value
     types = dict.fromkeys(_TEXT, str)
-    table = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan", "NaN"])
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan", "NaN"])
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     twin = folder.root / RESULTS_PARQUET
     twin_rows = _parquet_rows(twin)
     if twin_rows is not None and twin_rows != len(table):
@@ -237,7 +251,8 @@ def _read_parquet(data: bytes) -> pd.DataFrame:
     rows = parquet.read_metadata(io.BytesIO(data)).num_rows
     if rows > _MAX_ROWS:
         raise ValueError(f"{rows} rows are more than infomax-tune writes")
-    return pd.read_parquet(io.BytesIO(data))
+    table = parquet.read_table(io.BytesIO(data))
+    return table.replace_schema_metadata(None).to_pandas()  # what pandas notes there may be wrong
 
 
 def _require_whole(text: str, path: Path) -> None:

@@ -185,6 +185,10 @@ class TrialFolder:
         """
         finding = self.find(self.path.name)
         if finding.record:
+            try:
+                self.read_history()  # whoever wrote both, its record may vouch for what is none
+            except DamagedFileError as error:
+                return {"history.csv": str(error)}
             return {}
         problems = {"record.json": finding.problem} if finding.status == TrialStatus.DAMAGED else {}
         try:

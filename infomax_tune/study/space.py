@@ -97,6 +97,8 @@ class SearchSpace:
             raise ConfigError(problems[0])
         for name, values in content["axes"].items():
             section, _, key = name.partition(".")
+            if not section or not key or "." in key:
+                raise ConfigError(f"axes: {name!r} is no setting's name ({source})")
             for value in values:
                 from_nested({section: {key: value}}, source)  # checks it
         base = from_nested(content["base"], source)

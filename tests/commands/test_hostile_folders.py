@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,9 @@ def progress(**changes: object) -> Callable[[Path], None]:
 
 def replaced(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
     def harm(out: Path) -> None:
-        path = trial(out) / name if name not in ("sweep.yaml", "environment.json", "tables.json") else out / name
-        path.unlink()
+        of_sweep = ("sweep.yaml", "environment.json", "tables.json", "lock")
+        path = out / name if name in of_sweep else trial(out) / name
+        path.unlink(missing_ok=name == "lock")
         make(path)
 
     return harm
@@ -162,6 +164,32 @@ def many_rows(out: Path) -> None:
     (out / "history.parquet").write_bytes(data.getvalue())
 
 
+def with_note(out: Path, note: bytes) -> None:
+    from pyarrow import parquet
+
+    table = parquet.read_table(out / "history.parquet")
+    parquet.write_table(table.replace_schema_metadata({b"pandas": note}), out / "history.parquet")
+
+
+def in_results(change: Callable[[str], str]) -> Callable[[Path], None]:
+    def harm(out: Path) -> None:
+        text = (out / "results.csv").read_text()
+        assert change(text) != text
+        (out / "results.csv").write_text(change(text), newline="")
+
+    return harm
+
+
+def foreign(trial_id: str) -> Callable[[Path], None]:
+    """A record of that id, in a sweep with a setting that this version does not know."""
+
+    def harm(out: Path) -> None:
+        in_base("training", "nesterov", True)(out)
+        in_record(trial_id=trial_id)(out)
+
+    return harm
+
+
 LAYER = {"weight": np.zeros((4, 64), np.float32), "bias": np.zeros(4, np.float32)}
 
 PIECES: dict[str, Callable[[Path], object]] = {
@@ -176,6 +204,8 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "an axis of lists": in_axes("training.seed", [[1]]),
     "an axis of no section": in_axes("seed", [1]),
     "an axis of nothing": in_axes("", [1]),
+    "an axis of a setting without effect": in_axes("num_workers", [1, 2]),
+    "an axis of three names": in_axes("data.x.num_workers", [1]),
     "an axis that is a number": in_sweep(axes={5: [1]}),
     "a value that is none of its axis": in_axes("model.hidden_dim", ["x"]),
     "no axes": in_sweep(axes={}),
@@ -203,6 +233,10 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "files elsewhere": in_record(files={"../../../sweep.yaml": "0"}),
     "files of no checksum": in_record(files={"history.csv": 5}),
     "no files": in_record(files={}),
+    "not a word of files": lambda out: forge(trial(out) / "record.json", lambda record: record.pop("files")),
+    "a name that is no path": foreign("x\0y"),
+    "a name that leads up": foreign("../../x"),
+    "a batch of text": in_record(config={"data": {"dataset": "digits", "batch_size": "x"}, "loss": {"lambda_wr": "x"}}),
     "no timing": in_record(timing=None),
     "an environment that is a list": in_timing(environment=[]),
     "an end that is a list": in_timing(finished=[1]),
@@ -217,6 +251,10 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "a history that is none": vouched("history.csv", b"not,a\nhistory,1\n"),
     "a history of texts": vouched("history.csv", b"epoch,loss,own\n0,1,x\n"),
     "a history of 400 digits": vouched("history.csv", b"epoch,loss\n" + b"9" * 400 + b",1\n"),
+    "a history with an epoch twice": lambda out: vouched(
+        "history.csv",
+        b"".join((trial(out) / "history.csv").read_bytes().splitlines(keepends=True)[i] for i in (0, 1, 1)),
+    )(out),
     "weights that are none": vouched("weights.safetensors", b"x" * 100),
     "weights of another name": vouched("weights.safetensors", safetensors.numpy.save({"w": LAYER["weight"]})),
     "weights of no layer": vouched("weights.safetensors", safetensors.numpy.save(LAYER | {"bias": np.zeros(9)})),
@@ -224,6 +262,10 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "a failure of another kind": unfinished({"error": ["x"], "epoch": "x"}),
     "an environment of lists": lambda out: forge(
         out / "environment.json", lambda found: found.update(torch=[[1]], data=5)
+    ),
+    "an environment of a version that is a list": lambda out: (
+        forge(next(out.glob("environments/*.json")), lambda found: found.update({"infomax-tune": {"a": "b"}})),
+        forge(trial(out) / "record.json", lambda record: record.update(arithmetic=1)),
     ),
     "an environment that is no mapping": lambda out: (out / "environment.json").write_text("[5]"),
     "an environment without end": lambda out: (out / "environment.json").write_text('{"x":' * 10**5),
@@ -242,6 +284,7 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "a driver without counts": progress(counts={}),
     "a driver that trains nothing": progress(packs=[5]),
     "a driver of no time": progress(updated=[]),
+    "a driver of no duration": progress(elapsed_s="nan", updated=time.time()),
     "a driver's id that is a list": lambda out: write(out / "driver.json", {"id": []}),
     "a record that is a pipe": replaced("record.json", os.mkfifo),
     "a history that is a pipe": replaced("history.csv", os.mkfifo),
@@ -260,6 +303,11 @@ PIECES: dict[str, Callable[[Path], object]] = {
     "losses that are lists": parquet(loss=[[1.0]] * 6),
     "every epoch twice": parquet(epoch=1),
     "200 million rows": many_rows,
+    "a note of pandas' that is none": lambda out: with_note(out, b"{}"),
+    "a note of pandas' on another table": lambda out: with_note(out, b'{"columns": [], "index_columns": ["x"]}'),
+    "a table with the end of another system's line": in_results(lambda text: text.replace("-k4", "\rk4", 1)),
+    "a table with a quote in its header": in_results(lambda text: text.replace("loss", 'lo"ss', 1)),
+    "a table with a quote that never ends": in_results(lambda text: text.replace("tanh", '"tanh', 1)),
 }
 
 
@@ -397,9 +445,10 @@ ARRAYS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "another type": lambda found: {name: array.astype(np.float64) for name, array in found.items()},
     "no numbers": lambda found: found | {"bias": np.full(4, np.nan, np.float32)},
 }
+TIMINGS: dict[str, float] = {"a time without end": float("inf"), "a time that is none": float("nan")}
 
 
-@pytest.mark.parametrize("change", [*ARRAYS, "no history", "no losses", "an epoch fewer"])
+@pytest.mark.parametrize("change", [*ARRAYS, *TIMINGS, "no history", "no losses", "an epoch fewer"])
 def test_a_checkpoint_that_is_none_of_the_trial_is_set_aside_and_it_trains_from_the_beginning(
     change: str, out: Path, finished: Path
 ) -> None:
@@ -413,6 +462,8 @@ def test_a_checkpoint_that_is_none_of_the_trial_is_set_aside_and_it_trains_from_
     assert checkpoint is not None
     if change in ARRAYS:
         forged(path, tensors=ARRAYS[change](checkpoint.tensors))
+    elif change in TIMINGS:
+        forged(path, timing=checkpoint.timing | {"train_s": TIMINGS[change], "mine": TIMINGS[change]})
     else:
         history = {"no history": [], "an epoch fewer": checkpoint.history[:-1]}
         forged(path, history=history.get(change, [{"epoch": row["epoch"]} for row in checkpoint.history]))

@@ -174,7 +174,9 @@ def test_a_lease_of_another_version_is_held(store: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("form", ["v9 %d", '{"beat": %d}', "[%d]", "%d"])
+@pytest.mark.parametrize(
+    "form", ["v9 %d", '{"beat": %d}', "[%d]", "%d", "[" * 100_000 + "%d", '{"host": "x", "pid": -%d}', '{"pid": [%d]}']
+)
 def test_a_lease_that_cannot_be_read_is_held_while_it_changes(store: Path, form: str) -> None:
     is_over = threading.Event()
     objects.write(store / "lock" / "1", (form % 0).encode())

@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infomax_tune.errors import DamagedFileError, LockedError, StoreError
+from infomax_tune.store.files import read_bytes, write_atomically
+from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.read_config import read_overrides
 from infomax_tune.study.read_space import load_space
+
+OLD = Path(__file__).resolve().parents[1] / "old_folders" / "0.1.0"
 
 
 def hold(root: Path, ready: multiprocessing.Queue, leave: multiprocessing.Event) -> None:  # pyright: ignore
@@ -71,7 +76,19 @@ def test_what_does_not_clash_with_a_sweep_stays_beside_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["results.csv", "timings.csv", "analysis/report.html", "tensorboard/x", "trackers/x", "record.json"]
+    "name",
+    [
+        *(
+            "results.csv",
+            "timings.csv",
+            "tables.json",
+            "analysis/report.html",
+            "tensorboard/x",
+            "trackers/x",
+            "record.json",
+        ),
+        *("lock", "driver.json", "progress.json", "stop", "environment.json"),
+    ],
 )
 def test_what_a_sweep_would_overwrite_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -124,3 +141,20 @@ def test_a_folder_whose_sweep_file_was_moved_away_is_taken_with_all_that_was_set
     (tmp_path / "environment.json.damaged-1").write_text("{")
     (tmp_path / "sweep.yaml.old").write_text("{")
     SweepFolder(tmp_path).create()
+
+
+@pytest.mark.parametrize("kind", ["finished", "interrupted"])
+def test_a_sweep_whose_file_was_moved_away_is_taken_again(kind: str, tmp_path: Path) -> None:
+    """As a damaged sweep.yaml asks for; version 0.1.0 noted nothing on its tables."""
+    out = shutil.copytree(OLD / kind, tmp_path / "sweep")
+    (out / "sweep.yaml").rename(tmp_path / "sweep.yaml")
+    SweepFolder(out).refuse_strangers()
+
+
+def test_the_log_of_a_driver_that_lost_the_folder_is_not_its_successors(tmp_path: Path) -> None:
+    folder = SweepFolder(location(f"memory://log{tmp_path}"))
+    write_atomically(folder.root / "ray.log", b"its own")
+    with folder.driver.heeded(folder.driver.take_over()), folder.files_here():
+        folder.ray_log.write_text("of the one before")
+        SweepFolder(folder.root).driver.take_over()
+    assert read_bytes(folder.root / "ray.log") == b"its own"
