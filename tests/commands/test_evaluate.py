@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from infomax_tune import InfomaxTuneError, evaluate, load_results
 from infomax_tune.on_ray import spreading
 from infomax_tune.store.trial_folder import TrialFolder
-from tests.command import call, dies, tables
+from tests.command import call, dies, infomax_tune, tables
 from tests.folders import finish_sweep, make_interrupted_sweep, make_sweep
 
 SETTINGS = ("epochs=3", "activation=relu,tanh", "seed=1,2")
@@ -85,6 +86,18 @@ def test_trials_that_a_narrower_sweep_has_left_out_are_measured_too(
     shutil.rmtree(damaged)
     call("sweep", "quickstart", *set_, "--set", SETTINGS[2], "--set", "probe=true", "--no-report", "--out", out)
     assert tables(out) == tables(at_once)
+
+
+def test_a_trial_left_out_whose_part_is_not_loaded_is_left_as_it_is(tmp_path: Path) -> None:
+    """As after an activation of the user's own was edited, and its first version dropped with --narrow."""
+    (tmp_path / "my.py").write_text("def swoosh(z):\n    return z * z.sigmoid()\n")
+    folder = make_sweep(tmp_path / "narrow", "epochs=1", "activation=relu,my.py:swoosh", "seed=1")
+    space = folder.read_space()
+    folder.write_space(dataclasses.replace(space, axes=space.axes | {"model.activation": ["relu"]}))
+    # in a process that has not loaded it
+    assert "probe: 1 of 1 trials" in infomax_tune("evaluate", folder.root, "--probe").stdout
+    assert len(load_results(folder.root)) == 1
+    assert len(folder.trial_folders()) == 2
 
 
 def test_a_run_gets_its_probe_too() -> None:
