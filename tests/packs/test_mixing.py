@@ -49,8 +49,8 @@ def test_what_was_kept_before_there_were_digests_is_not_compared(digits: Dataset
 
 def test_the_refusal_names_the_version_that_trained_them(digits: Dataset, tmp_path: Path) -> None:
     environments = Environments(tmp_path)
-    environments.note_used({"infomax-tune": "0.1.0"}, "0a")
-    kept = [dataclasses.replace(record("digits", digits.digest, 1), timing={"environment": "0a"})]
+    environments.note_used({"infomax-tune": "0.1.0"}, "0123abcd")
+    kept = [dataclasses.replace(record("digits", digits.digest, 1), timing={"environment": "0123abcd"})]
     with pytest.raises(
         EnvironmentDriftError, match=r"with arithmetic 1 of infomax-tune 0\.1\.0, but this version uses"
     ):
