@@ -38,7 +38,8 @@ class Evidence:
     per seed. others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
     values, and within each width, on complete blocks, except for metrics by which activations are not ranked.
     interactions: of activation and width, one row per metric. moving: what still moved when training ended. change: trained
-    against untrained. baselines: InfoMax against each baseline. settings, settings_by_width: factor -> pairs of its levels,
+    against untrained. baselines: InfoMax against each baseline. baseline_rows: the trials
+    of both, those of a baseline at every level of a setting that it ignores. settings, settings_by_width: factor -> pairs of its levels,
     on averaged values, and within each width if there are several. seed, n_resamples: of every bootstrap.
     """
 
@@ -185,7 +186,7 @@ def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others:
 def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "objective" not in results or results["objective"].nunique() < 2 or "infomax" not in set(results["objective"]):
         return results.iloc[:0], pd.DataFrame()
-    rows = reshape.with_setting(results, BASELINE_COLUMNS, "setting")
+    rows = reshape.with_setting(reshape.at_each_level(results), BASELINE_COLUMNS, "setting")
     is_infomax = rows["objective"] == "infomax"
     rest = reshape.varying(results, but=BASELINE_COLUMNS)
     what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]

@@ -236,6 +236,7 @@ def trial_words(rows: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, tint: str, mark: str) -> None:
+    rows = rows.drop_duplicates("trial_id")  # a baseline has a row for every level of a setting that it ignores
     values = rows[metric].to_numpy(float)
     if len(values) == 0:
         axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=MUTED)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.intervals import t_interval
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, divisor, from_scale, to_scale
-from analysis.schema import ACTIVATIONS, DONE, STATUSES, config_columns
+from analysis.schema import ACTIVATIONS, BASELINE_COLUMNS, DONE, STATUSES, config_columns
 from analysis.wording import show
 from infomax_tune.study.settings import labels
 
@@ -84,6 +84,26 @@ def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
         return results
     rows = results[results["objective"] == "infomax"]
     return rows if len(rows) else results
+
+
+def at_each_level(results: pd.DataFrame) -> pd.DataFrame:
+    """The table with the baselines at every level of a setting that they ignore.
+
+    A baseline that ignores a setting is trained once, and its rows have one of the setting's levels. Here they have each level
+    that the InfoMax trials have, so a trial may have several rows.
+    """
+    if "objective" not in results:
+        return results
+    infomax = infomax_rows(results)
+    never_ignored = ("dataset", "hidden_dim", "activation", "head", *BASELINE_COLUMNS)
+    settings = varying(infomax, but=never_ignored)
+    parts = []
+    for name, rows in results.groupby("objective", sort=False):
+        ignored = [column for column in settings if rows[column].nunique(dropna=False) == 1]
+        if ignored and name not in set(infomax["objective"]):
+            rows = rows.drop(columns=ignored).merge(infomax[ignored].drop_duplicates(), how="cross")[results.columns]
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:

@@ -130,7 +130,8 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     print_counts(counts, folder.checkpoints() if counts[TrialStatus.MISSING] else 0)
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
-            _show(operations.answer(folder.root), text_columns=1)
+            table = operations.answer(folder.root)
+            _show(table, text_columns=2 if "objective" in table else 1)
             typer.echo(
                 "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
             )

@@ -112,6 +112,23 @@ def test_infomax_is_no_baseline_and_a_tie_is_no_defeat():
     assert "better in 1 of 1 cells (1 significant), worse in 0 (0 significant)." in better
 
 
+def test_a_baseline_counts_at_each_level_of_what_it_ignores():
+    """random has one optimizer, since it trains nothing; InfoMax with sgd was compared with nothing. No trial is added."""
+    rows = []
+    for optimizer, shift in (("adam", 1.0), ("sgd", -1.0)):
+        rows += values_of({"relu": [5 + shift] * 6}, objective="infomax", optimizer=optimizer)
+    rows += values_of({"relu": [5.0] * 6}, objective="random", optimizer="adam")
+    e = evidence_of(rows)
+    pairs = e.baselines[e.baselines["metric"] == "effective_rank"].set_index("optimizer")
+    assert pairs["difference"].to_dict() == {"adam": 1.0, "sgd": -1.0}
+    (text,) = (text for text in claims.baseline_sentences(e) if text.startswith("Effective rank"))
+    assert "better in 1 of 2 cells (1 significant), worse in 1 (1 significant)." in text
+    assert (len(e.results), int(e.counts["planned"].sum())) == (18, 18)
+    figures = {drawing.name: drawing for drawing in album(e)}
+    panels = figures["baselines"].draw().axes
+    assert [axes.get_title() for axes in panels] == ["K = 16, optimizer = adam", "K = 16, optimizer = sgd"]
+
+
 def test_a_point_of_a_line_comes_from_whole_seeds():
     """At lambda 10 every wide trial is lost: the remaining trials would make a cliff from 39 to 15. One lost seed is shown."""
     rows = []
