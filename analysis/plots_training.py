@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import label
-from analysis.panels import arrow, axis_label, grid_of, grows_in_factors, panels_of, scale, seed_mean
+from analysis.panels import arrow, axis_label, first_panels, grid_of, grows_in_factors, panels_of, scale, seed_mean
 from analysis.reshape import cell_columns, done
 from analysis.schema import LOSS_TERMS, activation_order
 from analysis.style import (
@@ -46,7 +46,7 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     The bars are 95% t intervals over seeds. stages: from reshape.with_untrained.
     """
     every = panels_of(stages, "activation", but=("stage",))
-    panels = every[:4]
+    panels = first_panels(every, 4)
     levels = activation_order(stages["activation"])[::-1]
     figure = new_figure(9.5, len(panels) * (0.6 + 0.27 * len(levels)) + 0.7)
     grid = figure.subplots(len(panels), len(metrics), sharey=True, squeeze=False)
@@ -66,7 +66,7 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     for axes, metric in zip(grid[0], metrics, strict=True):
         axes.set_title(label(metric) + arrow(metric))
     if len(panels) < len(every):
-        figure.supxlabel(f"first {len(panels)} of {len(every)} settings", fontsize=8.5)
+        figure.supxlabel(f"{len(panels)} of {len(every)} settings", fontsize=8.5)
     return figure
 
 

@@ -246,14 +246,16 @@ def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
     return order(table.reset_index(), [*keys, "seed"])
 
 
-def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
+def points(results: pd.DataFrame, metric: str, x: str, *, sized: bool = False) -> pd.DataFrame:
     """The points of a metric's line against a setting: one row per activation and level of x, from complete seeds only.
 
     A seed is complete if it has a value for every planned combination of the other settings (including widths) at that
     level; a point from the remaining trials of a seed would mislead. Columns: activation, x, planned (seeds), n (complete
     seeds), mean, ci_low, ci_high (95% t interval over seeds, within the metric's range), complete (whether n equals
-    planned). mean is missing if no seed is complete.
+    planned). mean is missing if no seed is complete. sized: of the values of `per_size`.
     """
+    if sized:
+        results = per_size(results)
     keys = ["activation", x]
     planned = results.groupby([*keys, "seed"], dropna=False).size().rename("planned")
     rows = done(results)
@@ -263,7 +265,8 @@ def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
     seeds = table.groupby(level=keys, dropna=False)["mean"]
     n, mean = seeds.count(), seeds.mean()
     low, high = t_interval(mean, seeds.std(), n)
-    bottom, top = bounds(metric, mean.reset_index()[x] if x == "hidden_dim" else results["hidden_dim"].max())
+    units = 1 if sized else mean.reset_index()[x] if x == "hidden_dim" else results["hidden_dim"].max()
+    bottom, top = bounds(metric, units)
     found = pd.DataFrame(
         {
             "planned": seeds.size(),

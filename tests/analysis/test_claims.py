@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 import analysis
 from analysis import claims, findings
 from analysis.album import album
+from analysis.comparison import compare_sweeps
 from analysis.dynamics import convergence_speed, only_settled, still_moving
 from analysis.evidence import gather
 from analysis.intervals import cell_statistics, mean_median_iqm
+from analysis.panels import panels_of
 from analysis.paper import paper_tables
 from analysis.reshape import done, mean_over_width, per_size, points, summary
 from analysis.sections import sections
@@ -1134,3 +1136,116 @@ def _difference(views, blocks, key, a, b):
     ranked, whole = views[key]
     use = whole if a in ranked and b in ranked else blocks[key][[a, b]].dropna()
     return (use[a] - use[b]).mean()
+
+
+# ---- several data sets
+
+
+@pytest.fixture(scope="module")
+def two_datasets():
+    """tanh is better than relu on both; on digits every metric has other values, as if divided by ten. Also digits alone."""
+    axes = {
+        "dataset": ["digits", "mnist"],
+        "activation": ["relu", "tanh"],
+        "hidden_dim": [8, 16],
+        "lambda_tc": [0.1, 1.0],
+    }
+    table = synthetic.make_results(axes, seeds=6, effect=3)
+    there = [name for name in synthetic.METRIC_COLUMNS if name != "convergence_epoch"]
+    table[there] = table[there].div(table["dataset"].map({"digits": 10, "mnist": 1}), axis="index")
+    digits = table[table["dataset"] == "digits"].reset_index(drop=True)
+    return tuple(
+        gather(analysis.Study("made up", rows, synthetic.make_history(rows)), seed=0) for rows in (table, digits)
+    )
+
+
+def test_a_data_set_is_not_a_treatment(two_datasets):
+    """ "The best dataset is digits" compared numbers of different data. Every comparison is within one data set."""
+    e, alone = two_datasets
+    assert list(e.settings) == list(e.settings_by_width) == ["lambda_tc"]
+    assert e.pairs["dataset"].isin(["digits", "mnist"]).all()
+    assert not {"digits", "mnist"} & {*e.pairs["a"], *e.pairs["b"]}
+    text = claims.leader_sentence(e, "effective_rank")
+    told = "of 2 settings of lambda_tc, tanh leads in 2"
+    assert text == f"Effective rank / K (higher is better): on digits, {told}; on mnist, {told}."
+    assert f"{told}." in claims.leader_sentence(alone, "effective_rank")
+    setting = claims.setting_sentence(e, "lambda_tc", "effective_rank")
+    assert "for relu on digits, tanh on digits, relu on mnist and tanh on mnist." in setting
+    all_sentences = " ".join(str(one) for section in sections(e, [], []) for one in section.findings)
+    assert "dataset" not in all_sentences
+    redundancy = str(findings.findings(e)[0])
+    assert "Outputs on digits become less redundant with training in all 8 cells" in redundancy
+    assert "Outputs on mnist become" in redundancy
+
+
+def test_one_data_set_leads_without_settings():
+    """If nothing but the data set varies, each data set has a leader of its own."""
+    table = synthetic.make_results({"dataset": ["digits", "mnist"], "activation": ["relu", "tanh"]}, seeds=6, effect=9)
+    text = claims.leader_sentence(gather(analysis.Study("made up", table), seed=0), "effective_rank")
+    assert text == "Effective rank (higher is better): on digits, tanh leads; on mnist, tanh leads."
+    one = table[table["activation"] == "relu"]
+    e = gather(analysis.Study("made up", one), seed=0)
+    assert e.settings == {}
+    box = {drawing.name: drawing for drawing in album(e)}["effective_rank"].draw()
+    assert [axes.get_title() for axes in box.axes] == ["K = 16, dataset = digits", "K = 16, dataset = mnist"]
+
+
+def test_no_figure_draws_data_sets_together(two_datasets):
+    """Each figure of digits is the one of a study of digits alone; panels name their data set."""
+    e, alone = two_datasets
+    figures, expected = ({drawing.name: drawing for drawing in album(each)} for each in (e, alone))
+
+    def numbers(drawing):
+        return [
+            [*(line.get_ydata().tolist() for line in axes.lines), *(np.ravel(c.get_array()) for c in axes.collections)]
+            for axes in drawing.draw().axes
+        ]
+
+    for name in ("by_width", "heatmaps", "by_lambda_tc", "pareto_lambda_tc"):
+        assert {f"{name}_digits", f"{name}_mnist"} <= set(figures)
+        assert name not in figures
+        assert str(numbers(figures[f"{name}_digits"])) == str(numbers(expected[name]))
+        assert figures[f"{name}_mnist"].title.endswith("(dataset = mnist)")
+    for name in (
+        "forest_effective_rank",
+        "epochs_effective_rank",
+        "effective_rank",
+        "convergence",
+        "redundancy_vs_dead",
+    ):
+        for axes in figures[name].draw().axes:
+            assert not axes.get_visible() or "dataset = " in " ".join(axes.get_title().split())
+    linked = findings.Finding("", figure="by_width").linked([], list(figures))
+    assert linked.figure == "by_width_digits"
+
+
+def test_a_choice_of_panels_has_every_data_set(two_datasets):
+    """24 settings are too many: lambdas are drawn together, data sets are not; of 8 rows, 4 are shown, 2 of each data set."""
+    axes = {
+        "dataset": ["digits", "mnist"],
+        "activation": ["relu"],
+        "hidden_dim": [8, 16, 32],
+        "lambda_tc": [1, 2, 3, 4],
+    }
+    titles = [title for title, _ in panels_of(synthetic.make_results(axes, seeds=1), "activation")]
+    assert len(titles) == 6
+    assert titles[:2] == [f"K = 8, dataset = {name}, all lambda_tc" for name in ("digits", "mnist")]
+    axes = {"dataset": ["digits", "mnist"], "activation": ["relu"], "hidden_dim": list(range(2, 22))}
+    panels = panels_of(synthetic.make_results(axes, seeds=1), "activation")
+    assert len(panels) == 12
+    assert all(part["dataset"].nunique() == 1 for _, part in panels)
+    rows = {drawing.name: drawing for drawing in album(two_datasets[0])}["trained_vs_untrained"].draw()
+    labels = [axes.get_ylabel() for axes in rows.axes if axes.get_ylabel()]
+    assert [sum(name in label for label in labels) for name in ("digits", "mnist")] == [2, 2]
+
+
+def test_sweeps_of_different_data_sets_are_side_by_side_but_not_compared(tmp_path):
+    """Only the other settings of two sweeps are compared."""
+    axes = {"activation": ["relu", "tanh"]}
+    folders = [
+        synthetic.write_study(tmp_path / name, synthetic.make_results(axes, seeds=6, dataset=name))
+        for name in ("digits", "mnist")
+    ]
+    found = compare_sweeps(folders)
+    assert found.pairs.empty
+    assert found.metrics["dataset"].unique().tolist() == ["digits", "mnist"]
