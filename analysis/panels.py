@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from analysis.intervals import t_interval
 from analysis.metrics import METRICS, bounds, from_scale, label, sign, to_scale
 from analysis.reshape import as_tuple, varying
 from analysis.schema import BASELINE_COLUMNS, NEVER_COMPARED, OTHER_OUTPUTS
-from analysis.style import log_ticks, new_figure, round_ticks, wide_range
+from analysis.style import NARROWEST, columns_that_fit, log_ticks, new_figure, round_ticks, wide_range
 from analysis.wording import show
 
 if TYPE_CHECKING:
@@ -112,15 +112,41 @@ def arrow(metric: str) -> str:
 def grid_of(panels: int, height: float, *, sharey: bool = False, extra: float = 0.5) -> tuple[Figure, np.ndarray]:
     """A figure with this many panels, three per row, each of this height (inches), and its axes; unused ones are hidden.
 
-    extra: inches for what is below all panels.
+    In a paper, as many per row as fit. extra: inches for what is below all panels.
     """
-    columns = min(panels, 3)
+    columns = columns_that_fit(panels, 3)
     lines = math.ceil(panels / columns)
     figure = new_figure(9.5 if columns > 1 else 6.5, height * lines + extra)
     grid = figure.subplots(lines, columns, sharey=sharey, squeeze=False)
     for axes in list(grid.flat)[panels:]:
         axes.set_visible(False)
     return figure, grid
+
+
+def matrix_of(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    extra: float = 0.5,
+    sharex: bool | Literal["col"] = False,
+    sharey: bool = False,
+    narrowest: float = NARROWEST,
+) -> tuple[Figure, np.ndarray, int]:
+    """A figure with a matrix of panels, its axes as a matrix, and how many of them stand side by side.
+
+    size: the figure's width and each row's height in inches. If a paper is too narrow for a row, its panels stack: then no
+    panel has its title or x axis from another one.
+    """
+    fit = columns_that_fit(columns, columns, narrowest)
+    lines = math.ceil(columns / fit)
+    width, height = size
+    figure = new_figure(width, rows * lines * height + extra)
+    grid = figure.subplots(rows * lines, fit, squeeze=False, sharex=sharex if lines == 1 else False, sharey=sharey)
+    grid = grid.reshape(rows, lines * fit)
+    for axes in grid[:, columns:].flat:
+        axes.set_visible(False)
+    return figure, grid[:, :columns], fit
 
 
 def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from analysis.panels import (
     grid_of,
     grows_in_factors,
     main_factor,
+    matrix_of,
     panels_of,
     positions,
     scale,
@@ -36,7 +37,6 @@ from analysis.style import (
     hover,
     legend_of,
     marker,
-    new_figure,
     round_ticks,
     styled,
 )
@@ -197,8 +197,8 @@ def pareto(
     rows = done(results)
     every = sorted(rows["hidden_dim"].unique())
     widths = [every[i] for i in np.linspace(0, len(every) - 1, min(len(every), 4)).round().astype(int)]
-    figure = new_figure(9.5 if len(widths) > 1 else 6.5, 2.9 * len(y) + 0.5)
-    grid = figure.subplots(len(y), len(widths), squeeze=False, sharex="col")
+    size = (9.5 if len(widths) > 1 else 6.5, 2.9)
+    figure, grid, fit = matrix_of(len(y), len(widths), size, sharex="col")
     for column, width in zip(grid.T, widths, strict=True):
         part = results[results["hidden_dim"] == width]
         across = points(part, x, factor)
@@ -209,10 +209,14 @@ def pareto(
             scale(axes, "x", x, across["mean"], log=True)
             round_ticks(axes.yaxis, 5)
             axes.margins(0.12)
-        column[0].set_title(f"K = {width}")
-        column[-1].set_xlabel(axis_label(x))
+        stacked = fit < len(widths)
+        for axes in column if stacked else column[:1]:
+            axes.set_title(f"K = {width}")
+        for axes in column if stacked else column[-1:]:
+            axes.set_xlabel(axis_label(x))
     for row, metric in zip(grid, y, strict=True):
-        row[0].set_ylabel(axis_label(metric).replace(" (", "\n("))
+        for axes in row[::fit]:
+            axes.set_ylabel(axis_label(metric).replace(" (", "\n("))
     if len(widths) < len(every):
         figure.supxlabel(f"{len(widths)} of {len(every)} widths", fontsize=8.5)
     legend_of(figure, grid.flat[0])
