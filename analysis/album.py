@@ -86,7 +86,7 @@ def _baselines(e: Evidence) -> Iterator[Drawing]:
             "InfoMax and the baselines",
             "Box plots of effective rank by objective, with every seed as a point.",
             f"{BOXES} All activations are pooled.",
-            lambda: plots.metric_box(rows, "effective_rank"),
+            lambda: plots.metric_box(rows, "effective_rank", "objective"),
         )
 
 

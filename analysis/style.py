@@ -268,7 +268,8 @@ def _break(text: Text, room: float, *, upright: bool = False) -> None:
     length = box.height if upright else box.width
     if length > room:
         longest = max(map(len, text.get_text().split("\n")))
-        text.set_text(fill(words, max(8, int(longest * room / length)), break_long_words=False))
+        whole = words.replace(" = ", "\xa0=\xa0")  # K = 16 stays in one line
+        text.set_text(fill(whole, max(8, int(longest * room / length)), break_long_words=False).replace("\xa0", " "))
 
 
 def hover(points: Artist, words: Sequence[str]) -> None:

@@ -131,6 +131,18 @@ def test_a_baseline_counts_at_each_level_of_what_it_ignores():
     assert [axes.get_title() for axes in panels] == ["K = 16, optimizer = adam", "K = 16, optimizer = sgd"]
 
 
+def test_the_figure_of_the_baselines_has_them_side_by_side():
+    """With an axis before the objective in the report's order, it had these instead, and the objectives in its titles."""
+    rows = []
+    for size in (32, 64):
+        rows += values_of({"relu": [6.0] * 6}, objective="infomax", batch_size=size)
+    rows += values_of({"relu": [5.0] * 6}, objective="random", batch_size=32)
+    (drawing,) = (drawing for drawing in album(evidence_of(rows)) if drawing.name == "baselines")
+    panels = drawing.draw().axes
+    assert [axes.get_title() for axes in panels] == ["K = 16, batch_size = 32", "K = 16, batch_size = 64"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["random", "infomax"]
+
+
 def test_a_point_of_a_line_comes_from_whole_seeds():
     """At lambda 10 every wide trial is lost: the remaining trials would make a cliff from 39 to 15. One lost seed is shown."""
     rows = []
