@@ -30,7 +30,7 @@ def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> p
         keys = ["objective", *keys]
     cells = order(rows[keys].drop_duplicates(), keys)
     if "objective" in keys:
-        cells = cells.sort_values("objective", key=lambda names: names != "infomax", kind="stable")
+        cells = cells.sort_values("objective", key=lambda names: ~names.isin(infomax["objective"]), kind="stable")
     finished = done(rows)
     values = dict(iter(finished.groupby(keys, dropna=False)))
     table = pd.DataFrame({HEADINGS.get(key, key): cells[key].map(show) for key in keys})

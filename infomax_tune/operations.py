@@ -218,7 +218,8 @@ def what_seeds_show(space: SearchSpace, *, only_if_nothing: bool = False) -> lis
     from analysis.power import power_of
 
     flat = [config.flat() for config in space.trials()]
-    infomax = [settings for settings in flat if settings["loss.objective"] == "infomax"] or flat
+    ours = TrialConfig().loss.objective  # baselines are not compared with each other
+    infomax = [settings for settings in flat if settings["loss.objective"] == ours] or flat
     others = {tuple(settings[name] for name in space.axes if name not in _NOT_A_FAMILY) for settings in infomax}
     comparisons = math.comb(levels, 2) * len(others)
     power = power_of(seeds, comparisons)
