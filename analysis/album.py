@@ -19,10 +19,10 @@ from analysis.evidence import Evidence, level_means
 from analysis.load import Weights
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, label, sign
 from analysis.report import SectionId, section_of_setting
-from analysis.reshape import cell_columns, done, varying
-from analysis.schema import LOSS_TERMS, activation_order
+from analysis.reshape import as_tuple, cell_columns, done, varying
+from analysis.schema import LOSS_TERMS, OTHER_OUTPUTS, activation_order
 from analysis.stats import average_ranks, cell_means, friedman
-from analysis.wording import capital, counted, number, words
+from analysis.wording import capital, counted, number, show, words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,13 +86,39 @@ def _baselines(e: Evidence) -> Iterator[Drawing]:
             "InfoMax and the baselines",
             "Box plots of effective rank by objective, with every seed as a point.",
             f"{BOXES} All activations are pooled.",
-            lambda: plots.metric_box(rows, "effective_rank"),
+            lambda: plots.metric_box(rows, "effective_rank", "objective"),
         )
 
 
+@dataclass(frozen=True)
+class _Apart:
+    """The trials that a figure may average. rows: of InfoMax. suffix: of the figure's name. where: ends its title."""
+
+    rows: pd.DataFrame
+    suffix: str = ""
+    where: str = ""
+
+
+def _apart(e: Evidence, factor: str = "") -> list[_Apart]:
+    """One for each data set, head and the like that varies: their numbers have nothing in common. factor: not by this one."""
+    columns = [column for column in OTHER_OUTPUTS if column in e.others and column != factor]
+    if not columns:
+        return [_Apart(e.infomax)]
+    made = []
+    for key, rows in e.infomax.groupby(columns, dropna=False):
+        told = [f"{column} = {show(value)}" for column, value in zip(columns, as_tuple(key), strict=True)]
+        made.append(_Apart(rows, "".join(f"_{show(value)}" for value in as_tuple(key)), f" ({', '.join(told)})"))
+    return [one for one in made if len(done(one.rows))]
+
+
 def _weights(e: Evidence) -> Iterator[Drawing]:
+    for one in _apart(e):
+        yield from _weights_of(e, one)
+
+
+def _weights_of(e: Evidence, one: _Apart) -> Iterator[Drawing]:
     """The first seed of the narrowest network of each activation, at the first value of every other setting."""
-    rows = done(e.infomax)
+    rows = done(one.rows)
     k = int(rows["hidden_dim"].min())
     first = rows[rows["hidden_dim"] == k]
     for column in varying(first, but=("activation", "hidden_dim")):
@@ -112,9 +138,9 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
     which = f"The narrowest network (K = {k}) of the first seed with saved weights"
     tiles, lines = drawn_as("tiles"), drawn_as("lines")
     if tiles:
-        title = "Learned weights"
+        title = f"Learned weights{one.where}"
         yield Drawing(
-            "weights",
+            f"weights{one.suffix}",
             "redundancy",
             title,
             f"{title} of one network with K = {k} for {words(activation_order(tiles))}.",
@@ -125,9 +151,9 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
     if lines:
         dataset = str(first["dataset"].iloc[0]) if "dataset" in first else ""
         clusters = plots_weights.clusters_of(dataset).centers
-        title = "Learned weights as lines" + (" over the clusters" if clusters else "")
+        title = "Learned weights as lines" + (" over the clusters" if clusters else "") + one.where
         yield Drawing(
-            "weight_lines",
+            f"weight_lines{one.suffix}",
             "redundancy",
             title,
             f"{title} of one network with K = {k} for {words(activation_order(lines))}.",
@@ -231,34 +257,34 @@ def _ranks(e: Evidence) -> Iterator[Drawing]:
 
 def _by_width(e: Evidence) -> Iterator[Drawing]:
     shown = _redundancy(e)
-    if shown and e.infomax["hidden_dim"].nunique() > 1:
+    for one in _apart(e) if shown and e.sized else []:
         yield Drawing(
-            "by_width",
+            f"by_width{one.suffix}",
             "activation",
-            "Metrics against width",
+            f"Metrics against width{one.where}",
             f"Line charts of {_labels(shown)} against the number of units, one line per activation.",
             f"Mean over {_seeds(e)}; the band is its 95% interval. {INCOMPLETE} {ARROWS}",
-            lambda: plots.metric_against(e.infomax, shown, "hidden_dim"),
+            lambda rows=one.rows: plots.metric_against(rows, shown, "hidden_dim"),
         )
 
 
 def _heatmaps(e: Evidence) -> Iterator[Drawing]:
     shown = [metric for metric in ("effective_rank", "output_correlation") if metric in e.metrics]
-    if shown:
+    for one in _apart(e) if shown else []:
         yield Drawing(
-            "heatmaps",
+            f"heatmaps{one.suffix}",
             "activation",
-            "Effective rank and output correlation by activation and width",
+            f"Effective rank and output correlation by activation and width{one.where}",
             f"Heatmaps of {_labels(shown)}. {_means(e, shown[0])}",
             f"Mean over {_seeds(e)}. Colors compare activations within a width: in each column, the brightest is best and the "
-            f"darkest is worst.{_daggers(e, shown)}",
-            lambda: plots_overview.heatmaps(e.infomax, shown),
+            f"darkest is worst.{_daggers(one.rows, shown)}",
+            lambda rows=one.rows: plots_overview.heatmaps(rows, shown),
         )
 
 
-def _daggers(e: Evidence, metrics: list[str]) -> str:
+def _daggers(rows: pd.DataFrame, metrics: list[str]) -> str:
     """What the daggers of the heatmaps mean, if there are any."""
-    cells = pd.concat([cell_means(e.infomax, metric) for metric in metrics])
+    cells = pd.concat([cell_means(rows, metric) for metric in metrics])
     cells = cells[cells["mean"].notna()]
     if cells["complete"].all():
         return ""
@@ -283,17 +309,19 @@ def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
 
 
 def _trade_offs(e: Evidence) -> Iterator[Drawing]:
-    shown = plots_overview.trade_off_metrics(e.infomax)
-    if len(shown) > 1:
+    for one in _apart(e):
+        shown = plots_overview.trade_off_metrics(one.rows)
+        if len(shown) < 2:
+            continue
         yield Drawing(
-            "trade_offs",
+            f"trade_offs{one.suffix}",
             "activation",
-            "Trade-offs between metrics",
+            f"Trade-offs between metrics{one.where}",
             f"Matrix of scatter plots of {_labels(shown)}, with their rank correlations.",
             f"Below the diagonal: each point is a cell ({_seeds(e)}), placed at the mean rank of its trials among all trials of "
             "that width, from 0 (lowest) to 1 (highest); larger points are wider networks. Above: the correlation over seeds "
             "of the trials' ranks within their cell; red: both rise together; blue: one rises as the other falls.",
-            lambda: plots_overview.trade_off_matrix(e.infomax, shown),
+            lambda rows=one.rows, shown=shown: plots_overview.trade_off_matrix(rows, shown),
             stacks=False,
         )
 
@@ -328,7 +356,8 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
     trained = trained[trained["trial_id"].isin(history.loc[history["epoch"] > 0, "trial_id"])]
     for name in activation_order(trained["activation"]):
         last = trained.loc[trained["activation"] == name, "loss"] if "loss" in trained else pd.Series(dtype=float)
-        ends = f" Median final loss {number(last.median())}." if last.notna().any() else ""
+        one = not e.sized and not e.others  # losses of other widths or lambdas are other quantities
+        ends = f" Median final loss {number(last.median())}." if one and last.notna().any() else ""
         yield Drawing(
             f"training_curves_{name}",
             "activation",
@@ -345,17 +374,18 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
     shown = _redundancy(e)
     for factor in e.settings:
         numeric = pd.api.types.is_numeric_dtype(e.infomax[factor])
-        if shown and numeric:
+        for one in _apart(e, factor) if shown and numeric else []:
+            per = " Before averaging over widths, metrics that grow with the width are divided by K or K (K - 1)."
             yield Drawing(
-                f"by_{factor}",
+                f"by_{factor}{one.suffix}",
                 section_of_setting(factor),
-                f"Metrics against {factor}",
+                f"Metrics against {factor}{one.where}",
                 f"Line charts of {_labels(shown)} against {factor}, one line per activation.",
-                f"Mean over {_seeds(e)}, each averaged first over all other settings; the band is its 95% interval. "
-                f"{INCOMPLETE} {ARROWS}",
-                lambda factor=factor: plots.metric_against(e.infomax, shown, factor),
+                f"Mean over {_seeds(e)}, each averaged first over all other settings; the band is its 95% interval."
+                f"{per if e.sized else ''} {INCOMPLETE} {ARROWS}",
+                lambda rows=one.rows, factor=factor: plots.metric_against(rows, shown, factor, per_size=e.sized),
             )
-        elif "effective_rank" in e.metrics:
+        if not numeric and "effective_rank" in e.metrics:
             yield Drawing(
                 f"by_{factor}",
                 section_of_setting(factor),
@@ -365,17 +395,18 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
                 lambda factor=factor: plots.metric_box(e.infomax, "effective_rank", factor),
             )
         costs = [metric for metric in ("entropy", "effective_rank") if metric in e.metrics]
-        if factor.startswith("lambda") and numeric and "tc" in e.metrics and costs:
+        pareto = factor.startswith("lambda") and numeric and "tc" in e.metrics and costs
+        for one in _apart(e, factor) if pareto else []:
             yield Drawing(
-                f"pareto_{factor}",
+                f"pareto_{factor}{one.suffix}",
                 section_of_setting(factor),
-                f"The cost of decorrelation as {factor} grows",
+                f"The cost of decorrelation as {factor} grows{one.where}",
                 f"Line charts of {_labels(costs)} against the decorrelation term tc, one line per activation, one point per "
                 f"{factor}.",
                 f"Pareto curve: each point is one {factor}, labeled with its value; mean over {_seeds(e)} with 95% intervals, "
                 "tc on a logarithmic axis. Points farther left are less correlated. Compare entropy only within an activation: "
                 "it depends on the range of the outputs. Open marker: some seeds are missing.",
-                lambda factor=factor, costs=costs: plots.pareto(e.infomax, factor, "tc", costs),
+                lambda rows=one.rows, factor=factor, costs=costs: plots.pareto(rows, factor, "tc", costs),
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, from_scale, is_log, label, to_scale
-from analysis.reshape import cell_columns, done, infomax_rows, order
+from analysis.reshape import at_each_level, cell_columns, done, infomax_rows, order
 from analysis.wording import show
 
 IN_ANSWER = sorted(REDUNDANCY_METRICS, key=lambda name: METRICS[name].place)[:5]
@@ -18,14 +18,19 @@ HEADINGS = {"hidden_dim": "units"}
 
 
 def answer_table(results: pd.DataFrame, metrics: Sequence[str] = IN_ANSWER) -> pd.DataFrame:
-    """One row per cell of the InfoMax trials, one column per metric: "55.4 ± 0.37", the standard deviation over the seeds.
+    """One row per cell, one column per metric: "55.4 ± 0.37", the standard deviation over the seeds.
 
-    Columns of settings with a single value are omitted, except the activation. Text only; "n/a" if a cell has no finished
-    trial.
+    InfoMax first, then the baselines, each at every level of a setting that it ignores. Columns of settings with a single
+    value are omitted, except the activation. Text only; "n/a" if a cell has no finished trial.
     """
-    rows = infomax_rows(results)
-    keys = [column for column in cell_columns(rows) if column == "activation" or rows[column].nunique(dropna=False) > 1]
+    rows = at_each_level(results)
+    infomax = infomax_rows(rows)
+    keys = [name for name in cell_columns(infomax) if name == "activation" or infomax[name].nunique(dropna=False) > 1]
+    if len(infomax) < len(rows):
+        keys = ["objective", *keys]
     cells = order(rows[keys].drop_duplicates(), keys)
+    if "objective" in keys:
+        cells = cells.sort_values("objective", key=lambda names: ~names.isin(infomax["objective"]), kind="stable")
     finished = done(rows)
     values = dict(iter(finished.groupby(keys, dropna=False)))
     table = pd.DataFrame({HEADINGS.get(key, key): cells[key].map(show) for key in keys})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, is_log, label, sign
 from analysis.power import ALPHA, power_of, seeds_needed, smallest_p
 from analysis.reshape import as_tuple, cell_columns, done, infomax_rows, order
-from analysis.schema import DONE, UNFINISHED
+from analysis.schema import DONE, NEVER_COMPARED, UNFINISHED
 from analysis.stats import levels_of, percent
 from analysis.widths import reversals
 from analysis.wording import (
@@ -341,39 +341,44 @@ def not_ranked(leads: Mapping[int, Lead]) -> str:
 
 
 def _leaders_by_setting(e: Evidence, metric: str) -> str | None:
-    """In how many settings (of lambda, ...) each activation leads significantly, on the mean over widths."""
+    """In how many settings (of lambda, ...) each activation leads significantly, on the mean over widths, on each data set."""
     pairs = e.pooled[e.pooled["metric"] == metric] if len(e.pooled) else e.pooled
     leads: list[Lead] = []
+    on: dict[str, list[Lead]] = {name: [] for name in datasets(e)}
     for key, planned in e.infomax.groupby(e.others, dropna=False):
         means = level_means(_stratum(e.averaged, e.others, key), metric)
         here = _stratum(pairs, e.others, key)
         leads.append(_lead_or_none(metric, means, here, "activation", planned_levels(e, metric, planned)))
-    unranked = sum(not lead.leaders for lead in leads)
-    unsure = sum(bool(lead.leaders) and not lead.sure for lead in leads)
-    if unranked == len(leads):
+        on["" if "" in on else planned[NEVER_COMPARED].iloc[0]].append(leads[-1])
+    if not any(lead.leaders for lead in leads):
         return None
-    surely = Counter(lead.leaders[0] for lead in leads if lead.sure)
-    told = [f"{name} leads in {n}" for name, n in surely.most_common()]
-    if unsure:
-        told.append(f"no activation leads significantly in {unsure}")
-    if unranked:
-        told.append(f"activations cannot be ranked in {unranked}")
-    of = f"{counted(len(leads), 'setting')} of {words(e.others)}"
+    rest = e.others if "" in on else [other for other in e.others if other != NEVER_COMPARED]
+    told = {name: _leads_in(found, rest) for name, found in on.items()}
+    of = {name: f"of {counted(len(found), 'setting')} of {words(rest)}, " if rest else "" for name, found in on.items()}
     text = f"{capital(label(metric, per_size=e.sized))} ({METRICS[metric].better} is better): "
     reversed_pairs = turned(e, metric)
     if len(reversed_pairs):
         changed = len(reversed_pairs[e.others].drop_duplicates())
         text += (
-            f"in {changed} of {of} the order of the activations changes with the width, so the means below hide it. "
-            f"On the mean over widths, {words(told)}."
+            f"in {changed} of {counted(len(leads), 'setting')} of {words(e.others)} the order of the activations changes with "
+            "the width, so the means below hide it. On the mean over widths, "
         )
-    else:
-        text += f"of {of}, {words(told)}."
+        of = of | {"": ""}
+    text += "; ".join(f"{f'on {name}, ' if name else ''}{of[name]}{told[name]}" for name in on) + "."
     for start, names in ((NO_VALUE, [lead.lost for lead in leads]), (TOO_FEW, [lead.few for lead in leads])):
         counts = Counter(itertools.chain.from_iterable(names))
         if counts:
             text += f" {start} {words([f'{name} in {n}' for name, n in counts.items()])}."
     return text
+
+
+def _leads_in(leads: Sequence[Lead], settings: Sequence[str]) -> str:
+    """In how many of these settings each activation leads; without any settings, which activation leads."""
+    sure = Counter(lead.leaders[0] for lead in leads if lead.sure)
+    counts = {f"{name} leads": n for name, n in sure.most_common()}
+    counts["no activation leads significantly"] = sum(bool(lead.leaders) and not lead.sure for lead in leads)
+    counts["activations cannot be ranked"] = sum(not lead.leaders for lead in leads)
+    return words([f"{text} in {n}" if settings else text for text, n in counts.items() if n])
 
 
 def leader_sentences(e: Evidence) -> list[str]:
@@ -420,9 +425,16 @@ def change_sentence(e: Evidence, metric: str) -> str | None:
     return change(metric, e.change[e.change["metric"] == metric], "cells", planned=trained_cells(e))
 
 
-def trained_cells(e: Evidence) -> int:
-    """How many cells of InfoMax were to be trained."""
+def datasets(e: Evidence) -> list[str]:
+    """The data sets, if there are several: each has statements of its own. Otherwise "", which stands for the only one."""
+    return sorted(e.infomax[NEVER_COMPARED].unique()) if NEVER_COMPARED in e.others else [""]
+
+
+def trained_cells(e: Evidence, dataset: str = "") -> int:
+    """How many cells of InfoMax were to be trained; on one of several data sets, if it is given."""
     rows = e.infomax[e.infomax["epochs"] != 0] if "epochs" in e.infomax else e.infomax
+    if dataset:
+        rows = rows[rows[NEVER_COMPARED] == dataset]
     return len(rows[cell_columns(e.infomax)].drop_duplicates())
 
 
@@ -532,9 +544,9 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
     lacking: dict[str, dict[str, list[str]]] = {NO_VALUE: {}, TOO_FEW_OF_LEVEL: {}}
     recording = planned_levels(e, metric, e.infomax)
     for key, planned in order(e.infomax, strata).groupby(strata, dropna=False, sort=False):
-        name = str(as_tuple(key)[-1])
-        if name not in recording:
+        if as_tuple(key)[-1] not in recording:
             continue
+        name = _who_in(strata, key)
         means = level_means(_stratum(e.averaged, strata, key), metric, factor)
         levels = planned_levels(e, metric, planned, factor)
         lead = _lead_or_none(metric, means, _stratum(pairs, strata, key), factor, levels)
@@ -544,12 +556,15 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
                 lacking[start].setdefault(f"{factor} = {level}", []).append(name)
     if set(best) <= {LEVELS_CANNOT_RANK}:
         return None
+    rest = [other for other in rest if other != NEVER_COMPARED]
     ordered = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
     text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in ordered)
     by_width = e.settings_by_width.get(factor, pd.DataFrame())
     reversed_pairs = reversals(by_width[by_width["metric"] == metric] if len(by_width) else by_width)
     if len(reversed_pairs):
-        names = reversed_pairs[strata].drop_duplicates()["activation"].tolist()
+        names = [
+            _who_in(strata, key) for key in reversed_pairs[strata].drop_duplicates().itertuples(index=False, name=None)
+        ]
         text = (
             f"for {_who(names, rest)} the order of the levels changes with the width, so the means below hide it. On the mean "
             f"over widths, {text}"
@@ -573,6 +588,12 @@ def _best_level(lead: Lead, factor: str) -> str:
     if lead.seeds < seeds_needed():
         return f"{counted(lead.seeds, 'seed')} cannot show which level is best"
     return UNSURE
+
+
+def _who_in(strata: Sequence[str], key: object) -> str:
+    """The activation of a stratum; with several data sets, relu on digits."""
+    found = dict(zip(strata, as_tuple(key), strict=True))
+    return f"{found['activation']} on {found[NEVER_COMPARED]}" if NEVER_COMPARED in found else str(found["activation"])
 
 
 def _who(names: list[str], rest: list[str]) -> str:

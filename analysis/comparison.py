@@ -17,7 +17,7 @@ from analysis.answer import IN_ANSWER, mean_and_spread
 from analysis.load import AnalysisError, Study, load_study
 from analysis.metrics import is_log, label
 from analysis.reshape import done, order, recorded_metrics, varying
-from analysis.schema import config_columns
+from analysis.schema import NEVER_COMPARED, config_columns
 from analysis.stats import compare
 from analysis.wording import counted, format_p, number, show
 from infomax_tune.process.paths import user_path
@@ -46,8 +46,8 @@ def compare_sweeps(outs: Sequence[str | os.PathLike[str]], page: str | os.PathLi
     """Compares the sweeps in these output folders. page: the HTML file to write; None for no page.
 
     Cells are matched by activation, width and every setting that varies within a sweep. Settings that are fixed within each
-    sweep may differ between sweeps; their effect is what is compared. Raises AnalysisError if there are fewer than two
-    folders or a folder has no results.
+    sweep may differ between sweeps; their effect is what is compared, but never that of the data set. Raises AnalysisError if
+    there are fewer than two folders or a folder has no results.
     """
     if len(outs) < 2:
         raise AnalysisError("give at least two output folders to compare.")
@@ -79,8 +79,10 @@ def _names(studies: Sequence[Study], outs: Sequence[str | os.PathLike[str]]) -> 
 
 
 def _cell_keys(tables: Sequence[pd.DataFrame]) -> list[str]:
-    """The columns that identify a cell: activation, width, and what varies within a sweep."""
+    """The columns that identify a cell: activation, width, what varies within a sweep, and the data set if it varies."""
     within = {column for table in tables for column in varying(table, but=("activation", "hidden_dim"))}
+    if len({name for table in tables if NEVER_COMPARED in table for name in table[NEVER_COMPARED].dropna()}) > 1:
+        within.add(NEVER_COMPARED)
     return ["activation", "hidden_dim", *(column for column in _config_columns(tables) if column in within)]
 
 

@@ -16,16 +16,12 @@ from analysis.dynamics import only_settled, still_moving
 from analysis.intervals import RESAMPLES, t_interval
 from analysis.load import Study
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, from_scale, sign, to_scale
-from analysis.schema import BASELINE_COLUMNS, LOSS_TERMS
+from analysis.schema import BASELINE_COLUMNS, LOSS_TERMS, NEVER_COMPARED, OTHER_OUTPUTS
 from analysis.stats import compare, complete_blocks, seed_blocks
 from analysis.widths import interaction
 
 LARGE = 2_000
 """With more trials than this, the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
-
-
-OTHER_OUTPUTS = ("head", "objective", "dataset")
-"""Settings whose levels are not compared by the loss or its terms: these depend on the range of the outputs."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,9 @@ class Evidence:
     per seed. others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
     values, and within each width, on complete blocks, except for metrics by which activations are not ranked.
     interactions: of activation and width, one row per metric. moving: what still moved when training ended. change: trained
-    against untrained. baselines: InfoMax against each baseline. settings, settings_by_width: factor -> pairs of its levels,
-    on averaged values, and within each width if there are several. seed, n_resamples: of every bootstrap.
+    against untrained. baselines: InfoMax against each baseline. baseline_rows: the trials of both, those of a baseline at
+    every level of a setting that it ignores. settings, settings_by_width: factor -> pairs of its levels, on averaged
+    values, and within each width if there are several; not of the data set. seed, n_resamples: of every bootstrap.
     """
 
     study: Study
@@ -100,6 +97,7 @@ def gather(study: Study, *, seed: int) -> Evidence:
     metrics = reshape.recorded_metrics(results)
     finished = reshape.done(infomax)
     others = reshape.varying(infomax, but=("activation", "hidden_dim"))
+    compared = [factor for factor in others if factor != NEVER_COMPARED]
     stages = reshape.with_untrained(infomax, study.history)
     baseline_rows, baselines = _baselines(results, metrics)
     between = [metric for metric in metrics if METRICS[metric].ranked]
@@ -132,9 +130,11 @@ def gather(study: Study, *, seed: int) -> Evidence:
         baselines=baselines,
         seed=seed,
         n_resamples=RESAMPLES if len(results) <= LARGE else 1_999,
-        settings={factor: _levels(factor, metrics, averaged, others) for factor in others},
+        settings={factor: _levels(factor, metrics, averaged, others) for factor in compared},
         settings_by_width=(
-            {factor: _levels(factor, metrics, finished, [*others, "hidden_dim"]) for factor in others} if sized else {}
+            {factor: _levels(factor, metrics, finished, [*others, "hidden_dim"]) for factor in compared}
+            if sized
+            else {}
         ),
     )
 
@@ -185,7 +185,7 @@ def _levels(factor: str, metrics: Sequence[str], averaged: pd.DataFrame, others:
 def _baselines(results: pd.DataFrame, metrics: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "objective" not in results or results["objective"].nunique() < 2 or "infomax" not in set(results["objective"]):
         return results.iloc[:0], pd.DataFrame()
-    rows = reshape.with_setting(results, BASELINE_COLUMNS, "setting")
+    rows = reshape.with_setting(reshape.at_each_level(results), BASELINE_COLUMNS, "setting")
     is_infomax = rows["objective"] == "infomax"
     rest = reshape.varying(results, but=BASELINE_COLUMNS)
     what = [metric for metric in metrics if sign(metric) and metric not in LOSS_TERMS]

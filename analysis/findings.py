@@ -16,7 +16,7 @@ from analysis.dynamics import last_epochs
 from analysis.evidence import Evidence
 from analysis.metrics import label, sign
 from analysis.power import seeds_needed
-from analysis.schema import DONE
+from analysis.schema import DONE, NEVER_COMPARED
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.wording import capital, counted, number, share, show, words
 
@@ -37,11 +37,11 @@ class Finding:
         return self.text
 
     def linked(self, tables: Collection[str], figures: Collection[str]) -> Finding:
-        """Without links to tables and figures that this page does not have."""
+        """Without links to tables and figures that this page does not have; with several data sets, to the first's figure."""
         return replace(
             self,
             table=self.table if self.table in tables else "",
-            figure=self.figure if self.figure in figures else "",
+            figure=next((name for name in figures if name == self.figure or name.startswith(f"{self.figure}_")), ""),
         )
 
 
@@ -63,9 +63,12 @@ def _redundancy(e: Evidence) -> Finding | None:
     told = []
     for metric, who in (("output_correlation", "outputs"), ("weight_redundancy", "weights")):
         pairs = e.change[e.change["metric"] == metric] if len(e.change) else e.change
-        answer = redundancy_answer(who, metric, pairs, claims.trained_cells(e))
-        if answer:
-            told.append(answer)
+        for dataset in claims.datasets(e):
+            here = pairs[pairs[NEVER_COMPARED] == dataset] if dataset and len(pairs) else pairs
+            on = f" on {dataset}" if dataset else ""
+            answer = redundancy_answer(f"{who}{on}", metric, here, claims.trained_cells(e, dataset))
+            if answer:
+                told.append(answer)
     return Finding(" ".join(told), "change", "trained_vs_untrained") if told else None
 
 

@@ -21,10 +21,14 @@ DPI = 150
 
 @dataclass(frozen=True)
 class FigureFiles:
-    """The file formats of figures. Raises AnalysisError for unknown ones. dpi: resolution of pixels; in PDF, of large plots."""
+    """The file formats of figures. Raises AnalysisError for unknown ones. dpi: resolution of pixels; in PDF, of large plots.
+
+    width: of the figures in inches, for a paper; None: as on the page.
+    """
 
     formats: tuple[str, ...] = ("png",)
     dpi: int = DPI
+    width: float | None = None
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.formats if kind not in FORMATS]
@@ -33,6 +37,8 @@ class FigureFiles:
             raise AnalysisError(f"{what}; choose one or more of {', '.join(FORMATS)}.")
         if not 30 <= self.dpi <= 1_200:
             raise AnalysisError(f"dpi {self.dpi} is out of range; give 30 to 1,200.")
+        if self.width is not None and not 2.5 <= self.width <= 20:
+            raise AnalysisError(f"width {self.width:g} is out of range; give 2.5 to 20 inches.")
 
 
 class Output:

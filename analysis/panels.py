@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ import pandas as pd
 from analysis.intervals import t_interval
 from analysis.metrics import METRICS, bounds, from_scale, label, sign, to_scale
 from analysis.reshape import as_tuple, varying
-from analysis.schema import BASELINE_COLUMNS
-from analysis.style import log_ticks, new_figure, round_ticks, wide_range
+from analysis.schema import BASELINE_COLUMNS, NEVER_COMPARED, OTHER_OUTPUTS
+from analysis.style import NARROWEST, columns_that_fit, log_ticks, new_figure, round_ticks, wide_range
 from analysis.wording import show
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_PANELS = 12
 
 def main_factor(results: pd.DataFrame) -> str:
     """What a figure draws side by side: activations; if there is only one, the first other setting that varies."""
-    others = varying(results, but=("activation", "hidden_dim"))
+    others = varying(results, but=("activation", "hidden_dim", NEVER_COMPARED))
     if results["activation"].nunique() > 1 or not others:
         return "activation"
     return others[0]
@@ -34,8 +34,8 @@ def main_factor(results: pd.DataFrame) -> str:
 def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:
     """The rows split by width and every other setting that varies, each part with a title.
 
-    If that makes more than MAX_PANELS parts, splits only by width; of more than MAX_PANELS widths, takes six, evenly from
-    narrow to wide. The titles say so.
+    If that makes more than MAX_PANELS parts, splits only by width and by what makes other outputs, such as the data set; if
+    that is still too many, takes at most six widths, evenly from narrow to wide. The titles say so.
     """
     # A baseline's objective also sets the lambdas and epochs: they are not separate settings.
     skip = {"hidden_dim", factor, *but}
@@ -46,12 +46,30 @@ def panels_of(rows: pd.DataFrame, factor: str, but: Sequence[str] = ()) -> list[
     parts = [(_title(columns, key), part) for key, part in rows.groupby(columns, dropna=False)]
     if len(parts) <= MAX_PANELS:
         return parts
-    mixed = f", all {', '.join(others)}" if others else ""
-    parts = [(f"K = {width}{mixed}", part) for width, part in rows.groupby("hidden_dim")]
+    columns = ["hidden_dim", *(column for column in others if column in OTHER_OUTPUTS)]
+    together = [column for column in others if column not in OTHER_OUTPUTS]
+    mixed = f", all {', '.join(together)}" if together else ""
+    parts = [(_title(columns, key) + mixed, part) for key, part in rows.groupby(columns, dropna=False)]
     if len(parts) <= MAX_PANELS:
         return parts
-    chosen = np.linspace(0, len(parts) - 1, 6).round().astype(int)
-    return [(f"{parts[i][0]}, 6 of {len(parts)} widths shown", parts[i][1]) for i in chosen]
+    widths = sorted(rows["hidden_dim"].unique())
+    each = len(rows[columns[1:]].drop_duplicates()) if columns[1:] else 1
+    most = min(len(widths), max(1, MAX_PANELS // each), 6)
+    chosen = {widths[i] for i in np.linspace(0, len(widths) - 1, most).round().astype(int)}
+    if most < len(widths):
+        mixed += f", {most} of {len(widths)} widths shown"
+    kept = rows[rows["hidden_dim"].isin(chosen)]
+    return [(_title(columns, key) + mixed, part) for key, part in kept.groupby(columns, dropna=False)]
+
+
+def first_panels(panels: list[tuple[str, pd.DataFrame]], most: int) -> list[tuple[str, pd.DataFrame]]:
+    """The first panels, about this many: as many of each data set (and of whatever else makes other outputs)."""
+    groups: dict[tuple, list[tuple[str, pd.DataFrame]]] = {}
+    for title, part in panels:
+        key = tuple(part[column].iloc[0] for column in OTHER_OUTPUTS if column in part)
+        groups.setdefault(key, []).append((title, part))
+    each = max(1, most // max(1, len(groups)))
+    return [panel for group in groups.values() for panel in group[:each]]
 
 
 def ticks_apart(places: Sequence[float], values: Sequence[Any], log: bool) -> list[Any]:
@@ -94,15 +112,41 @@ def arrow(metric: str) -> str:
 def grid_of(panels: int, height: float, *, sharey: bool = False, extra: float = 0.5) -> tuple[Figure, np.ndarray]:
     """A figure with this many panels, three per row, each of this height (inches), and its axes; unused ones are hidden.
 
-    extra: inches for what is below all panels.
+    In a paper, as many per row as fit. extra: inches for what is below all panels.
     """
-    columns = min(panels, 3)
+    columns = columns_that_fit(panels, 3)
     lines = math.ceil(panels / columns)
     figure = new_figure(9.5 if columns > 1 else 6.5, height * lines + extra)
     grid = figure.subplots(lines, columns, sharey=sharey, squeeze=False)
     for axes in list(grid.flat)[panels:]:
         axes.set_visible(False)
     return figure, grid
+
+
+def matrix_of(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    extra: float = 0.5,
+    sharex: bool | Literal["col"] = False,
+    sharey: bool = False,
+    narrowest: float = NARROWEST,
+) -> tuple[Figure, np.ndarray, int]:
+    """A figure with a matrix of panels, its axes as a matrix, and how many of them stand side by side.
+
+    size: the figure's width and each row's height in inches. If a paper is too narrow for a row, its panels stack: then no
+    panel has its title or x axis from another one.
+    """
+    fit = columns_that_fit(columns, columns, narrowest)
+    lines = math.ceil(columns / fit)
+    width, height = size
+    figure = new_figure(width, rows * lines * height + extra)
+    grid = figure.subplots(rows * lines, fit, squeeze=False, sharex=sharex if lines == 1 else False, sharey=sharey)
+    grid = grid.reshape(rows, lines * fit)
+    for axes in grid[:, columns:].flat:
+        axes.set_visible(False)
+    return figure, grid[:, :columns], fit
 
 
 def seed_mean(values: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,17 @@ import pandas as pd
 from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, is_log, label, sign
 from analysis.reshape import as_tuple, cell_columns, done
-from analysis.schema import activation_order
+from analysis.schema import NEVER_COMPARED, activation_order
 from analysis.wording import capital, counted, number, show
 
 MAX_TABLES = 24
 """Limits the output of studies with many settings."""
 
 MAX_METRICS = 6
-"""More columns than this are wider than a page."""
+"""The first ones of the report."""
+
+IN_A_TABLE = 3
+"""Metrics side by side in LaTeX: with more, a table is wider than a page."""
 
 DAGGER = "\u2020"
 """Marks a number that lacks seeds."""
@@ -32,7 +35,8 @@ DAGGER = "\u2020"
 class Entry:
     """One number of a table. value: as text, with its interval; a dagger if it lacks seeds. n: its seeds.
 
-    letters: levels that share one do not differ significantly. ranked: whether it is compared with the others.
+    best: whether it has the best mean and differs significantly from at least one other; never a plain 0. letters: levels
+    that share one do not differ significantly. ranked: whether it is compared with the others.
     """
 
     value: str
@@ -44,27 +48,54 @@ class Entry:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table: one row per activation, one column per metric. title: its stratum, such as "K = 16". note: how to read it."""
+    """One table: one row per activation, one column per metric. title: its stratum, such as "K = 16". note: how to read it.
+
+    effects: the paired Cohen's d of each metric's best against its next, as text; "" if there is none.
+    """
 
     title: str
     note: str
     metrics: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry | None, ...]], ...]
+    effects: tuple[str, ...]
 
 
 def paper_tables(e: Evidence) -> list[PaperTable]:
-    """One table of activations for each width (and other setting), with the metrics that activations are ranked by."""
+    """One table of activations for each width (and other setting), with the metrics that activations are ranked by: InfoMax's
+    first, then those of the baselines, whose activations are not tested. Of several data sets, each has as many tables.
+    """
     metrics = [name for name in e.metrics if sign(name) and METRICS[name].ranked][:MAX_METRICS]
-    cells = e.of_infomax(e.summary[e.summary["group"] == "activation x width"])
-    strata = [column for column in cell_columns(e.infomax) if column != "activation"]
-    pairs = e.by_width if len(e.by_width) else e.pooled
+    if not metrics:
+        return []
+    cells = e.summary[e.summary["group"] == "activation x width"]
+    made = _tables_of(e.infomax, e.of_infomax(cells), e.by_width if len(e.by_width) else e.pooled, metrics)
+    baselines = e.results[~e.results["trial_id"].isin(e.infomax["trial_id"])]
+    for name, trials in baselines.groupby("objective") if len(baselines) else ():
+        made += _tables_of(trials, cells[cells["objective"] == name], pd.DataFrame(), metrics)
+    groups: dict[object, list[PaperTable]] = {}
+    for dataset, table in made:
+        groups.setdefault(dataset, []).append(table)
+    each = max(1, MAX_TABLES // max(1, len(groups)))
+    kept = {id(table) for tables in groups.values() for table in tables[:each]}
+    return [table for _, table in made if id(table) in kept]
+
+
+def _tables_of(
+    planned: pd.DataFrame, cells: pd.DataFrame, pairs: pd.DataFrame, metrics: Sequence[str]
+) -> list[tuple[object, PaperTable]]:
+    """The tables of one objective's trials, each with its data set. Titles name the objective if the study has several."""
+    strata = [column for column in cell_columns(planned) if column != "activation"]
+    objective = {"objective": cells["objective"].iloc[0]} if "objective" in cells and "objective" not in strata else {}
     made = []
-    for key, rows in cells[cells["n"] > 0].groupby(strata, dropna=False) if metrics else ():
+    for key, rows in cells[cells["n"] > 0].groupby(strata, dropna=False):
         where = dict(zip(strata, as_tuple(key), strict=True))
-        told = [f"{'K' if column == 'hidden_dim' else column} = {show(value)}" for column, value in where.items()]
-        trials = _of_stratum(done(e.infomax), where)
-        made.append(_table(", ".join(told), rows, trials, _of_stratum(pairs, where), metrics))
-    return [table for table in made if table is not None][:MAX_TABLES]
+        titled = [*(objective | where).items()]
+        told = [f"{'K' if column == 'hidden_dim' else column} = {show(value)}" for column, value in titled]
+        trials = _of_stratum(done(planned), where)
+        table = _table(", ".join(told), rows, trials, _of_stratum(pairs, where), metrics)
+        if table is not None:
+            made.append((where.get(NEVER_COMPARED), table))
+    return made
 
 
 def _of_stratum(pairs: pd.DataFrame, where: dict[str, object]) -> pd.DataFrame:
@@ -83,6 +114,10 @@ def _table(
     """
     shown = tuple(metric for metric in metrics if (cells["metric"] == metric).any())
     columns = [_entries(cells[cells["metric"] == metric], trials, pairs, metric) for metric in shown]
+    effects = tuple(
+        _effect(column, pairs[pairs["metric"] == metric] if len(pairs) else pairs, metric)
+        for metric, column in zip(shown, columns, strict=True)
+    )
     names = activation_order(cells["activation"])
     rows = tuple((name, tuple(column.get(name) for column in columns)) for name in names)
     entries = [entry for column in columns for entry in column.values()]
@@ -93,16 +128,30 @@ def _table(
     note = f"{title}: mean over {seeds}."
     if max(n) > 1:
         note = f"{title}: mean over {seeds} \u00b1 half the width of its 95% t interval (if asymmetric, both ends)."
+    if any(effects):
+        note += " d: paired Cohen's d of the best mean against the next."
     if any(entry.letters for entry in entries):
         note += (
-            " Bold: the best mean. Activations that share a letter do not differ significantly by a sign-flip test paired by "
-            "seed, corrected (max-T, 5%) for all pairs and widths of the metric."
+            " Bold: the best mean, if it differs significantly from any other. Activations that share a letter do not differ "
+            "significantly by a sign-flip test paired by seed, corrected (max-T, 5%) for all pairs and widths of the metric."
         )
     if any(entry.value.endswith(DAGGER) for entry in entries):
         note += f" {DAGGER} Some seeds have no value; activations are compared on the seeds that all of them have."
     if not all(entry.ranked for entry in entries):
         note += " An activation with fewer than half as many seeds as the most complete one is not compared and has no letter."
-    return PaperTable(title, note, shown, rows)
+    return PaperTable(title, note, shown, rows, effects)
+
+
+def _effect(column: dict[str, Entry], pairs: pd.DataFrame, metric: str) -> str:
+    """The paired Cohen's d of the best against the next, positive if the best is better: 1.2; "" if the pairs have none."""
+    ranked = [name for name, entry in column.items() if entry.ranked]
+    here = pairs[pairs["a"].isin(ranked) & pairs["b"].isin(ranked)].dropna(subset=["cohens_d"]) if len(pairs) else pairs
+    if len(ranked) < 2 or not len(here):
+        return ""
+    means = pd.concat([here.set_index("a")["mean_a"], here.set_index("b")["mean_b"]]).groupby(level=0).first()
+    first, second = (sign(metric) * means).sort_values(ascending=False, kind="stable").index[:2]
+    found = here[here["a"].isin([first, second]) & here["b"].isin([first, second])]
+    return f"{abs(found['cohens_d'].iloc[0]):.2g}" if len(found) else ""
 
 
 def _entries(cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, metric: str) -> dict[str, Entry]:
@@ -122,19 +171,21 @@ def _entries(cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, met
     )
     given = letters(order, apart) if len(tested) else {}
     best = ranked.max() if sign(metric) > 0 else ranked.min()
+    differs = {name for pair in apart for name in pair}
     finished = cells.set_index("activation")
     lacking = set(finished.index[finished["n"] < finished["planned"]])
-    return {
-        str(name): Entry(
-            with_interval(row["mean"], row["ci_low"], row["ci_high"], symmetric=not is_log(metric))
-            + (DAGGER if name in lacking else ""),
-            bool(row["ranked"]) and len(ranked) > 1 and bool(np.isclose(row["mean"], best, rtol=1e-12, atol=0)),
+    entries = {}
+    for name, row in means.iterrows():
+        value = with_interval(row["mean"], row["ci_low"], row["ci_high"], symmetric=not is_log(metric))
+        leads = bool(row["ranked"]) and bool(np.isclose(row["mean"], best, rtol=1e-12, atol=0))
+        entries[str(name)] = Entry(
+            value + (DAGGER if name in lacking else ""),
+            leads and str(name) in differs and value != "0",
             given.get(str(name), ""),
             int(row["n"]),
             bool(row["ranked"]),
         )
-        for name, row in means.iterrows()
-    }
+    return entries
 
 
 def letters(levels: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -170,6 +221,8 @@ def with_interval(mean: float, low: float, high: float, *, symmetric: bool = Tru
     if not symmetric:
         return f"{number(mean)} ({number(low)} to {number(high)})"
     half = (high - low) / 2
+    if half <= 0 and mean == 0:
+        return "0"
     if half <= 0:
         return f"{mean:.3g} \u00b1 0"
     digits = max(0, 1 - math.floor(math.log10(half)))
@@ -193,40 +246,63 @@ def as_markdown(tables: Sequence[PaperTable]) -> str:
                 value = f"**{entry.value}**" if entry.best else entry.value
                 cells.append(value + (f" <sup>{entry.letters}</sup>" if entry.letters else ""))
             lines.append(f"| {' | '.join([name, *cells])} |")
+        if any(table.effects):
+            lines.append(f"| {' | '.join(['d', *table.effects])} |")
         parts.append("\n".join([table.note, "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
 def as_latex(tables: Sequence[PaperTable]) -> str:
-    """The tables in sequence, for a document that loads booktabs; in small type, so that six metrics fit on a page."""
-    parts = ["% For a document with \\usepackage{booktabs}, whose text is about 16 cm wide."]
+    """The tables in sequence, for a document that loads booktabs and graphicx. They fit into a page of `article` and a column
+    of its two-column form: at most IN_A_TABLE metrics each, and one that is still too wide is made smaller.
+    """
+    parts = ["% For a document with \\usepackage{booktabs,graphicx}."]
     for table in tables:
-        heads = ["activation", *(_latex_heading(metric) for metric in table.metrics)]
-        lines = [
-            "\\begin{table}",
-            "\\centering",
-            f"\\caption{{{_latex(table.note)}}}",
-            "\\scriptsize",
-            "\\setlength{\\tabcolsep}{2pt}",
-            f"\\begin{{tabular}}{{@{{}}l{'r' * len(table.metrics)}@{{}}}}",
-            "\\toprule",
-            " & ".join(heads) + " \\\\",
-            "\\midrule",
-        ]
-        for name, entries in table.rows:
-            cells = [_latex(name)]
-            for entry in entries:
-                if entry is None:
-                    cells.append("")
-                    continue
-                value = _latex(entry.value)
-                if entry.best:
-                    value = f"\\textbf{{{value}}}"
-                cells.append(value + (f"\\textsuperscript{{{entry.letters}}}" if entry.letters else ""))
-            lines.append(" & ".join(cells) + " \\\\")
-        lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}"]
-        parts.append("\n".join(lines))
+        for first in range(0, len(table.metrics), IN_A_TABLE):
+            some = slice(first, first + IN_A_TABLE)
+            part = replace(
+                table,
+                metrics=table.metrics[some],
+                rows=tuple((name, entries[some]) for name, entries in table.rows),
+                effects=table.effects[some],
+            )
+            parts.append(_latex_table(part, len(parts)))
     return "\n\n".join(parts) + "\n"
+
+
+def _latex_table(table: PaperTable, number_: int) -> str:
+    heads = ["activation", *(_latex_heading(metric) for metric in table.metrics)]
+    lines = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_latex(table.note)}}}",
+        f"\\label{{tab:infomax-{number_}}}",
+        "\\footnotesize",
+        "\\setlength{\\tabcolsep}{3pt}",
+        "\\sbox0{%",
+        f"\\begin{{tabular}}{{@{{}}l{'r' * len(table.metrics)}@{{}}}}",
+        "\\toprule",
+        " & ".join(heads) + " \\\\",
+        "\\midrule",
+    ]
+    for name, entries in table.rows:
+        lines.append(" & ".join([_latex(name), *map(_latex_entry, entries)]) + " \\\\")
+    if any(table.effects):
+        lines += ["\\midrule", " & ".join(["$d$", *table.effects]) + " \\\\"]
+    lines += [
+        "\\bottomrule",
+        "\\end{tabular}}%",
+        "\\ifdim\\wd0>\\linewidth\\resizebox{\\linewidth}{!}{\\usebox0}\\else\\usebox0\\fi",
+        "\\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def _latex_entry(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    value = f"\\textbf{{{_latex(entry.value)}}}" if entry.best else _latex(entry.value)
+    return value + (f"\\textsuperscript{{{entry.letters}}}" if entry.letters else "")
 
 
 def _heading(metric: str) -> str:

@@ -19,6 +19,7 @@ from analysis.panels import (
     grid_of,
     grows_in_factors,
     main_factor,
+    matrix_of,
     panels_of,
     positions,
     scale,
@@ -36,7 +37,6 @@ from analysis.style import (
     hover,
     legend_of,
     marker,
-    new_figure,
     round_ticks,
     styled,
 )
@@ -136,13 +136,15 @@ def redundancy_vs_dead(results: pd.DataFrame) -> Figure:
 
 
 @styled
-def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidden_dim") -> Figure:
+def metric_against(
+    results: pd.DataFrame, metrics: Sequence[str], x: str = "hidden_dim", *, per_size: bool = False
+) -> Figure:
     """Mean of each metric against a numeric setting, with the 95% t interval over seeds as a band, by activation.
 
     x: the column of that setting. If other settings vary too, the lines average over them, within each seed first. A seed
     that lacks any of them (because a trial diverged, for example) is excluded at that value of x: its remaining trials are
     a different mixture. A point that lacks seeds is open; if no seed is complete, there is a cross at the bottom and a gap
-    in the line.
+    in the line. per_size: draw each metric divided by what it grows with, which a mean over widths needs.
     """
     values = sorted(results[x].dropna().unique())
     if len(values) < 2 or done(results).empty:
@@ -151,7 +153,7 @@ def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidd
     ticks = ticks_apart(list(places.values()), values, log)
     figure, grid = grid_of(len(metrics), 2.6)
     for axes, metric in zip(grid.flat, metrics, strict=False):
-        found = points(results, metric, x)
+        found = points(results, metric, x, sized=per_size)
         # An activation without the metric everywhere does not have that metric, and has lost nothing.
         there = found[found["n"] > 0]["activation"].unique()
         for name in activation_order(there):
@@ -160,7 +162,7 @@ def metric_against(results: pd.DataFrame, metrics: Sequence[str], x: str = "hidd
             axes.set_xscale("log", base=2 if x == "hidden_dim" else 10)
         axes.minorticks_off()
         axes.set_xticks([places[value] for value in ticks], [show(value) for value in ticks])
-        axes.set_title(label(metric) + arrow(metric))
+        axes.set_title(label(metric, per_size=per_size) + arrow(metric))
         axes.set_xlabel("units (K)" if x == "hidden_dim" else x)
         scale(axes, "y", metric, found["mean"], log=grows_in_factors(metric))
     legend_of(figure, grid.flat[0])
@@ -193,9 +195,10 @@ def pareto(
     are joined in the order of lambda and labeled with its value. A point that lacks seeds is open.
     """
     rows = done(results)
-    widths = sorted(rows["hidden_dim"].unique())[:4]
-    figure = new_figure(9.5 if len(widths) > 1 else 6.5, 2.9 * len(y) + 0.5)
-    grid = figure.subplots(len(y), len(widths), squeeze=False, sharex="col")
+    every = sorted(rows["hidden_dim"].unique())
+    widths = [every[i] for i in np.linspace(0, len(every) - 1, min(len(every), 4)).round().astype(int)]
+    size = (9.5 if len(widths) > 1 else 6.5, 2.9)
+    figure, grid, fit = matrix_of(len(y), len(widths), size, sharex="col")
     for column, width in zip(grid.T, widths, strict=True):
         part = results[results["hidden_dim"] == width]
         across = points(part, x, factor)
@@ -206,10 +209,16 @@ def pareto(
             scale(axes, "x", x, across["mean"], log=True)
             round_ticks(axes.yaxis, 5)
             axes.margins(0.12)
-        column[0].set_title(f"K = {width}")
-        column[-1].set_xlabel(axis_label(x))
+        stacked = fit < len(widths)
+        for axes in column if stacked else column[:1]:
+            axes.set_title(f"K = {width}")
+        for axes in column if stacked else column[-1:]:
+            axes.set_xlabel(axis_label(x))
     for row, metric in zip(grid, y, strict=True):
-        row[0].set_ylabel(axis_label(metric).replace(" (", "\n("))
+        for axes in row[::fit]:
+            axes.set_ylabel(axis_label(metric).replace(" (", "\n("))
+    if len(widths) < len(every):
+        figure.supxlabel(f"{len(widths)} of {len(every)} widths", fontsize=8.5)
     legend_of(figure, grid.flat[0])
     return figure
 
@@ -236,6 +245,7 @@ def trial_words(rows: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _box(axes: Axes, rows: pd.DataFrame, metric: str, y: float, tint: str, mark: str) -> None:
+    rows = rows.drop_duplicates("trial_id")  # a baseline has a row for every level of a setting that it ignores
     values = rows[metric].to_numpy(float)
     if len(values) == 0:
         axes.text(0.02, y, "no value", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=MUTED)

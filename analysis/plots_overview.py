@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import METRICS, label, sign
+from analysis.panels import matrix_of
 from analysis.reshape import cell_columns, done, recorded_metrics
 from analysis.schema import activation_order
 from analysis.stats import by_activation_and_width, critical_distance, rank_correlations
 from analysis.style import (
     INK,
     MUTED,
+    NARROWEST,
     PAPER,
     color,
     empty_figure,
@@ -27,6 +29,7 @@ from analysis.style import (
     legend_of,
     marker,
     new_figure,
+    paper_width,
     styled,
 )
 from analysis.wording import format_p
@@ -54,9 +57,11 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
     if not metrics:
         return empty_figure("none of these metrics was recorded")
     tables = [by_activation_and_width(results, metric) for metric in metrics]
-    figure = new_figure(4.7 * len(metrics), 0.36 * len(tables[0]) + 1.1)
-    grid = figure.subplots(1, len(metrics), squeeze=False)[0]
-    for axes, metric, table in zip(grid, metrics, tables, strict=True):
+    size = (4.7 * len(metrics), 0.36 * len(tables[0]) + 1.1)
+    needed = 0.9 + 0.32 * len(tables[0].columns)  # inches: the names, and a number in each cell
+    figure, grid, fit = matrix_of(1, len(metrics), size, extra=0, narrowest=max(NARROWEST, needed))
+    room = needed <= (paper_width() or math.inf) / fit
+    for axes, metric, table in zip(grid[0], metrics, tables, strict=True):
         values = np.ma.masked_invalid(table.to_numpy(float))
         ranked, complete = (
             by_activation_and_width(results, metric, column).isin([True]).to_numpy()  # unplanned cells are neither
@@ -73,7 +78,7 @@ def heatmaps(results: pd.DataFrame, metrics: Sequence[str] = ("effective_rank", 
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        if len(widths) <= MAX_ANNOTATED:
+        if len(widths) <= MAX_ANNOTATED and room:
             _write_values(axes, values, mesh.to_rgba(places), complete)
         axes.set_xlabel("units (K)")
         better = METRICS[metric].better
@@ -131,7 +136,10 @@ def trade_off_matrix(results: pd.DataFrame, metrics: Sequence[str] | None = None
 def _name(axes: Axes, metric: str) -> None:
     _blank(axes)
     text = label(metric).replace(" ", "\n")
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=8, weight="bold", transform=axes.transAxes)
+    turn = 0 if paper_width() is None else 90  # a tile of a paper is higher than wide
+    axes.text(
+        0.5, 0.5, text, ha="center", va="center", fontsize=8, weight="bold", transform=axes.transAxes, rotation=turn
+    )
     axes.patch.set(facecolor=MUTED, alpha=0.1)
 
 
@@ -145,7 +153,8 @@ def _correlation(axes: Axes, rho: float) -> None:
         # Half the map's range keeps the tiles pale enough for black text in both themes.
         tile, text, ink = colormaps["RdBu_r"](0.5 + 0.3 * rho), f"{rho:+.2f}", "#000000"
     axes.patch.set(facecolor=tile, alpha=1)
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color=ink, transform=axes.transAxes)
+    size = 9 if paper_width() is None else 7
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=size, color=ink, transform=axes.transAxes)
 
 
 def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapping[int, float]) -> None:
@@ -165,7 +174,8 @@ def _cells(axes: Axes, cells: pd.DataFrame, across: str, below: str, sizes: Mapp
         )
         if 0 < len(cells) <= MAX_VECTOR:
             hover(points, [f"{name}, K = {width}" for width in part["hidden_dim"]])
-    axes.set(xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    ticks = (0, 0.5, 1) if paper_width() is None else (0, 1)
+    axes.set(xlim=(-0.05, 1.08), ylim=(-0.05, 1.08), xticks=ticks, yticks=ticks)
 
 
 def trade_off_metrics(results: pd.DataFrame) -> list[str]:

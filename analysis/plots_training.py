@@ -13,7 +13,17 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import label
-from analysis.panels import arrow, axis_label, grid_of, grows_in_factors, panels_of, scale, seed_mean
+from analysis.panels import (
+    arrow,
+    axis_label,
+    first_panels,
+    grid_of,
+    grows_in_factors,
+    matrix_of,
+    panels_of,
+    scale,
+    seed_mean,
+)
 from analysis.reshape import cell_columns, done
 from analysis.schema import LOSS_TERMS, activation_order
 from analysis.style import (
@@ -23,7 +33,6 @@ from analysis.style import (
     hover,
     legend_of,
     marker,
-    new_figure,
     round_ticks,
     styled,
 )
@@ -46,10 +55,10 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     The bars are 95% t intervals over seeds. stages: from reshape.with_untrained.
     """
     every = panels_of(stages, "activation", but=("stage",))
-    panels = every[:4]
+    panels = first_panels(every, 4)
     levels = activation_order(stages["activation"])[::-1]
-    figure = new_figure(9.5, len(panels) * (0.6 + 0.27 * len(levels)) + 0.7)
-    grid = figure.subplots(len(panels), len(metrics), sharey=True, squeeze=False)
+    size = (9.5, 0.6 + 0.27 * len(levels))
+    figure, grid, fit = matrix_of(len(panels), len(metrics), size, extra=0.7, sharey=True)
     for (title, panel), row in zip(panels, grid, strict=True):
         for axes, metric in zip(row, metrics, strict=True):
             # One row per seed: anything else that varies is averaged within it.
@@ -62,11 +71,13 @@ def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
             axes.set_ylim(-0.6, len(levels) - 0.4)
             axes.grid(axis="y", visible=False)
             scale(axes, "x", metric, panel[metric], log=grows_in_factors(metric))
-        row[0].set_ylabel(title.replace(", ", "\n"))
-    for axes, metric in zip(grid[0], metrics, strict=True):
-        axes.set_title(label(metric) + arrow(metric))
+        for axes in row[::fit]:
+            axes.set_ylabel(title.replace(", ", "\n"))
+    for row in grid if fit < len(metrics) else grid[:1]:
+        for axes, metric in zip(row, metrics, strict=True):
+            axes.set_title(label(metric) + arrow(metric))
     if len(panels) < len(every):
-        figure.supxlabel(f"first {len(panels)} of {len(every)} settings", fontsize=8.5)
+        figure.supxlabel(f"{len(panels)} of {len(every)} settings", fontsize=8.5)
     return figure
 
 
@@ -125,8 +136,7 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: st
     panels = [(title, panel) for title, panel in panels if history["trial_id"].isin(panel["trial_id"]).any()]
     if not panels or not terms:
         return empty_figure(f"the history has no training of {activation}")
-    figure = new_figure(9.5, 1.75 * len(panels) + 0.5)
-    grid = figure.subplots(len(panels), len(terms), sharex=True, squeeze=False)
+    figure, grid, fit = matrix_of(len(panels), len(terms), (9.5, 1.75), sharex=True)
     for (title, panel), row in zip(panels, grid, strict=True):
         part = history[history["trial_id"].isin(panel["trial_id"]) & (history["epoch"] > 0)]
         for axes, term in zip(row, terms, strict=True):
@@ -134,10 +144,12 @@ def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: st
             round_ticks(axes.xaxis, 5, integer=True)
             if term == "tc":
                 scale(axes, "y", "tc", part[term], log=True)
-        row[0].set_ylabel(title.replace(", ", "\n"))
-    for axes, term in zip(grid[0], terms, strict=True):
-        axes.set_title(label(term))
-    for axes in grid[-1]:
+        for axes in row[::fit]:
+            axes.set_ylabel(title.replace(", ", "\n"))
+    for row in grid if fit < len(terms) else grid[:1]:
+        for axes, term in zip(row, terms, strict=True):
+            axes.set_title(label(term))
+    for axes in grid.flat if fit < len(terms) else grid[-1]:
         axes.set_xlabel("epoch")
     return figure
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.schema import activation_order
-from analysis.style import INK, MUTED, color, empty_figure, new_figure, styled
+from analysis.style import INK, MUTED, color, columns_that_fit, empty_figure, new_figure, paper_width, styled
 from infomax_tune.parts.catalogue import ours
 from infomax_tune.parts.datasets import NO_CLUSTERS, Clusters
 
@@ -48,7 +48,7 @@ def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
         return empty_figure("no weights with square images as input")
     shown = min(units, max(len(weights[name][0]) for name in names))
     columns = min(shown, 16)
-    figure = new_figure(9.5, 0.66 * len(names) + 0.35)
+    figure = new_figure(9.5, max(0.36, 0.66 * (paper_width() or 9.5) / 9.5) * len(names) + 0.35)
     grid = figure.subplots(len(names), 1, squeeze=False)[:, 0]
     for axes, name in zip(grid, names, strict=True):
         weight = weights[name][0][:columns].astype(float)
@@ -76,9 +76,10 @@ def weight_lines(weights: Mapping[str, Weights], dataset: str = "synthetic_2d") 
         return empty_figure("no weights with two-dimensional input")
     from matplotlib.patches import Circle
 
-    columns = min(3, len(names))
+    columns = columns_that_fit(len(names), 3)
     lines = math.ceil(len(names) / columns)
-    figure = new_figure(3.1 * columns, 3.25 * lines)
+    side = min(3.25, (paper_width() or math.inf) / columns + 0.25)
+    figure = new_figure(3.1 * columns, side * lines)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     clusters = clusters_of(dataset)
     for axes, name in zip(grid.flat, names, strict=False):

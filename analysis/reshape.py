@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.intervals import t_interval
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, divisor, from_scale, to_scale
-from analysis.schema import ACTIVATIONS, DONE, STATUSES, config_columns
+from analysis.schema import ACTIVATIONS, BASELINE_COLUMNS, DONE, STATUSES, config_columns
 from analysis.wording import show
 from infomax_tune.study.settings import labels
 
@@ -84,6 +84,26 @@ def infomax_rows(results: pd.DataFrame) -> pd.DataFrame:
         return results
     rows = results[results["objective"] == "infomax"]
     return rows if len(rows) else results
+
+
+def at_each_level(results: pd.DataFrame) -> pd.DataFrame:
+    """The table with the baselines at every level of a setting that they ignore.
+
+    A baseline that ignores a setting is trained once, and its rows have one of the setting's levels. Here they have each level
+    that the InfoMax trials have, so a trial may have several rows.
+    """
+    if "objective" not in results:
+        return results
+    infomax = infomax_rows(results)
+    never_ignored = ("dataset", "hidden_dim", "activation", "head", *BASELINE_COLUMNS)
+    settings = varying(infomax, but=never_ignored)
+    parts = []
+    for name, rows in results.groupby("objective", sort=False):
+        ignored = [column for column in settings if rows[column].nunique(dropna=False) == 1]
+        if ignored and name not in set(infomax["objective"]):
+            rows = rows.drop(columns=ignored).merge(infomax[ignored].drop_duplicates(), how="cross")[results.columns]
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def counts(results: pd.DataFrame, by: Sequence[str] | None = None) -> pd.DataFrame:
@@ -226,14 +246,16 @@ def mean_over_width(results: pd.DataFrame) -> pd.DataFrame:
     return order(table.reset_index(), [*keys, "seed"])
 
 
-def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
+def points(results: pd.DataFrame, metric: str, x: str, *, sized: bool = False) -> pd.DataFrame:
     """The points of a metric's line against a setting: one row per activation and level of x, from complete seeds only.
 
     A seed is complete if it has a value for every planned combination of the other settings (including widths) at that
     level; a point from the remaining trials of a seed would mislead. Columns: activation, x, planned (seeds), n (complete
     seeds), mean, ci_low, ci_high (95% t interval over seeds, within the metric's range), complete (whether n equals
-    planned). mean is missing if no seed is complete.
+    planned). mean is missing if no seed is complete. sized: of the values of `per_size`.
     """
+    if sized:
+        results = per_size(results)
     keys = ["activation", x]
     planned = results.groupby([*keys, "seed"], dropna=False).size().rename("planned")
     rows = done(results)
@@ -243,7 +265,8 @@ def points(results: pd.DataFrame, metric: str, x: str) -> pd.DataFrame:
     seeds = table.groupby(level=keys, dropna=False)["mean"]
     n, mean = seeds.count(), seeds.mean()
     low, high = t_interval(mean, seeds.std(), n)
-    bottom, top = bounds(metric, mean.reset_index()[x] if x == "hidden_dim" else results["hidden_dim"].max())
+    units = 1 if sized else mean.reset_index()[x] if x == "hidden_dim" else results["hidden_dim"].max()
+    bottom, top = bounds(metric, units)
     found = pd.DataFrame(
         {
             "planned": seeds.size(),

@@ -22,6 +22,8 @@ from infomax_tune.store.objects import location
 from infomax_tune.store.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from analysis.report import Picture
 
     _Drawn = tuple[Picture, dict[str, bytes | str]]
@@ -57,6 +59,7 @@ def analyze(
     host: bool = False,
     formats: Sequence[str] = ("png",),
     dpi: int = DPI,
+    width: float | None = None,
     latex: bool = False,
 ) -> Analysis:
     """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures, and report.html.
@@ -65,12 +68,13 @@ def analyze(
     `<out>/analysis`. seed: for the bootstrap; the same tables and seed give the same bytes. command: the command that the
     report shows for repeating the study, by default the one in environment.json. host: whether the report names the
     machine, as environment.json does. formats: of the figures, any of png, pdf and svg. dpi: of the figures, 30 to 1,200.
-    latex: whether to write the tables for a paper as tables.tex too, in addition to tables.md.
+    width: of the figures' files in inches, 2.5 to 20, for a paper: at that width their text has 7 to 9 points. latex: whether
+    to write the tables for a paper as tables.tex too, in addition to tables.md.
 
     Raises AnalysisError if the folder has no results, the table is torn or lacks a column, the output folder cannot be
     written, or a format is unknown. Needs neither Ray nor torch.
     """
-    files = FigureFiles(tuple(formats), dpi)
+    files = FigureFiles(tuple(formats), dpi, width)
     study = load_study(out)
     if not host:
         study.environment.pop("host", None)
@@ -143,16 +147,16 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
     for place, drawing in enumerate(album(evidence)):
         if place % every != first:
             continue
-        figure = drawing.draw()
-        # Lay out once, not again for each format: layout takes half the time of a figure.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        figure = _laid_out(drawing.draw())
         pieces = parts_of(figure) if drawing.stacks else []
         svg = style.to_svg(figure)
-        contents = {
-            f"{drawing.name}.{kind}": svg if kind == "svg" else style.to_bytes(figure, kind, files.dpi)
-            for kind in files.formats
-        }
+        if files.width is None:
+            contents = _contents(drawing.name, figure, files, svg)
+        else:
+            with style.for_paper(files.width):
+                figure = drawing.draw()
+                style.fit_texts(figure)
+                contents = _contents(drawing.name, _laid_out(figure), files)
         picture = report.picture(
             drawing.name,
             drawing.section,
@@ -166,3 +170,20 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
         )
         drawn.append((place, (picture, contents)))
     return drawn
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Lays out a figure once, not again for each format: layout takes half the time of a figure."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _contents(name: str, figure: Figure, files: FigureFiles, svg: str = "") -> dict[str, bytes | str]:
+    """The contents of a figure's files by name. svg: if it is already made."""
+    from analysis import style
+
+    return {
+        f"{name}.{kind}": svg or style.to_svg(figure) if kind == "svg" else style.to_bytes(figure, kind, files.dpi)
+        for kind in files.formats
+    }

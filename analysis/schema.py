@@ -58,6 +58,13 @@ LOSS_TERMS = columns.TERMS
 ACTIVATIONS = tuple(catalogue.ours("activations"))
 """Ours, in the order of the report."""
 
+NEVER_COMPARED = "dataset"
+"""Not a treatment: whatever is ranked, compared, tested or averaged is within one data set."""
+
+OTHER_OUTPUTS = ("head", "objective", NEVER_COMPARED)
+"""Settings that make other outputs: the loss and its terms are then other quantities, since they depend on the outputs' range.
+No figure draws their levels together."""
+
 _FIXED = {name for objective in catalogue.ours("objectives").values() for name in objective.fixes}
 BASELINE_COLUMNS = ("objective", *(column for column, setting in columns.SETTINGS.items() if setting in _FIXED))
 """What a baseline changes at once: `variance_only` also sets both lambdas to 0, `random` also sets epochs to 0."""

@@ -57,7 +57,7 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
 def _linked(e: Evidence, pictures: Sequence[Picture], found: Sequence[Section]) -> list[Finding]:
     """The findings, with links to the tables and figures that are on this page."""
     on_page = {one.id for section in found for one in section.tables} | {"settings"}
-    return [finding.linked(on_page, {one.name for one in pictures}) for finding in findings(e)]
+    return [finding.linked(on_page, [one.name for one in pictures]) for finding in findings(e)]
 
 
 def sections(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable]) -> list[Section]:

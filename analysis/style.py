@@ -5,10 +5,14 @@ Imports the SVG module and the default resolution.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from analysis.output import DPI
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     from analysis.load import OwnPart
 
@@ -79,6 +84,48 @@ STYLE: dict[str, Any] = {
 }
 
 
+PAPER_STYLE: dict[str, Any] = STYLE | {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.2,
+}
+"""Of figures that are drawn at the width they have in a paper."""
+
+SMALLEST, LARGEST = 7, 9
+"""The sizes of text in a paper, in points."""
+
+NARROWEST = 1.75
+"""Inches of a panel in a paper; narrower ones stack."""
+
+_paper_width: ContextVar[float | None] = ContextVar("_paper_width", default=None)
+
+
+@contextlib.contextmanager
+def for_paper(width: float) -> Iterator[None]:
+    """Within this, figures are drawn for a paper, this many inches wide."""
+    token = _paper_width.set(width)
+    try:
+        yield
+    finally:
+        _paper_width.reset(token)
+
+
+def paper_width() -> float | None:
+    """The width of figures in inches if they are drawn for a paper; None for the page."""
+    return _paper_width.get()
+
+
+def columns_that_fit(panels: int, most: int, narrowest: float = NARROWEST) -> int:
+    """How many panels stand side by side. On the page, as many as there are, up to `most`."""
+    columns = min(panels, most)
+    width = paper_width()
+    return columns if width is None else max(1, min(columns, int(width / narrowest)))
+
+
 def know(own: Mapping[str, OwnPart]) -> None:
     """From here on, these activations have the colors and markers that they chose."""
     _chosen.clear()
@@ -118,20 +165,25 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
         with mpl.rc_context():
             # Start from the defaults, not the user's matplotlibrc: the same table gives the same picture everywhere.
             mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # its stub wants the keys as literals
+            style = STYLE if paper_width() is None else PAPER_STYLE
+            mpl.rcParams.update(style)  # type: ignore[arg-type]  # its stub wants the keys as literals
             return plot(*args, **kwargs)
 
     return run
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure (size in inches) with a layout that leaves room for every label; not registered with pyplot."""
+    """An empty figure (size in inches) with a layout that leaves room for every label; not registered with pyplot.
+
+    For a paper, its width is that of `for_paper`.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(paper_width() or width, height), layout="constrained")
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.set(w_pad=0.08, h_pad=0.06)  # type: ignore[call-arg]
+        pad = 0.08 if paper_width() is None else 0.04
+        engine.set(w_pad=pad, h_pad=0.06)  # type: ignore[call-arg]
     return figure
 
 
@@ -176,8 +228,48 @@ def legend_of(figure: Figure, axes: Axes, columns: int = 6) -> None:
     """One legend for the whole figure, below it, from the labels of one of its axes."""
     handles, labels = axes.get_legend_handles_labels()
     seen = dict(zip(labels, handles, strict=True))
-    if len(seen) > 1:
-        figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=min(columns, len(seen)))
+    if len(seen) < 2:
+        return
+    columns = min(columns, len(seen))
+    width = paper_width()
+    if width is not None:
+        entry = 0.55 + 0.065 * max(map(len, seen))  # inches: the marker, and its longest text
+        columns = max(1, min(columns, int(width / entry)))
+        figure.set_figheight(figure.get_figheight() + 0.16 * (math.ceil(len(seen) / columns) - 1))
+    figure.legend(seen.values(), seen.keys(), loc="outside lower center", ncols=columns)
+
+
+def fit_texts(figure: Figure) -> None:
+    """Gives the texts of a paper's figure their sizes, and breaks titles and labels that are longer than their place."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontsize(min(LARGEST, max(SMALLEST, float(text.get_fontsize()))))  # type: ignore[attr-defined]
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        if axes.get_visible():
+            place = axes.get_subplotspec()
+            room, middle = axes.bbox.width, (axes.bbox.x0 + axes.bbox.x1) / 2
+            if place is not None and place.get_gridspec().ncols == 1:
+                room = 1.96 * min(middle, figure.bbox.width - middle)
+            _break(axes.title, room)
+            _break(axes.xaxis.label, room)
+            _break(axes.yaxis.label, axes.bbox.height, upright=True)
+    for text in figure.texts:
+        _break(text, 0.98 * figure.bbox.width)
+
+
+def _break(text: Text, room: float, *, upright: bool = False) -> None:
+    """Breaks a text into lines that fit into a room of so many pixels. upright: it is read from below."""
+    words = " ".join(text.get_text().split())
+    if not words:
+        return
+    box = text.get_window_extent()
+    length = box.height if upright else box.width
+    if length > room:
+        longest = max(map(len, text.get_text().split("\n")))
+        whole = words.replace(" = ", "\xa0=\xa0")  # K = 16 stays in one line
+        text.set_text(fill(whole, max(8, int(longest * room / length)), break_long_words=False).replace("\xa0", " "))
 
 
 def hover(points: Artist, words: Sequence[str]) -> None:

@@ -169,13 +169,15 @@ def analyze(
     output_dir: str | Path | None = None,
     formats: Sequence[str] = ("png",),
     dpi: int = 150,
+    width: float | None = None,
     latex: bool = False,
     with_host: bool = False,
 ) -> Analysis:
     """Makes the statistics, figures and report of a sweep, in `<out>/analysis` unless `output_dir` says otherwise.
 
-    formats: of the figures: png, pdf, svg. dpi: of the figures, 30 to 1,200. latex: also write the tables for a paper as
-    LaTeX. with_host: include the machine's name in the report. For single statistics and figures, see the package `analysis`.
+    formats: of the figures: png, pdf, svg. dpi: of the figures, 30 to 1,200. width: of the figures' files in inches, 2.5 to
+    20, for a paper: their text then has 7 to 9 points. latex: also write the tables for a paper as LaTeX. with_host: include
+    the machine's name in the report. For single statistics and figures, see the package `analysis`.
     Raises AnalysisError if the folder has no results or the output folder cannot be written.
     """
     return operations.analyze(
@@ -184,6 +186,7 @@ def analyze(
         host=with_host,
         formats=formats,
         dpi=dpi,
+        width=width,
         latex=latex,
     )
 

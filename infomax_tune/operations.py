@@ -224,8 +224,11 @@ def what_seeds_show(space: SearchSpace, *, only_if_nothing: bool = False) -> lis
         return []  # the report says so at the end
     from analysis.power import power_of
 
-    others = [len(values) for name, values in space.axes.items() if name not in _NOT_A_FAMILY]
-    comparisons = math.comb(levels, 2) * math.prod(others)
+    flat = [config.flat() for config in space.trials()]
+    ours = TrialConfig().loss.objective  # baselines are not compared with each other
+    infomax = [settings for settings in flat if settings["loss.objective"] == ours] or flat
+    others = {tuple(settings[name] for name in space.axes if name not in _NOT_A_FAMILY) for settings in infomax}
+    comparisons = math.comb(levels, 2) * len(others)
     power = power_of(seeds, comparisons)
     return [] if power.reachable and only_if_nothing else [f"power: {power.sentence}"]
 

@@ -67,13 +67,24 @@ def analyze(
         str, typer.Option("--format", metavar="png,pdf,svg", help="File formats for the figures, one or more.")
     ] = "png",
     dpi: Annotated[int, typer.Option(min=30, max=1200, help="Resolution of the figures, in dots per inch.")] = 150,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            min=2.5,
+            max=20,
+            metavar="INCHES",
+            help="Width of the figures' files, for a paper, with text of 7 to 9 points. [default: as on the page]",
+        ),
+    ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also write the tables for a paper as LaTeX.")] = False,
     with_host: Annotated[bool, typer.Option("--with-host", help="Include the machine's name in the report.")] = False,
 ) -> None:
     """Make a sweep's statistics, figures and report."""
     formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
     with choose(sys.stdout, sys.stderr, quiet=not sys.stdout.isatty()) as shown, shown.waiting("writing the report"):
-        written = operations.analyze(out, output_dir, host=with_host, formats=formats, dpi=dpi, latex=latex)
+        written = operations.analyze(
+            out, output_dir, host=with_host, formats=formats, dpi=dpi, width=width, latex=latex
+        )
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
 
@@ -135,7 +146,8 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     print_counts(counts, folder.checkpoints() if counts[TrialStatus.MISSING] else 0)
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
-            _show(operations.answer(folder.root), text_columns=1)
+            table = operations.answer(folder.root)
+            _show(table, text_columns=2 if "objective" in table else 1)
             typer.echo(
                 "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
             )

@@ -154,7 +154,7 @@ def parse_space(
     space = SearchSpace(content.get("name", name), content.get("description", ""), base_config, expanded)
     if as_run and content.get("id_digits", _FIRST_ID_DIGITS) == _FIRST_ID_DIGITS:
         space = dataclasses.replace(space, id_digits=_FIRST_ID_DIGITS)  # the same trials have the same ids
-    _refuse_twins(space, document.source)
+    _refuse_idle_axes(space, document.source)
     return space, notes
 
 
@@ -245,19 +245,20 @@ def _range(axis: str, setting: Setting, problems: list[str]) -> list[int]:
     return list(range(first, last + 1))
 
 
-def _refuse_twins(space: SearchSpace, source: str) -> None:
-    """Raises ConfigError if two points are the same trial, such as two lambdas of a baseline that uses none, or if two
-    different trials have one id."""
-    seen: dict[Any, tuple[Any, ...]] = {}
-    trials = space.trials()
-    for config, point in zip(trials, itertools.product(*space.axes.values()), strict=True):
-        # by the settings: two trials may have one id by chance, which `Plan` tells
-        twin = seen.setdefault(frozenset(config.numbers().items()), point)
-        if twin is not point:
-            differ = zip(space.axes, twin, point, strict=True)
-            axes = ", ".join(axis.split(".")[1] for axis, one, other in differ if one != other)
+def _refuse_idle_axes(space: SearchSpace, source: str) -> None:
+    """Raises ConfigError if an axis changes nothing in any combination of the others, such as the lambda of a baseline
+    that uses none, or if two different trials have one id."""
+    points = space.points()
+    same = [frozenset(config.numbers().items()) for config in points]
+    combinations = list(itertools.product(*space.axes.values()))
+    for place, axis in enumerate(space.axes):
+        trials_of: dict[tuple[Any, ...], set[Any]] = {}
+        for combination, trial in zip(combinations, same, strict=True):
+            trials_of.setdefault(combination[:place] + combination[place + 1 :], set()).add(trial)
+        if len(space.axes[axis]) > 1 and all(len(trials) == 1 for trials in trials_of.values()):
+            config = points[0]
             raise ConfigError(
-                f"axes: two combinations are the same trial ({config.trial_id}): {axes} changes nothing with objective "
-                f"{config.loss.objective} and epochs {config.training.epochs}; remove it from the axes ({source})"
+                f"axes: two combinations are the same trial ({config.trial_id}): {axis.split('.')[1]} changes nothing with "
+                f"objective {config.loss.objective} and epochs {config.training.epochs}; remove it from the axes ({source})"
             )
-    Plan(trials)
+    Plan(space.trials())

@@ -1,4 +1,4 @@
-"""A search space: a base config and axes, and the grid of trials they span. `read_space` reads them."""
+"""A search space: a base config and axes, and the grid that they span. `read_space` reads them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ class SearchSpace:
     id_digits: int = ID_DIGITS
 
     def trials(self) -> list[TrialConfig]:
+        """Each trial of the grid once, at the first point that has it: a baseline that ignores an axis is one trial there."""
+        distinct: dict[Any, TrialConfig] = {}
+        for point in self.points():
+            # by the settings: two trials may have one id by chance, which `Plan` tells
+            distinct.setdefault(frozenset(point.numbers().items()), point)
+        return list(distinct.values())
+
+    def points(self) -> list[TrialConfig]:
         """Every point of the grid, the last axis varying fastest."""
         nested = self.base.nested()
         points = []
@@ -54,7 +62,7 @@ class SearchSpace:
         return points
 
     def plan(self) -> Plan:
-        """The plan of a sweep of this space: all its trials at once. Raises ConfigError if two of them have one id."""
+        """The plan of a sweep of this space: all its trials at once. Raises ConfigError if two different ones have one id."""
         return Plan(self.trials(), self.further_axes())
 
     def further_axes(self) -> list[str]:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 import analysis
 from analysis import claims, findings
 from analysis.album import album
+from analysis.comparison import compare_sweeps
 from analysis.dynamics import convergence_speed, only_settled, still_moving
 from analysis.evidence import gather
 from analysis.intervals import cell_statistics, mean_median_iqm
+from analysis.panels import panels_of
 from analysis.paper import paper_tables
 from analysis.reshape import done, mean_over_width, per_size, points, summary
 from analysis.sections import sections
@@ -110,6 +112,35 @@ def test_infomax_is_no_baseline_and_a_tie_is_no_defeat():
     tie, better = (text for text in claims.baseline_sentences(e) if text.startswith("Effective rank"))
     assert "better in 0 of 1 cells (0 significant), worse in 0 (0 significant) and the same in 1" in tie
     assert "better in 1 of 1 cells (1 significant), worse in 0 (0 significant)." in better
+
+
+def test_a_baseline_counts_at_each_level_of_what_it_ignores():
+    """random has one optimizer, since it trains nothing; InfoMax with sgd was compared with nothing. No trial is added."""
+    rows = []
+    for optimizer, shift in (("adam", 1.0), ("sgd", -1.0)):
+        rows += values_of({"relu": [5 + shift] * 6}, objective="infomax", optimizer=optimizer)
+    rows += values_of({"relu": [5.0] * 6}, objective="random", optimizer="adam")
+    e = evidence_of(rows)
+    pairs = e.baselines[e.baselines["metric"] == "effective_rank"].set_index("optimizer")
+    assert pairs["difference"].to_dict() == {"adam": 1.0, "sgd": -1.0}
+    (text,) = (text for text in claims.baseline_sentences(e) if text.startswith("Effective rank"))
+    assert "better in 1 of 2 cells (1 significant), worse in 1 (1 significant)." in text
+    assert (len(e.results), int(e.counts["planned"].sum())) == (18, 18)
+    figures = {drawing.name: drawing for drawing in album(e)}
+    panels = figures["baselines"].draw().axes
+    assert [axes.get_title() for axes in panels] == ["K = 16, optimizer = adam", "K = 16, optimizer = sgd"]
+
+
+def test_the_figure_of_the_baselines_has_them_side_by_side():
+    """With an axis before the objective in the report's order, it had these instead, and the objectives in its titles."""
+    rows = []
+    for size in (32, 64):
+        rows += values_of({"relu": [6.0] * 6}, objective="infomax", batch_size=size)
+    rows += values_of({"relu": [5.0] * 6}, objective="random", batch_size=32)
+    (drawing,) = (drawing for drawing in album(evidence_of(rows)) if drawing.name == "baselines")
+    panels = drawing.draw().axes
+    assert [axes.get_title() for axes in panels] == ["K = 16, batch_size = 32", "K = 16, batch_size = 64"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["random", "infomax"]
 
 
 def test_a_point_of_a_line_comes_from_whole_seeds():
@@ -1051,7 +1082,8 @@ def check_lost(text, results, axis):
 
 
 def check_table(e, metric, views, p, better):
-    """In the paper's tables, the activations with the best mean of the whole seeds are bold, and a leader shares no letter."""
+    """In the paper's tables, only activations with the best mean of the whole seeds are bold, and only if some other one shares
+    no letter with them. A leader is bold and shares no letter with any."""
     for made in paper_tables(e):
         key = int(made.title.split()[-1])
         key = key if key in views else next(iter(views))  # a single lambda is not in the title
@@ -1059,7 +1091,10 @@ def check_table(e, metric, views, p, better):
         ranked, whole = views[key]
         means = better * whole[ranked].mean() if len(whole) and len(ranked) > 1 else pd.Series(dtype=float)
         best = {name for name, mean in means.items() if np.isclose(mean, means.max(), rtol=1e-12, atol=0)}
-        assert {name for name, entry in column.items() if entry and entry.best} == best
+        compared = {name: set(entry.letters) for name, entry in column.items() if entry and entry.letters}
+        apart = {name for name in compared if any(not compared[name] & other for other in compared.values())}
+        zero = {name for name, entry in column.items() if entry and entry.value == "0"}
+        assert {name for name, entry in column.items() if entry and entry.best} == (best & apart) - zero
         lead = oracle_lead(key, views, p, better)
         if lead:
             assert best == {lead[0]}
@@ -1117,3 +1152,116 @@ def _difference(views, blocks, key, a, b):
     ranked, whole = views[key]
     use = whole if a in ranked and b in ranked else blocks[key][[a, b]].dropna()
     return (use[a] - use[b]).mean()
+
+
+# ---- several data sets
+
+
+@pytest.fixture(scope="module")
+def two_datasets():
+    """tanh is better than relu on both; on digits every metric has other values, as if divided by ten. Also digits alone."""
+    axes = {
+        "dataset": ["digits", "mnist"],
+        "activation": ["relu", "tanh"],
+        "hidden_dim": [8, 16],
+        "lambda_tc": [0.1, 1.0],
+    }
+    table = synthetic.make_results(axes, seeds=6, effect=3)
+    there = [name for name in synthetic.METRIC_COLUMNS if name != "convergence_epoch"]
+    table[there] = table[there].div(table["dataset"].map({"digits": 10, "mnist": 1}), axis="index")
+    digits = table[table["dataset"] == "digits"].reset_index(drop=True)
+    return tuple(
+        gather(analysis.Study("made up", rows, synthetic.make_history(rows)), seed=0) for rows in (table, digits)
+    )
+
+
+def test_a_data_set_is_not_a_treatment(two_datasets):
+    """ "The best dataset is digits" compared numbers of different data. Every comparison is within one data set."""
+    e, alone = two_datasets
+    assert list(e.settings) == list(e.settings_by_width) == ["lambda_tc"]
+    assert e.pairs["dataset"].isin(["digits", "mnist"]).all()
+    assert not {"digits", "mnist"} & {*e.pairs["a"], *e.pairs["b"]}
+    text = claims.leader_sentence(e, "effective_rank")
+    told = "of 2 settings of lambda_tc, tanh leads in 2"
+    assert text == f"Effective rank / K (higher is better): on digits, {told}; on mnist, {told}."
+    assert f"{told}." in claims.leader_sentence(alone, "effective_rank")
+    setting = claims.setting_sentence(e, "lambda_tc", "effective_rank")
+    assert "for relu on digits, tanh on digits, relu on mnist and tanh on mnist." in setting
+    all_sentences = " ".join(str(one) for section in sections(e, [], []) for one in section.findings)
+    assert "dataset" not in all_sentences
+    redundancy = str(findings.findings(e)[0])
+    assert "Outputs on digits become less redundant with training in all 8 cells" in redundancy
+    assert "Outputs on mnist become" in redundancy
+
+
+def test_one_data_set_leads_without_settings():
+    """If nothing but the data set varies, each data set has a leader of its own."""
+    table = synthetic.make_results({"dataset": ["digits", "mnist"], "activation": ["relu", "tanh"]}, seeds=6, effect=9)
+    text = claims.leader_sentence(gather(analysis.Study("made up", table), seed=0), "effective_rank")
+    assert text == "Effective rank (higher is better): on digits, tanh leads; on mnist, tanh leads."
+    one = table[table["activation"] == "relu"]
+    e = gather(analysis.Study("made up", one), seed=0)
+    assert e.settings == {}
+    box = {drawing.name: drawing for drawing in album(e)}["effective_rank"].draw()
+    assert [axes.get_title() for axes in box.axes] == ["K = 16, dataset = digits", "K = 16, dataset = mnist"]
+
+
+def test_no_figure_draws_data_sets_together(two_datasets):
+    """Each figure of digits is the one of a study of digits alone; panels name their data set."""
+    e, alone = two_datasets
+    figures, expected = ({drawing.name: drawing for drawing in album(each)} for each in (e, alone))
+
+    def numbers(drawing):
+        return [
+            [*(line.get_ydata().tolist() for line in axes.lines), *(np.ravel(c.get_array()) for c in axes.collections)]
+            for axes in drawing.draw().axes
+        ]
+
+    for name in ("by_width", "heatmaps", "by_lambda_tc", "pareto_lambda_tc"):
+        assert {f"{name}_digits", f"{name}_mnist"} <= set(figures)
+        assert name not in figures
+        assert str(numbers(figures[f"{name}_digits"])) == str(numbers(expected[name]))
+        assert figures[f"{name}_mnist"].title.endswith("(dataset = mnist)")
+    for name in (
+        "forest_effective_rank",
+        "epochs_effective_rank",
+        "effective_rank",
+        "convergence",
+        "redundancy_vs_dead",
+    ):
+        for axes in figures[name].draw().axes:
+            assert not axes.get_visible() or "dataset = " in " ".join(axes.get_title().split())
+    linked = findings.Finding("", figure="by_width").linked([], list(figures))
+    assert linked.figure == "by_width_digits"
+
+
+def test_a_choice_of_panels_has_every_data_set(two_datasets):
+    """24 settings are too many: lambdas are drawn together, data sets are not; of 8 rows, 4 are shown, 2 of each data set."""
+    axes = {
+        "dataset": ["digits", "mnist"],
+        "activation": ["relu"],
+        "hidden_dim": [8, 16, 32],
+        "lambda_tc": [1, 2, 3, 4],
+    }
+    titles = [title for title, _ in panels_of(synthetic.make_results(axes, seeds=1), "activation")]
+    assert len(titles) == 6
+    assert titles[:2] == [f"K = 8, dataset = {name}, all lambda_tc" for name in ("digits", "mnist")]
+    axes = {"dataset": ["digits", "mnist"], "activation": ["relu"], "hidden_dim": list(range(2, 22))}
+    panels = panels_of(synthetic.make_results(axes, seeds=1), "activation")
+    assert len(panels) == 12
+    assert all(part["dataset"].nunique() == 1 for _, part in panels)
+    rows = {drawing.name: drawing for drawing in album(two_datasets[0])}["trained_vs_untrained"].draw()
+    labels = [axes.get_ylabel() for axes in rows.axes if axes.get_ylabel()]
+    assert [sum(name in label for label in labels) for name in ("digits", "mnist")] == [2, 2]
+
+
+def test_sweeps_of_different_data_sets_are_side_by_side_but_not_compared(tmp_path):
+    """Only the other settings of two sweeps are compared."""
+    axes = {"activation": ["relu", "tanh"]}
+    folders = [
+        synthetic.write_study(tmp_path / name, synthetic.make_results(axes, seeds=6, dataset=name))
+        for name in ("digits", "mnist")
+    ]
+    found = compare_sweeps(folders)
+    assert found.pairs.empty
+    assert found.metrics["dataset"].unique().tolist() == ["digits", "mnist"]

@@ -10,8 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from PIL import Image
 
-from analysis import plots, plots_overview, plots_training, plots_weights, reshape, stats, style
+import analysis
+from analysis import AnalysisError, plots, plots_overview, plots_training, plots_weights, reshape, stats, style
+from analysis.album import album
+from analysis.evidence import gather
 from analysis.panels import panels_of, ticks_apart
 
 SHOWN = [
@@ -342,3 +346,55 @@ def test_ticks_of_close_values_are_thinned():
     kept = ticks_apart(values, values, log=True)
     assert kept[:3] == [4, 8, 12]
     assert len(kept) < 11
+
+
+def seen_texts(figure):
+    """The texts that can be seen."""
+    return [
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible() and (text.axes is None or text.axes.get_visible())
+    ]
+
+
+@pytest.mark.parametrize("width", [3.25, 5.5])
+def test_figures_for_a_paper_have_its_width_and_text_of_7_to_9_points(width):
+    """Panels stack where they do not fit, and no text leaves the figure. On the page, the same figures are as before."""
+    axes = {"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32], "lambda_tc": [0.1, 1.0, 10.0]}
+    table = synthetic.make_results(axes, seeds=3, epochs=20)
+    e = gather(analysis.Study("made up", table, synthetic.make_history(table)), seed=0)
+    drawings = {drawing.name: drawing for drawing in album(e)}
+    names = (
+        *("trained_vs_untrained", "forest_effective_rank", "epochs_effective_rank", "by_width", "heatmaps"),
+        *("redundancy_vs_dead", "trade_offs", "loss_spread", "training_curves_relu", "pareto_lambda_tc"),
+    )
+    for name in names:
+        with style.for_paper(width):
+            figure = drawings[name].draw()
+            style.fit_texts(figure)
+            figure.draw_without_rendering()
+        assert figure.get_figwidth() == width
+        for text in seen_texts(figure):
+            assert 7 <= text.get_fontsize() <= 9, (name, text)
+            box = text.get_window_extent()
+            assert text.get_clip_on() or (box.x0 >= -1 and box.x1 <= figure.bbox.width + 1), (name, text)
+        columns = {round(axes.bbox.x0) for axes in figure.axes if axes.get_visible()}
+        assert name == "trade_offs" or len(columns) == (1 if width == 3.25 else min(3, len(columns)))
+    assert drawings["by_width"].draw().get_figwidth() == 9.5
+
+
+def test_the_files_have_the_width_and_the_page_keeps_its_figures(tmp_path):
+    """In inches: pixels by dpi, points of the PDF and the SVG."""
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [8]}, seeds=2)
+    folder = synthetic.write_study(tmp_path / "out", table, history=False)
+    pages = []
+    for width in (None, 3.25):
+        made = analysis.analyze(folder, tmp_path / str(width), formats=["png", "pdf", "svg"], dpi=100, width=width)
+        pages.append(made.report.read_text())
+    assert pages[0] == pages[1]
+    figure = tmp_path / "3.25" / "heatmaps"
+    assert Image.open(figure.with_suffix(".png")).width == 325
+    assert b"/MediaBox [ 0 0 234 " in figure.with_suffix(".pdf").read_bytes()
+    assert 'width="234pt"' in figure.with_suffix(".svg").read_text()
+    with pytest.raises(AnalysisError, match=r"width 30 is out of range; give 2\.5 to 20 inches\."):
+        analysis.analyze(folder, width=30)

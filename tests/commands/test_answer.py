@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from infomax_tune import load_results
+from infomax_tune.operations import what_seeds_show
+from infomax_tune.study.read_space import space_from_python
 from tests.command import COMMAND, call
 from tests.commands.test_estimate import PARTS
 
@@ -127,3 +129,12 @@ def test_a_dry_run_counts_its_pilots_and_says_the_power(tmp_path: Path) -> None:
         assert re.search(part, shown), part
     assert "power: With 5 seeds" in shown.rpartition("nothing was written)")[2]
     assert not (tmp_path / "none").exists()
+
+
+def test_the_power_counts_the_comparisons_that_the_report_makes() -> None:
+    """Activations are compared among InfoMax's trials, at each optimizer; baselines add none."""
+    from analysis.power import power_of
+
+    axes = {"activation": ["relu", "tanh"], "optimizer": ["adam", "sgd"], "objective": ["infomax", "random"]}
+    space, _ = space_from_python({"axes": {**axes, "seed": {"range": [1, 8]}}}, {}, None)
+    assert what_seeds_show(space) == [f"power: {power_of(8, 2).sentence}"]

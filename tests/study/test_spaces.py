@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,15 +234,43 @@ def test_values_that_are_equal_are_given_twice(values: str) -> None:
         ("base: {objective: reconstruction}\naxes: {lambda_tc: [0, 1], seed: [1]}", "lambda_tc"),
         ("base: {objective: random}\naxes: {lr: [0.1, 0.2], seed: [1]}", "lr"),
         ("base: {epochs: 0}\naxes: {optimizer: [adam, sgd]}", "optimizer"),
-        ("axes: {objective: [infomax, random], epochs: [1, 2]}", "epochs"),
+        ("axes: {objective: [random, reconstruction], lambda_tc: [0, 1]}", "lambda_tc"),
     ],
 )
-def test_two_points_that_are_one_experiment_are_refused(text: str, axis: str) -> None:
-    """They would share one record; the message names the axis that changes nothing."""
+def test_an_axis_that_changes_nothing_anywhere_is_refused(text: str, axis: str) -> None:
+    """It was meant to change something; the message names it."""
     (line,) = mistakes(text)
     assert re.match(
         rf"axes: two combinations are the same trial \(relu-k16-s1-[0-9a-f]{{16}}\): {axis} changes nothing", line
     )
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (
+            "{objective: [infomax, random, reconstruction], optimizer: [adam, sgd]}",
+            [("infomax", "adam"), ("infomax", "sgd"), ("random", "adam"), ("reconstruction", "adam"),
+             ("reconstruction", "sgd")],
+        ),
+        (
+            "{optimizer: [sgd, adam], objective: [random, infomax]}",
+            [("sgd", "random"), ("sgd", "infomax"), ("adam", "infomax")],
+        ),
+        ("{objective: [infomax, random], epochs: [1, 2]}", [("infomax", 1), ("infomax", 2), ("random", 0)]),
+        ("{objective: [infomax, reconstruction], lambda_tc: [0.0, 1.0]}",
+         [("infomax", 0), ("infomax", 1), ("reconstruction", 0)]),
+        ("{optimizer: [adam, sgd], momentum: [0.0, 0.9]}", [("adam", 0), ("sgd", 0), ("sgd", 0.9)]),
+    ],
+)  # fmt: skip
+def test_a_baseline_that_ignores_an_axis_is_one_trial(axes: str, told: list[tuple[Any, ...]]) -> None:
+    """The first point that has it stands for all; the others keep the order of the grid and their ids."""
+    space = read(f"axes: {axes}")
+    trials = space.trials()
+    assert [tuple(config.flat()[name] for name in space.axes) for config in trials] == told
+    assert list(space.plan()) == trials
+    alone = [read("axes: {seed: [1]}", *[f"{k}={v}" for k, v in zip(space.axes, point, strict=True)]) for point in told]
+    assert [one.trials()[0].trial_id for one in alone] == [config.trial_id for config in trials]
 
 
 def test_a_slip_of_the_keyboard_does_not_make_a_million_trials() -> None:
