@@ -26,6 +26,16 @@ def too_many(axes: Mapping[str, Sequence[Any]], source: str) -> list[str]:
     return [f"axes: {count} trials exceed the limit of {MAX_TRIALS} ({source})"] if count > MAX_TRIALS else []
 
 
+def _alike(one: TrialConfig, other: TrialConfig) -> TrialConfig:
+    """A trial of which both are: it has the defaults of the settings in which they differ."""
+    nested, before, now = one.nested(), one.flat(), other.flat()
+    for name, value in TrialConfig().flat().items():
+        if before[name] != now[name]:
+            section, key = name.split(".")
+            nested[section][key] = value
+    return TrialConfig.model_validate(nested | {"id_digits": one.id_digits, "foreign": one.foreign})
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """What all trials of a study share (`base`) and what they differ in (`axes`, by dotted name).
@@ -40,11 +50,13 @@ class SearchSpace:
     id_digits: int = ID_DIGITS
 
     def trials(self) -> list[TrialConfig]:
-        """Each trial of the grid once, at the first point that has it: a baseline that ignores an axis is one trial there."""
+        """Each trial of the grid once, where its first point is. A baseline that ignores an axis is one trial for all of its
+        values, and has the default: the same whatever the values, and their order, are."""
         distinct: dict[Any, TrialConfig] = {}
         for point in self.points():
             # by the settings: two trials may have one id by chance, which `Plan` tells
-            distinct.setdefault(frozenset(point.numbers().items()), point)
+            key = frozenset(point.numbers().items())
+            distinct[key] = _alike(distinct[key], point) if key in distinct else point
         return list(distinct.values())
 
     def points(self) -> list[TrialConfig]:

@@ -255,7 +255,7 @@ def test_an_axis_that_changes_nothing_anywhere_is_refused(text: str, axis: str) 
         ),
         (
             "{optimizer: [sgd, adam], objective: [random, infomax]}",
-            [("sgd", "random"), ("sgd", "infomax"), ("adam", "infomax")],
+            [("adam", "random"), ("sgd", "infomax"), ("adam", "infomax")],
         ),
         ("{objective: [infomax, random], epochs: [1, 2]}", [("infomax", 1), ("infomax", 2), ("random", 0)]),
         ("{objective: [infomax, reconstruction], lambda_tc: [0.0, 1.0]}",
@@ -264,13 +264,27 @@ def test_an_axis_that_changes_nothing_anywhere_is_refused(text: str, axis: str) 
     ],
 )  # fmt: skip
 def test_a_baseline_that_ignores_an_axis_is_one_trial(axes: str, told: list[tuple[Any, ...]]) -> None:
-    """The first point that has it stands for all; the others keep the order of the grid and their ids."""
+    """It has the default of that axis; the others keep the order of the grid and their ids."""
     space = read(f"axes: {axes}")
     trials = space.trials()
     assert [tuple(config.flat()[name] for name in space.axes) for config in trials] == told
     assert list(space.plan()) == trials
     alone = [read("axes: {seed: [1]}", *[f"{k}={v}" for k, v in zip(space.axes, point, strict=True)]) for point in told]
     assert [one.trials()[0].trial_id for one in alone] == [config.trial_id for config in trials]
+
+
+def test_the_order_of_an_axis_does_not_change_what_a_table_shows_of_a_baseline() -> None:
+    shown = [
+        {
+            config.trial_id: config.flat()
+            for config in read(f"axes: {{objective: [infomax, random], lr: {values}}}").trials()
+        }
+        for values in ("[0.01, 0.1]", "[0.1, 0.01]", "[0.5, 0.1, 0.01]")
+    ]
+    baseline = next(trial_id for trial_id, flat in shown[0].items() if flat["loss.objective"] == "random")
+    assert shown[0] == shown[1]
+    assert shown[2][baseline] == shown[0][baseline]
+    assert len(shown[0]) == 3
 
 
 def test_a_slip_of_the_keyboard_does_not_make_a_million_trials() -> None:
