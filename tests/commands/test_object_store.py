@@ -131,9 +131,10 @@ def test_a_folder_may_have_any_name(name: str) -> None:
     assert f"{used}: cannot be read" in found
     assert f"{trial}/record.json.damaged-1: was damaged and set aside" in found
     assert "trials" in objects.names(location(out))
-    objects.remove(location(out) / "sweep.yaml")
+    for path in (location(out) / "sweep.yaml", *objects.matching(location(out), "trials/*/*")):
+        objects.remove(path)
     assert call("sweep", "quickstart", "--out", out, ok=False).stderr == (
-        f"infomax-tune: {location(out)}: holds environments/{used.name}, which no sweep made; choose another --out, "
+        f"infomax-tune: {location(out)}: holds results.csv, which no sweep made; choose another --out, "
         "or move that away.\n"
     )
 
