@@ -225,22 +225,22 @@ def load_layer(
     out: the folder of a sweep, or of a run. trial_id: the trial's, as in the results table; "" for a run, which has one.
     Raises StoreError if there is no such trial, or it has no weights; DataError if its data is missing.
     """
-    sweep, alone = SweepFolder(location(out)), TrialFolder(location(out))
-    trial = sweep.trial(trial_id) if trial_id else alone
-    kept = trial.find().record
-    if kept is None:
+    sweep = SweepFolder(location(out))
+    trial = sweep.trial(trial_id) if trial_id else TrialFolder(sweep.root)
+    record = trial.find().record
+    if record is None:
         ask = (
             f"choose one of the ids in {sweep.results_csv}"
             if sweep.has_sweep()
             else "give the folder of a sweep or a run"
         )
         raise StoreError(f"{trial.path}: no finished trial; {ask}.")
-    parts = from_nested(kept.config, str(trial.path)).parts()
+    parts = from_nested(record.config, str(trial.path)).parts()
     folder = None if data_dir is None else user_path(data_dir)
     part_copies.bring(parts, [sweep.root, folder], trust=trust_parts)
     from infomax_tune.packs.trained_layer import trained_layer  # imports torch
 
-    return trained_layer(trial, folder)
+    return trained_layer(trial, record, folder)
 
 
 def load_results(out: str | Path) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def evaluate_probe(
     if is_run:
         later_probe.add_to_run(alone, data_dir)
     else:
-        from infomax_tune.on_ray.spreading import spread  # imports Ray
+        from infomax_tune.on_ray.spreading import spread
 
         with _alone():
             later_probe.add_to_sweep(

@@ -71,11 +71,15 @@ class FollowPacks(_NotKept, tune.Callback):
             self._packs[trial.trial_id] = Pack.from_json(trial.config["pack"])
         return self._packs[trial.trial_id]
 
+    def note_start(self, trial: Any) -> None:
+        """A worker has the pack, though it may only be starting: Tune's own call comes when it has started."""
+        self.under_way[trial.trial_id] = self._pack(trial)
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
         self._failures.pop(trial.trial_id, None)
         if not self._stop_asked():
-            self.under_way[trial.trial_id] = pack
+            self.note_start(trial)
         self._tally.begin(trial.trial_id, pack)
         self._display.detail(f"started: {pack}")
 

@@ -156,21 +156,19 @@ def _fit(packs: Sequence[Pack], job: Job, explainer: _Explainer, storage: str) -
             callbacks=[follow],
         ),
     )
-    starting: list[Any] = []
     try:
         with (
             without_usage_tags(),
             in_prestarted_workers(local=not options.address),
-            giving_up_without_memory(starting.append),
+            giving_up_without_memory(follow.note_start),
         ):
             tuner.fit()
     except RuntimeError as error:
         # Tune retries packs whose worker died, but gives up when Ray ended one because memory ran out
-        suspects = follow.under_way | {trial.trial_id: Pack.from_json(trial.config["pack"]) for trial in starting}
-        if not isinstance(error.__cause__, OutOfMemoryError) or not suspects:
+        if not isinstance(error.__cause__, OutOfMemoryError) or not follow.under_way:
             raise
         job.display.say("Ray killed a worker because memory ran out")
-        return _Unfinished(suspects=_left(list(suspects.values()), folder))
+        return _Unfinished(suspects=_left(list(follow.under_way.values()), folder))
     if job.interrupt.asked:
         return _Unfinished()
     if follow.failed:

@@ -6,11 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import ray
-from ray.exceptions import RayTaskError
-
-from infomax_tune.on_ray.cluster import cluster
-from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.options import Options
 
@@ -34,25 +29,23 @@ def spread(
     Raises what the function raises, and ResourceError like `cluster`.
     """
     begun = time.monotonic()
-    for number, task in enumerate(tasks):
+    for task in tasks[:1]:
         yield task, function(task, shared)
-        if number == 0 and (options.address or (time.monotonic() - begun) * (len(tasks) - 1) > LONG_S):
-            yield from _on_ray(function, tasks[1:], shared, folder, options)
-            return
+    rest = tasks[1:]
+    if not rest or not (options.address or (time.monotonic() - begun) * len(rest) > LONG_S):
+        for task in rest:
+            yield task, function(task, shared)
+        return
 
+    import ray  # slow, as is what imports it
+    from ray.exceptions import RayTaskError
 
-def _on_ray(
-    function: Callable[[_Task, Any], _Result],
-    tasks: Sequence[_Task],
-    shared: Any,
-    folder: SweepFolder,
-    options: Options,
-) -> Iterator[tuple[_Task, _Result]]:
-    with folder.files_here(), cluster(options, folder.ray_log, trials=len(tasks)):
-        with kept_from_threads():
-            given = ray.put(shared)
-            remote = ray.remote(num_cpus=options.cpus_per_pack, max_retries=options.max_failures)(function)
-            waiting = {remote.remote(task, given): task for task in tasks}
+    from infomax_tune.on_ray.cluster import cluster
+
+    with folder.files_here(), cluster(options, folder.ray_log, trials=len(rest)):
+        given = ray.put(shared)
+        remote = ray.remote(num_cpus=options.cpus_per_pack, max_retries=options.max_failures)(function)
+        waiting = {remote.remote(task, given): task for task in rest}
         while waiting:
             (ended, *_), _ = ray.wait(list(waiting))
             task = waiting.pop(ended)

@@ -46,11 +46,8 @@ class TrainedLayer(nn.Module):
         return self._activation(layer.pre_activation(x.unsqueeze(0)))[0]
 
 
-def trained_layer(trial: TrialFolder, data_dir: Path | None) -> TrainedLayer:
-    """The layer of the trial in the folder. Raises like `api.load_layer`."""
-    record = trial.find().record
-    if record is None:
-        raise StoreError(f"{trial.path}: not finished, so it has no weights.")
+def trained_layer(trial: TrialFolder, record: Record, data_dir: Path | None) -> TrainedLayer:
+    """The layer of the trial in the folder, whose record it is. Raises like `api.load_layer`."""
     digits = len(record.trial_id.rpartition("-")[2])
     config = from_nested(record.config, str(trial.path)).model_copy(update={"id_digits": digits})
     data = load(config.data.dataset, data_dir)

@@ -194,21 +194,15 @@ def read_results_as_written(folder: SweepFolder) -> pd.DataFrame:
     DamagedFileError if it is torn (naming the line) or has another number of rows than results.parquet.
     """
     path = folder.results_csv
-    try:
-        text = read_bytes(path).decode("utf-8")
-    except FileNotFoundError as error:
-        raise StoreError(f"{path}: cannot be read ({error}).") from None
-    except UnicodeDecodeError as error:
-        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
-    try:
-        _require_whole(text, path)
-    except csv.Error as error:
-        raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     # `head` is often "none", which pandas would take for a missing value
     types = dict.fromkeys(_TEXT, str)
     try:
+        text = read_bytes(path).decode("utf-8")
+        _require_whole(text, path)
         table = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=["", "nan", "NaN"])
-    except ValueError as error:
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: cannot be read ({error}).") from None
+    except (ValueError, csv.Error) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None
     twin = folder.root / RESULTS_PARQUET
     twin_rows = _parquet_rows(twin)

@@ -27,7 +27,7 @@ from infomax_tune.study.read_config import (
     unknown_key,
     validate,
 )
-from infomax_tune.study.space import MAX_TRIALS, SWEEP_FILE, SearchSpace, too_many
+from infomax_tune.study.space import MAX_TRIALS, SWEEP_FILE, SearchSpace, distinct, too_many
 
 _FIRST_ID_DIGITS = 8
 """The digits of the ids of a sweep that does not record how many they have."""
@@ -261,4 +261,4 @@ def _refuse_idle_axes(space: SearchSpace, source: str) -> None:
                 f"axes: two combinations are the same trial ({config.trial_id}): {axis.split('.')[1]} changes nothing with "
                 f"objective {config.loss.objective} and epochs {config.training.epochs}; remove it from the axes ({source})"
             )
-    Plan(space.trials())
+    Plan(distinct(points))

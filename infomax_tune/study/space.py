@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,17 @@ def too_many(axes: Mapping[str, Sequence[Any]], source: str) -> list[str]:
     """The problem of axes that span more than `MAX_TRIALS` trials, in a list; empty if they do not."""
     count = math.prod(map(len, axes.values()))
     return [f"axes: {count} trials exceed the limit of {MAX_TRIALS} ({source})"] if count > MAX_TRIALS else []
+
+
+def distinct(points: Iterable[TrialConfig]) -> list[TrialConfig]:
+    """Each trial of these points once, where its first point is. A baseline that ignores an axis is one trial for all of its
+    values, and has the default: the same whatever the values, and their order, are."""
+    trials: dict[Any, TrialConfig] = {}
+    for point in points:
+        # by the settings: two trials may have one id by chance, which `Plan` tells
+        key = frozenset(point.numbers().items())
+        trials[key] = _alike(trials[key], point) if key in trials else point
+    return list(trials.values())
 
 
 def _alike(one: TrialConfig, other: TrialConfig) -> TrialConfig:
@@ -50,14 +61,8 @@ class SearchSpace:
     id_digits: int = ID_DIGITS
 
     def trials(self) -> list[TrialConfig]:
-        """Each trial of the grid once, where its first point is. A baseline that ignores an axis is one trial for all of its
-        values, and has the default: the same whatever the values, and their order, are."""
-        distinct: dict[Any, TrialConfig] = {}
-        for point in self.points():
-            # by the settings: two trials may have one id by chance, which `Plan` tells
-            key = frozenset(point.numbers().items())
-            distinct[key] = _alike(distinct[key], point) if key in distinct else point
-        return list(distinct.values())
+        """Each trial of the grid once, see `distinct`."""
+        return distinct(self.points())
 
     def points(self) -> list[TrialConfig]:
         """Every point of the grid, the last axis varying fastest."""
