@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from infomax_tune.errors import DamagedFileError
-from infomax_tune.store.files import read_text_table
+from infomax_tune.store.files import read_bytes
 from infomax_tune.study import columns
 from infomax_tune.study.trial_status import TrialStatus
 
@@ -99,22 +101,32 @@ def read_history(path: Path) -> pd.DataFrame:
 
     Raises DamagedFileError, also if there is none, or StoreError if it cannot be read.
     """
-    table = _read_columns(path, columns.HISTORY, rest={}).drop(columns=EPOCH_S, errors="ignore")
-    if table["epoch"].tolist() != [*range(len(table))]:
+    numbers = _read_numbers(path)
+    numbers.pop(EPOCH_S, None)
+    epochs = np.arange(len(numbers["epoch"]))
+    if not np.array_equal(numbers["epoch"], epochs):
         raise DamagedFileError(f"{path}: its epochs are not those from 0 on.")
-    return table
+    empty = dict.fromkeys(columns.HISTORY, np.full(len(epochs), np.nan))
+    return pd.DataFrame(empty | numbers | {"epoch": epochs})
 
 
 def read_epoch_seconds(path: Path) -> list[float]:
     """The seconds of each epoch from 1 on, from the history.csv of a record of version 1. Raises like `read_history`."""
-    table = _read_columns(path, ("epoch", EPOCH_S))
-    return table[EPOCH_S][table["epoch"] > 0].tolist()
+    numbers = _read_numbers(path)
+    if EPOCH_S not in numbers:
+        raise DamagedFileError(f"{path}: cannot be read (no column {EPOCH_S}).")
+    return numbers[EPOCH_S][numbers["epoch"] > 0].tolist()
 
 
-def _read_columns(path: Path, names: Sequence[str], rest: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    types = dict.fromkeys(names, "float64") | {"epoch": "int64"}
+def _read_numbers(path: Path) -> dict[str, NDArray[np.float64]]:
+    """The columns of a history.csv, exact to the last bit."""
     try:
-        table = read_text_table(path, types, needed=("epoch",), rest=rest)
-        return table.astype(dict.fromkeys(table.columns[1:], "float64"))
-    except (FileNotFoundError, ValueError, KeyError, pd.errors.ParserError) as error:
+        names, *rows = csv.reader(io.StringIO(read_bytes(path).decode(), newline=""))
+        if "epoch" not in names:
+            raise ValueError("no column epoch")
+        texts = zip(*rows, strict=True) if rows else [()] * len(names)
+        return {
+            name: np.array([float(text or "nan") for text in column]) for name, column in zip(names, texts, strict=True)
+        }
+    except (FileNotFoundError, ValueError, csv.Error) as error:
         raise DamagedFileError(f"{path}: cannot be read ({error}).") from None

@@ -158,11 +158,15 @@ def _with_weights(base: type[T], settings: Iterable[tuple[str, float, str]]) -> 
         if name in fields or name in base.model_fields:
             raise TypeError(f"two parts have a setting {name}, or it is one of the section's own")
         fields[name] = (_NotNegative, Field(default=default, description=words))
-    return create_model(f"_{base.__name__}", __base__=base, **fields)
+    # pydantic would search the callers' sources for this class, for half a second
+    return create_model(
+        f"_{base.__name__}", __base__=base, __cls_kwargs__={"use_attribute_docstrings": False}, **fields
+    )
 
 
 class LossConfig(
-    _with_weights(_Section, ((term.weight, term.default, term.meaning) for term in catalogue.ours("terms").values()))
+    _with_weights(_Section, ((term.weight, term.default, term.meaning) for term in catalogue.ours("terms").values())),
+    use_attribute_docstrings=True,
 ):
     """The objective and the weights of its terms."""
 

@@ -148,7 +148,7 @@ def test_a_metric_that_came_later_is_empty_in_what_was_written_before(
 
 def test_a_history_without_epochs_is_damage(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text("loss,tc\n1,2\n")
-    with pytest.raises(DamagedFileError, match=r"history.csv: cannot be read \('no column epoch'\)"):
+    with pytest.raises(DamagedFileError, match=r"history.csv: cannot be read \(no column epoch\)"):
         TrialFolder(tmp_path).read_history()
 
 
