@@ -18,6 +18,7 @@ from unittest import mock
 
 from infomax_tune import cli
 from infomax_tune.process.faults import FAULT
+from tests import warm
 
 COMMAND = [sys.executable, "-m", "infomax_tune"]
 DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
@@ -28,7 +29,8 @@ def infomax_tune(*arguments: object, ok: bool = True, report: bool = False) -> s
     """Runs a command to its end; with `ok`, checks that it succeeded. A sweep ends without its report, to be quick."""
     if arguments[0] in ("sweep", "resume") and not report:
         arguments = (*arguments, "--no-report")
-    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
+    words = [warm.python(), *COMMAND[1:], *map(str, arguments)]
+    done = subprocess.run(words, env=_environment(), capture_output=True, text=True, timeout=900, check=False)
     assert not ok or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -77,10 +79,15 @@ def fork(act: Callable[[], int]) -> int:
     return child
 
 
+def _environment() -> dict[str, str]:
+    return os.environ | {warm.PYTHON: warm.python()}
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Starts a command and goes on."""
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [sys.executable, "-m", "tests.warm", *map(str, arguments)],
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
