@@ -18,16 +18,17 @@ import infomax_tune
 from infomax_tune import ConfigError, InfomaxTuneError, api, load_results, run, sweep
 from infomax_tune.study.options import Options
 from infomax_tune.study.read_space import load_space, space_from_python
-from tests import command
+from tests import command, warm
 from tests.folders import make_sweep
 
 SMALL = {"epochs": 2, "activation": ["relu", "tanh"], "seed": [1, 2]}
 
 
 def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A program of a user's, in a process of its own as Ray likes it."""
+    """A program of a user's, in a process of its own as Ray likes it; Ray's workers are forked."""
+    forking = f"import sys; sys.executable = {warm.python()!r}; del sys\n"
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=900, check=False
+        [sys.executable, "-c", forking + program], cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
 
 
