@@ -85,7 +85,9 @@ FolderOfAny = Annotated[
 class _Command(TyperCommand):
     """A command that recognizes a setting given as an option, such as --epochs 3, and explains the right form."""
 
-    hint: Callable[[str, str], str] = staticmethod(lambda key, value: "")
+    def hint(self, key: str, value: str) -> str:
+        """How this command takes a setting."""
+        raise NotImplementedError
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -103,13 +105,15 @@ class _Command(TyperCommand):
 class SetsByOption(_Command):
     """Takes settings through --set."""
 
-    hint = staticmethod(lambda key, value: f"--set {shlex.quote(f'{key}={value}')}")
+    def hint(self, key: str, value: str) -> str:
+        return f"--set {shlex.quote(f'{key}={value}')}"
 
 
 class SetsByArgument(_Command):
     """Takes settings as arguments."""
 
-    hint = staticmethod(lambda key, value: shlex.quote(f"{key}={value}"))
+    def hint(self, key: str, value: str) -> str:
+        return shlex.quote(f"{key}={value}")
 
 
 def examples(*lines: str) -> str:

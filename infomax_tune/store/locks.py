@@ -305,7 +305,8 @@ def _take_lease(folder: Path, mine: _Lease) -> int:
         held = None if data is None else _Lease.from_bytes(data)
         is_held = held.is_held() if held else False
         if is_held is None and data != seen:
-            is_held = True if seen is not None else None  # it was renewed
+            if seen is not None:
+                is_held = True  # it was renewed
             seen, seen_since = data, time.monotonic()
         if held and is_held:
             work_there = Work.__members__.get(held.work)

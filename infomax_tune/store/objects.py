@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, cast
 
 from infomax_tune.errors import ConfigError, StoreError
@@ -71,7 +71,7 @@ def location(text: str | os.PathLike[str]) -> Path:
 
 def is_object(path: object) -> bool:
     """Whether a path that `location` made, or one below it, is in an object store."""
-    return not isinstance(path, PurePath)
+    return hasattr(path, "protocol")
 
 
 def is_private(path: Path) -> bool:
