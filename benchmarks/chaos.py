@@ -85,6 +85,8 @@ class Chaos:
     pack: str = "auto"
     options: tuple[str, ...] = ()
     """Further words of the command."""
+    own_cache: bool = True
+    """Whether code is compiled into a folder of its own, where it can be cut off."""
     counts: Counter[str] = field(default_factory=Counter)
     records: dict[str, tuple[int, str]] = field(default_factory=dict)
     """For each finished trial: when its record was written, and its hash."""
@@ -129,8 +131,9 @@ class Chaos:
         noted = {
             "INFOMAX_TUNE_FAULT": fault,
             "INFOMAX_TUNE_TRACE": str(self.trace(out)),
-            CACHE_DIR_VARIABLE: str(self.cache),
         }
+        if self.own_cache:
+            noted[CACHE_DIR_VARIABLE] = str(self.cache)
         driver, self.drain = start(command, os.environ | noted, self.log(out), live=live)
         return driver
 

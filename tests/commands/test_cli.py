@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from infomax_tune import cli
+from infomax_tune.science.digest import digest
 from infomax_tune.science.selfcheck import SelfCheck
 from tests.command import COMMAND, call, infomax_tune
 
@@ -100,6 +101,10 @@ def test_a_mistake_goes_to_stderr_and_nothing_to_stdout() -> None:
     done = infomax_tune("sweep", "quickstart", "--quiet", "--verbose", ok=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "infomax-tune: --quiet and --verbose: give only one of them.\n"
+
+
+def test_training_gives_the_digest_of_every_cpu() -> None:
+    assert digest() == DIGEST
 
 
 def test_the_selfcheck_finds_no_difference_here() -> None:
