@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import json
 import os
 import resource
@@ -38,6 +39,14 @@ case "$*" in
 esac
 exec {python} "$@"
 """
+_IMPORTED = (
+    "infomax_tune.commands",
+    "infomax_tune.packs.pack_training",
+    "infomax_tune.science.compiled_trial",
+    "tensorboard",
+    # what Ray imports; Ray itself reads its worker's job when it is imported
+    *("grpc", "jsonschema", "pandas", "pyarrow.fs", "pyarrow.parquet", "requests", "rich"),
+)
 _BEFORE_THE_TESTS = dict(os.environ)
 _LARGEST = 2**20
 """Bytes of a message at most."""
@@ -143,12 +152,8 @@ class _Server:
 
 def _serve(listener: socket.socket) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # no library starts threads, which a fork would not have
-    # not Ray, which reads its worker's job when it is imported
-
-    import infomax_tune.commands
-    import infomax_tune.packs.pack_training
-    import infomax_tune.science.compiled_trial  # noqa: F401
-
+    for module in _IMPORTED:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()  # a fork's garbage collection touches none of it, so the pages stay shared
     asked = _Server(listener).run()
