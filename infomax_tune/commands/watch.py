@@ -90,7 +90,6 @@ def tensorboard(
     Works during and after the sweep. Ctrl-C stops it.
     """
     from infomax_tune.follow import tensorboard_runs as runs
-    from infomax_tune.follow.tensorboard_copy import RunsHere
     from infomax_tune.follow.tensorboard_server import (  # imports TensorBoard
         curves_view,
         free_port,
@@ -129,9 +128,8 @@ def tensorboard(
     if is_object(out):
         with tempfile.TemporaryDirectory(prefix="infomax-tune-") as copy:
             trials = trials_in(Path(copy))
-            update = RunsHere(trials)
-            warn(update())
-            raise typer.Exit(serve(Path(copy), host, announce(trials), lambda: warn(update())))
+            warn(runs.refresh(out, trials))
+            raise typer.Exit(serve(Path(copy), host, announce(trials), lambda: warn(runs.refresh(out, trials))))
     trials = trials_in(folder.runs_folder)
     warn(runs.mend_unless_busy(out, trials))
     raise typer.Exit(serve(folder.runs_folder, host, announce(trials)))

@@ -1,7 +1,8 @@
 """TensorBoard's runs: one per trial, whatever pack it is trained in, with the same numbers as the store.
 
 A run is one event file. It is rewritten from the history whenever its trial starts or resumes, so its curves have
-no gap and no doubled step, whatever was killed. Imports neither Ray nor torch, and starts no thread.
+no gap and no doubled step, whatever was killed. `Run` writes all runs: as their trials train, and later from what these
+left, if a run is missing, broken or in an object store. Imports neither Ray nor torch.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -15,7 +16,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ from infomax_tune.errors import DamagedFileError, LockedError, StoreError
 from infomax_tune.follow import event_file
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.process import faults
-from infomax_tune.store.files import make_folder, read_bytes, remove, write_atomically
+from infomax_tune.store.files import for_each, make_folder, read_bytes, remove, write_atomically
 from infomax_tune.store.locks import Work
 from infomax_tune.store.objects import is_object
-from infomax_tune.store.record import EPOCH_S, HistoryRow
+from infomax_tune.store.record import EPOCH_S, HistoryRow, Record
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import RUNS, TrialFolder, run_path
 from infomax_tune.study import columns
@@ -58,23 +59,40 @@ class Run:
     """The run of one trial: `begin`, then `add` an epoch at a time, then `end`; TensorBoard sees each step at once.
 
     Its clock counts the seconds of the trial's epochs, as its history does: relative time is training time, packed or
-    not, killed or not. All methods that write raise StoreError if they cannot.
+    not, killed or not. All methods that write raise StoreError if they cannot. made_at: the epoch of the checkpoint that
+    `make` has made it from, if any. ended: whether the run is complete.
     """
 
     def __init__(self, folder: Path, config: TrialConfig) -> None:
         self.folder = folder
         self.config = config
+        self.made_at: int | None = None
+        self.ended = False
         self._path = folder
         self._clock = 0.0
 
-    def begin(self, history: Iterable[HistoryRow], epoch_s: Sequence[float]) -> None:
+    def begin(self, history: Iterable[Mapping[Any, float]], epoch_s: Sequence[float], now: float | None = None) -> None:
         """Rewrites the run with the epochs so far. Not durable: a trial that resumes after a crash rewrites its run.
 
-        epoch_s: the seconds of each epoch from 1 on.
+        epoch_s: the seconds of each epoch from 1 on. now: when the last of them ended, if not now.
         """
         self._clear()
-        data = event_file.encode(self._opening(history, epoch_s, time.time()))
-        write_atomically(self._path, data, durably=False)
+        self._clock = (now or time.time()) - sum(epoch_s)
+        flat = self.config.flat()
+        settings = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
+        for column, name in columns.settings_of([self.config]).items():
+            value = flat[name]
+            if isinstance(value, float):
+                settings.hparams[column].number_value = value
+            else:  # TensorBoard shows every number with five digits: 16 units would be 16.000
+                settings.hparams[column].string_value = str(value)
+        seconds = dict(enumerate(epoch_s, start=1))
+        events = [
+            Event(wall_time=self._clock, file_version="brain.Event:2"),
+            self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=settings),
+            *(self._epoch(row, seconds.get(int(row["epoch"]), 0.0)) for row in history),
+        ]
+        write_atomically(self._path, event_file.encode(events), durably=False)
 
     def add(self, row: HistoryRow, epoch_s: float) -> None:
         """Appends one epoch. epoch_s: the seconds it took, ignored for epoch 0."""
@@ -85,14 +103,17 @@ class Run:
 
         Not durable: if a power failure cuts it, `mend` makes it again.
         """
-        self._append(self._ending(status, epoch, result, weights))
+        last = Event(wall_time=self._clock, step=epoch)
+        _add_scalars(last, result, _ONLY_AT_THE_END)
+        picture = tiles(weights["weight"]) if weights else None
+        if picture:
+            image = last.summary.value.add(tag="weights").image
+            image.encoded_image_string = picture.png
+            image.height, image.width, image.colorspace = picture.height, picture.width, _RGB
+        ending = SessionEndInfo(status=_outcome(status), end_time_secs=self._clock)
+        self._append([last, self._about_session(metadata.SESSION_END_INFO_TAG, session_end_info=ending)])
+        self.ended = True
         faults.point("tensorboard:ended")
-
-    def abandon(self) -> None:
-        """Removes what was written, if possible: a partial run would pass for a complete one."""
-        with contextlib.suppress(OSError, StoreError):
-            for _, path in _own_files(self.folder.iterdir()):
-                remove(path)
 
     def make(self, folder: TrialFolder) -> None:
         """Makes the run from the trial's record or its checkpoint; does nothing if it has neither.
@@ -107,35 +128,14 @@ class Run:
             checkpoint = folder.read_checkpoint()
             if checkpoint is not None and checkpoint.trial_id == self.config.trial_id:
                 self.begin(checkpoint.history, checkpoint.timing.get(EPOCH_S, []))
+                self.made_at = checkpoint.epoch
             return
-        try:
+        finished = None
+        with contextlib.suppress(KeyError, TypeError, ValueError):
             finished = datetime.datetime.fromisoformat(record.timing["finished"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            finished = time.time()
         weights = folder.read_weights() if record.has_weights else None
-        history = folder.read_history().to_dict("records")
-        events = self._opening(history, folder.epoch_seconds(record), finished)
-        events += self._ending(record.status, record.epoch, record.result, weights)
-        self._clear()
-        write_atomically(self._path, event_file.encode(events))
-
-    def _opening(self, history: Iterable[Mapping[Any, float]], epoch_s: Sequence[float], now: float) -> list[Event]:
-        """The settings, for the HParams page, and the epochs so far. now: the time at which the last of them ended."""
-        self._clock = now - sum(epoch_s)
-        seconds = dict(enumerate(epoch_s, start=1))
-        flat = self.config.flat()
-        info = SessionStartInfo(group_name=self.config.trial_id, start_time_secs=self._clock)
-        for column, name in columns.settings_of([self.config]).items():
-            value = flat[name]
-            if isinstance(value, float):
-                info.hparams[column].number_value = value
-            else:  # TensorBoard shows every number with five digits: 16 units would be 16.000
-                info.hparams[column].string_value = str(value)
-        return [
-            Event(wall_time=self._clock, file_version="brain.Event:2"),
-            self._about_session(metadata.SESSION_START_INFO_TAG, session_start_info=info),
-            *(self._epoch(row, seconds.get(int(row["epoch"]), 0.0)) for row in history),
-        ]
+        self.begin(folder.read_history().to_dict("records"), folder.epoch_seconds(record), finished)
+        self.end(record.status, record.epoch, record.result, weights)
 
     def _epoch(self, row: Mapping[Any, float], epoch_s: float) -> Event:
         """One epoch's numbers, in one event."""
@@ -143,19 +143,6 @@ class Run:
         event = Event(wall_time=self._clock, step=int(row["epoch"]))
         _add_scalars(event, row, [name for name in row if name != "epoch"])
         return event
-
-    def _ending(
-        self, status: TrialStatus, epoch: int, result: Mapping[str, float], weights: Weights | None
-    ) -> list[Event]:
-        last = Event(wall_time=self._clock, step=epoch)
-        _add_scalars(last, result, _ONLY_AT_THE_END)
-        picture = tiles(weights["weight"]) if weights else None
-        if picture:
-            image = last.summary.value.add(tag="weights").image
-            image.encoded_image_string = picture.png
-            image.height, image.width, image.colorspace = picture.height, picture.width, _RGB
-        info = SessionEndInfo(status=_outcome(status), end_time_secs=self._clock)
-        return [last, self._about_session(metadata.SESSION_END_INFO_TAG, session_end_info=info)]
 
     def _about_session(self, tag: str, **content: Any) -> Event:
         event = Event(wall_time=self._clock)
@@ -175,6 +162,7 @@ class Run:
         faults.point("tensorboard:removed")
 
     def _append(self, events: Iterable[Event]) -> None:
+        """Appends to the run. If that fails, removes it, if possible: a partial run would pass for a complete one."""
         data = event_file.encode(events)
         try:
             with self._path.open("r+b") as handle:  # "ab" would create a file, with only a part of the run
@@ -186,6 +174,8 @@ class Run:
         except FileNotFoundError:
             return  # somebody removed it while the trial was training: `mend` makes it again
         except OSError as error:
+            with contextlib.suppress(OSError, StoreError):
+                remove(self._path)
             raise StoreError(f"{self._path}: cannot be written ({error.strerror or error}).") from error
 
 
@@ -232,16 +222,43 @@ def mend(root: Path, trials: Sequence[TrialRun]) -> list[str]:
             _remove_empty(path.parent, root)
         except OSError as error:
             problems.append(f"{path}: cannot be removed ({error.strerror or error}).")
-    for trial in trials:
+
+    def is_missing_or_broken(trial: TrialRun) -> bool:
         path = standing.get(trial.run.config.trial_id)
+        return path is None or _problem(trial, path) != ""
+
+    unmade = _make_where(is_missing_or_broken, trials, root)
+    return problems + [f"{problem} TensorBoard will not show it." for problem in unmade]
+
+
+def refresh(out: Path, trials: Sequence[TrialRun]) -> list[str]:
+    """Makes those runs again whose trials have a newer record or checkpoint; returns what could not be read or written.
+
+    For trials in an object store `out` and runs on this machine: nothing can be appended to an object, so workers write
+    no runs there.
+    """
+
+    def is_outdated(trial: TrialRun) -> bool:
+        kept = trial.folder.kept()
+        return isinstance(kept, Record) or (kept is not None and kept.epoch != trial.run.made_at)
+
+    return _make_where(is_outdated, [trial for trial in trials if not trial.run.ended], out)
+
+
+def _make_where(needed: Callable[[TrialRun], bool], trials: Iterable[TrialRun], folder: Path) -> list[str]:
+    """Makes the runs that are needed; returns what could not be read or written, in sentences. folder: the trials'."""
+
+    def make(trial: TrialRun) -> str:
         try:
-            if path is None or _is_broken(path, trial.folder):
+            if needed(trial):
                 trial.run.make(trial.folder)
         except DamagedFileError:
-            continue  # reported when the trials themselves are read
+            pass  # reported when the trials themselves are read
         except StoreError as error:
-            problems.append(f"{error} TensorBoard will not show it.")
-    return problems
+            return str(error)
+        return ""
+
+    return [problem for problem in for_each(make, trials, folder) if problem]
 
 
 def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
@@ -249,44 +266,38 @@ def find_broken(root: Path, trials: Sequence[TrialRun]) -> list[str]:
     if is_object(root):
         return []
     standing, _ = _find_runs(root, trials)
-    problems: list[str] = []
-    for trial in trials:
-        path = standing.get(trial.run.config.trial_id)
-        with contextlib.suppress(DamagedFileError):  # of the record, which is reported by itself
-            if path is None and trial.folder.read_record():
-                problems.append(f"{trial.run.folder}: its TensorBoard run is missing.")
-            elif path is not None and _is_broken(path, trial.folder):
-                problems.append(f"{path}: this TensorBoard run is incomplete or damaged.")
-    return problems
+    problems = [_problem(trial, standing.get(trial.run.config.trial_id)) for trial in trials]
+    return [problem for problem in problems if problem]
 
 
 def _find_runs(root: Path, trials: Sequence[TrialRun]) -> tuple[dict[str, Path], list[Path]]:
-    """The event files under `root` that are in their place, by trial id, and those that are misplaced."""
+    """The latest event file of each trial in its place under `root`, by the trial's id, and all that are misplaced."""
     place = {trial.run.config.trial_id: trial.run.folder for trial in trials}
-    standing: dict[str, Path] = {}
-    misplaced: list[Path] = []
-    for trial_id, path in sorted(_own_files(root.rglob(f"{_PREFIX}*")), reverse=True):
-        if place.get(trial_id) == path.parent and trial_id not in standing:
-            standing[trial_id] = path
-        else:
-            misplaced.append(path)
-    return standing, misplaced
+    found = sorted(_own_files(root.rglob(f"{_PREFIX}*")))
+    standing = {trial_id: path for trial_id, path in found if place.get(trial_id) == path.parent}
+    return standing, sorted({path for _, path in found} - {*standing.values()})
 
 
-def _is_broken(path: Path, folder: TrialFolder) -> bool:
-    """Whether the event file of a trial with a record is not a complete run: cut off, changed, or without its end.
+def _problem(trial: TrialRun, path: Path | None) -> str:
+    """What is wrong with the event file of a finished trial: missing, cut off, changed, or without its end; else "".
 
-    The run of a trial without a record may be incomplete: it is rewritten when the trial resumes. Raises DamagedFileError if
-    the record is damaged, StoreError if a file cannot be read.
+    The run of an unfinished trial may be incomplete: it is rewritten when the trial resumes. A damaged record is reported by
+    itself. Raises StoreError if a file cannot be read.
     """
-    record = folder.read_record()
+    try:
+        record = trial.folder.read_record()
+    except DamagedFileError:
+        return ""
     if record is None:
-        return False
+        return ""
+    if path is None:
+        return f"{trial.run.folder}: its TensorBoard run is missing."
     last = event_file.last_event(read_bytes(path))
-    if last is None or [value.tag for value in last.summary.value] != [metadata.SESSION_END_INFO_TAG]:
-        return True
-    ending = HParamsPluginData.FromString(last.summary.value[0].metadata.plugin_data.content)
-    return ending.session_end_info.status != _outcome(record.status)
+    if last and [value.tag for value in last.summary.value] == [metadata.SESSION_END_INFO_TAG]:
+        ending = HParamsPluginData.FromString(last.summary.value[0].metadata.plugin_data.content)
+        if ending.session_end_info.status == _outcome(record.status):
+            return ""
+    return f"{path}: this TensorBoard run is incomplete or damaged."
 
 
 def _outcome(status: TrialStatus) -> int:

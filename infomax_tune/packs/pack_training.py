@@ -64,7 +64,6 @@ class _Trial:
         except TakenOverError:
             raise
         except StoreError as error:
-            self.run.abandon()
             self.run = None
             self.warn(f"{error} TensorBoard will not show {self.config.trial_id} until the next `resume`.")
 

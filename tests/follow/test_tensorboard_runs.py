@@ -16,7 +16,16 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from infomax_tune.follow import event_file
 from infomax_tune.follow.progress import PackProgress
-from infomax_tune.follow.tensorboard_runs import Run, TrialRun, find_broken, mend, mend_unless_busy, of_run, of_sweep
+from infomax_tune.follow.tensorboard_runs import (
+    Run,
+    TrialRun,
+    find_broken,
+    mend,
+    mend_unless_busy,
+    of_run,
+    of_sweep,
+    refresh,
+)
 from infomax_tune.follow.weight_picture import tiles
 from infomax_tune.packs.pack_training import train_pack
 from infomax_tune.packs.run_trial import run_trial
@@ -330,3 +339,31 @@ def test_a_run_of_its_own_is_seen_too_and_made_anew(tmp_path: Path, pack: list[T
         event.encoded_image_string for event in before
     ]
     run_trial(pack[0], folder)  # is taken for what it is: done
+
+
+def test_runs_made_elsewhere_follow_their_trials_to_the_end(
+    tmp_path: Path, pack: list[TrialConfig], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command does for an object store, where no worker writes a run."""
+    out, copy = tmp_path / "out", tmp_path / "copy"
+    trials = of_sweep(Plan(pack[:2]), SweepFolder(out), copy)
+    folders = [trial.folder for trial in trials]
+    assert refresh(out, trials) == []
+    assert event_files(copy) == []
+    train_pack(pack[:1], folders[:1], digits, should_stop=Countdown(4))
+    train_pack(pack[1:2], folders[1:], digits)
+    assert refresh(out, trials) == []
+    assert [epoch for epoch, _ in curves(trials[0].run.folder)["loss"]] == [1, 2, 3]
+    assert curves(trials[1].run.folder) == told(folders[1])
+    before = event_files(copy)
+    assert refresh(out, trials) == []
+    assert event_files(copy) == before
+    train_pack(pack[:1], folders[:1], digits)
+    assert refresh(out, trials) == []
+    assert [curves(trial.run.folder) for trial in trials] == [told(folder) for folder in folders]
+
+    def read(folder: TrialFolder) -> None:
+        raise AssertionError("a trial whose run is complete need not be read")
+
+    monkeypatch.setattr(TrialFolder, "kept", read)
+    assert refresh(out, trials) == []
