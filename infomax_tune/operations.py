@@ -200,7 +200,7 @@ def run_sweep(
 def estimate_sweep(
     space: SearchSpace, folder: SweepFolder, options: Options, *, report: bool, quiet: bool = False
 ) -> Estimate:
-    """What a sweep would take, estimated from a few batches of its packs. Leaves nothing in the folder."""
+    """What a sweep would take, estimated from a few batches of some of its packs. Leaves nothing in the folder."""
     _check(space, folder, options)
     with _alone(), diverted(Path(os.devnull)) as (out, err):
         # a pipe or a log gets the estimate only

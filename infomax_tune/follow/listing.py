@@ -100,13 +100,14 @@ def rows(listed: Iterable[Listed]) -> list[tuple[str, ...]]:
             each.state,
             f"{each.changed:%Y-%m-%d %H:%M}",
             f"{each.ended}/{each.trials}",
-            _size(each.size),
+            size(each.size),
         )
         for each in listed
     ]
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes in words, such as `3.25 MiB`."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +11,14 @@ from ray.exceptions import RayError
 
 from infomax_tune.errors import ResourceError
 from infomax_tune.on_ray import estimate
-from infomax_tune.on_ray.estimate import Estimate, _choose, _cost, _disk, _kind, _makespan, _pack_s
+from infomax_tune.on_ray.estimate import Estimate, _disk, _makespan, _pack_s
 from infomax_tune.packs.pilot import Cost
 from infomax_tune.science.data import load
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.options import Options
 from infomax_tune.study.pack import Pack
+from infomax_tune.study.read_config import read_overrides
+from infomax_tune.study.read_space import load_space
 from tests.conftest import MakeConfig
 from tests.folders import make_sweep
 
@@ -27,33 +31,29 @@ def test_packs_are_laid_out_as_slots_come_free() -> None:
 
 
 def test_a_pack_s_seconds_by_hand(make_config: MakeConfig) -> None:
-    """Measured on 2 trials: 1 s an epoch of both, 0.1 s an evaluation; 4 trials, 25 epochs, evaluated at 0, 10, 20, 25."""
+    """4 trials, 25 epochs of 0.5 s, evaluated at 0, 10, 20, 25 for 0.1 s each, and a probe."""
     pack = [make_config(dataset="digits", epochs=25, seed=seed) for seed in range(1, 5)]
-    cost = Cost(2, setup_s=3.0, epoch_s=1.0, evaluate_s=0.1, probe_s=0.5, memory=1)
-    assert _pack_s(Pack.of(pack), cost) == pytest.approx(3 + 4 * (25 * 0.5 + 4 * 0.1 + 0.5))
+    cost = Cost(epoch_s=0.5, evaluate_s=0.1, probe_s=0.3, memory=1, pilot_s=1.0)
+    assert _pack_s(Pack.of(pack), cost) == pytest.approx(4 * (25 * 0.5 + 4 * 0.1 + 0.3))
 
 
-def test_a_pack_that_was_not_measured_costs_what_its_nearest_does(make_config: MakeConfig) -> None:
-    relu, wide, tanh = (
-        make_config(dataset="digits", **settings)
-        for settings in ({"activation": "relu"}, {"hidden_dim": 96}, {"activation": "tanh"})
-    )
-    costs = {_kind(relu): Cost(1, 0, 1.0, 0.1, 0, 1)}
-    assert _cost(tanh, costs).epoch_s == 1.0
-    assert _cost(wide, costs).epoch_s == pytest.approx((96 + 10) / (16 + 10))
+def test_one_pilot_for_each_width_and_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other activations, seeds and learning rates are calculated from it; torch's trials have a pilot of their own."""
+    asked: list[Pack] = []
 
+    def measure(packs: dict[tuple[object, ...], Pack], *arguments: object) -> dict[tuple[object, ...], Cost]:
+        asked.extend(packs.values())
+        return {kind: Cost(pack.config.model.hidden_dim, 0.0, 0.0, 2**30, 0.0) for kind, pack in packs.items()}
 
-def test_every_width_gets_its_pilots(make_config: MakeConfig) -> None:
-    activations = ("identity", "relu", "leaky_relu", "softmax", "tanh", "softplus")
-    pack = [
-        [make_config(dataset="digits", hidden_dim=width, activation=name)]
-        for width in (16, 32, 48, 64, 80, 96)
-        for name in activations
-    ]
-    chosen = _choose({_kind(trials[0]): Pack.of(trials) for trials in pack})
-    assert len(chosen) == 24
-    widths = [trials[0].model.hidden_dim for trials in chosen.values()]
-    assert {width: widths.count(width) for width in widths} == dict.fromkeys((16, 32, 48, 64, 80, 96), 4)
+    monkeypatch.setattr(estimate, "cluster", lambda *given, **options: contextlib.nullcontext(2))
+    monkeypatch.setattr(estimate, "_measure", measure)
+    axes = ["activation=relu,tanh", "hidden_dim=16,32", "objective=infomax,reconstruction", "lr=0.1,0.01", "epochs=3"]
+    space, _ = load_space("quickstart", overrides=read_overrides([*axes, "seed=1,2"])[0])
+    found = estimate.estimate(space, SweepFolder(tmp_path / "sweep"), Options())
+    chosen = sorted((pack.config.model.hidden_dim, pack.config.loss.objective) for pack in asked)
+    assert chosen == [(width, objective) for width in (16, 32) for objective in ("infomax", "reconstruction")]
+    assert found.cpu_hours * 3600 == pytest.approx(16 * 3 * (16 + 32))
+    assert sum(found.by_torch.values()) == 16
 
 
 def test_an_estimate_in_words() -> None:
@@ -88,10 +88,9 @@ def test_a_pilot_that_cannot_train_is_told_without_a_traceback(
     monkeypatch.setattr(
         estimate.ray, "remote", lambda **options: lambda pilot: SimpleNamespace(remote=lambda *given: "a")
     )
-    monkeypatch.setattr(estimate.ray, "wait", lambda running: (running, []))
     monkeypatch.setattr(estimate.ray, "get", fail)
     message = (
         "could not train a few batches of tanh with 65536 units on digits: DefaultCPUAllocator: not enough memory$"
     )
     with pytest.raises(ResourceError, match=message):
-        estimate._measure({_kind(pack.config): pack}, {"digits": load("digits")}, Options(), 1)
+        estimate._measure({("digits",): pack}, {"digits": load("digits")}, Options(), 2, lambda phase: None)
