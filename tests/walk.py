@@ -14,11 +14,11 @@ import contextlib
 import os
 import pty
 import re
-import select
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,13 +47,14 @@ class Shell:
 
     def __init__(self, folder: Path, name: str, **environment: str) -> None:
         self._name = name
-        self._shown = ""
+        self._shown, self._lock = "", threading.Lock()
         own = {"PS1": PROMPT, "TERM": "xterm-256color", "COLUMNS": "100", "RAY_USAGE_STATS_ENABLED": "0"}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._pid, self._terminal = pty.fork()
         if self._pid == 0:
             os.chdir(folder)
             os.execvpe("bash", ["bash", "--norc", "--noprofile"], os.environ | own | {"PATH": path} | environment)
+        threading.Thread(target=self._read, daemon=True).start()
         self.until(PROMPT)
 
     def type(self, command: str, more: str = "", *, wait: bool = True) -> str:
@@ -69,17 +70,24 @@ class Shell:
         print(f"  {self._name}$ {command}" + (f"    ({time.monotonic() - begun:.0f} s)" if wait else ""), flush=True)
         return shown
 
+    def _read(self) -> None:
+        """Reads all that is shown, whether or not anybody waits for it: else what shows it would wait."""
+        with contextlib.suppress(OSError):  # it was closed
+            while data := os.read(self._terminal, 65536).decode(errors="replace"):
+                with self._lock:
+                    self._shown += CODES.sub("", data).replace("\r\n", "\n").replace("\r", "\n")
+
     def until(self, text: str) -> str:
-        """Reads until the text is shown, and returns what came up to its end."""
+        """Waits until the text is shown, and returns what came up to its end."""
         end = time.monotonic() + LONGEST_S
-        while text not in self._shown:
-            ready, _, _ = select.select([self._terminal], [], [], 1)
-            if ready:
-                data = os.read(self._terminal, 65536).decode(errors="replace")
-                self._shown += CODES.sub("", data).replace("\r\n", "\n").replace("\r", "\n")
-            assert time.monotonic() < end, f"{text!r} was not shown:\n{self._shown}"
-        before, found, self._shown = self._shown.partition(text)
-        return before + found
+        while True:
+            with self._lock:
+                before, found, after = self._shown.partition(text)
+                if found:
+                    self._shown = after
+                    return before + found
+            assert time.monotonic() < end, f"{text!r} was not shown:\n{before}"
+            time.sleep(0.1)
 
     def press_ctrl_c(self) -> str:
         """Returns what is shown from then on, until the prompt is back."""

@@ -111,6 +111,7 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
+        self.under_way.pop(trial.trial_id, None)  # until Tune starts it again, after all that have not been tried yet
         self._display.warn(f"{pack} failed{self._elsewhere(trial)}; retrying: {self._why(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

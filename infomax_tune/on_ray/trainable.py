@@ -7,7 +7,7 @@ import functools
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,7 +74,7 @@ def train_on_ray(
             torch.set_num_threads(threads)
             described = _described(execution.device, threads)
             execution = replace(execution, environment=fingerprint(described))
-            with contextlib.suppress(TakenOverError):  # another driver trains the pack, or the folder was moved
+            with _until_taken_over(folder, driver):
                 folder.environments.note_used(described, execution.environment)
                 if environment_missing:
                     folder.environments.complete_latest(described)
@@ -103,6 +103,18 @@ def train_on_ray(
             tune.report(replace(latest, failure=trace).to_dict())  # in case the failure could not be written
             if not cause or cause not in known:  # else Tune would try it again
                 raise
+
+
+@contextlib.contextmanager
+def _until_taken_over(folder: SweepFolder, driver: str) -> Iterator[None]:
+    """Ends quietly once another driver trains the pack, or the folder was moved, be it in the middle of a write."""
+    try:
+        yield
+    except TakenOverError:
+        pass
+    except StoreError:
+        if folder.driver.is_driven_by(driver, afresh=True):
+            raise
 
 
 def _cause(error: Exception) -> list[str]:

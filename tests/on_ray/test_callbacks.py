@@ -1,8 +1,9 @@
-"""What a person is told of packs that do not start."""
+"""What a person is told of packs that do not start, and when Tune stops."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,24 @@ import pytest
 from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray import callbacks
-from infomax_tune.on_ray.callbacks import FollowPacks
+from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.pack import Pack
 from infomax_tune.study.plan import Plan
 from tests.conftest import MakeConfig
+
+
+def follow_of(pack: Pack, said: io.StringIO, folder: Path, stop_asked: Callable[[], bool]) -> FollowPacks:
+    return FollowPacks(
+        Tally(Plan([pack.config]), {}),
+        Display(said),
+        SweepFolder(folder),
+        stop_asked=stop_asked,
+        explain=lambda failure: failure,
+        ended=lambda pack: {},
+        offer=lambda trials: None,
+        logs=lambda: "/tmp/ray/session/logs",
+    )
 
 
 def test_where_to_look_is_said_once_after_a_minute_without_a_pack(
@@ -25,16 +39,7 @@ def test_where_to_look_is_said_once_after_a_minute_without_a_pack(
     now, said = [0.0], io.StringIO()
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
     pack = Pack.of([make_config(dataset="digits")])
-    follow = FollowPacks(
-        Tally(Plan([pack.config]), {}),
-        Display(said),
-        SweepFolder(tmp_path),
-        stop_asked=lambda: False,
-        explain=lambda failure: failure,
-        ended=lambda pack: {},
-        offer=lambda trials: None,
-        logs=lambda: "/tmp/ray/session/logs",
-    )
+    follow = follow_of(pack, said, tmp_path, stop_asked=lambda: False)
     trial: Any = SimpleNamespace(trial_id="1", config={"pack": pack.to_json()})
 
     def at(seconds: float) -> list[str]:
@@ -51,3 +56,21 @@ def test_where_to_look_is_said_once_after_a_minute_without_a_pack(
     assert "no pack has started for a minute" in line
     assert line.endswith("/tmp/ray/session/logs")
     assert at(1000) == [line]
+
+
+def test_a_pack_that_waits_to_be_tried_again_keeps_nobody_from_stopping(
+    tmp_path: Path, make_config: MakeConfig
+) -> None:
+    """Tune starts it again only after all others, each in a worker that would find the folder gone, or its disk full."""
+    pack, said, asked = Pack.of([make_config(dataset="digits")]), io.StringIO(), False
+    follow = follow_of(pack, said, tmp_path, stop_asked=lambda: asked)
+    stop = StopWhenIdle(lambda: asked, follow.under_way)
+    trial: Any = SimpleNamespace(trial_id="1", config={"pack": pack.to_json()})
+    follow.on_trial_start(1, [], trial)
+    follow.on_trial_recover(1, [], trial)
+    asked = True
+    assert stop.stop_all()
+    asked = False
+    follow.on_trial_start(1, [], trial)
+    asked = True
+    assert not stop.stop_all()  # it is training, and will write its checkpoints
