@@ -21,8 +21,6 @@ from infomax_tune.process.faults import FAULT
 from tests import warm
 
 COMMAND = [sys.executable, "-m", "infomax_tune"]
-FORKING = [sys.executable, "-m", "tests.warm"]
-"""The same, whose Ray's workers are forked: for most of what starts Ray."""
 DASHBOARD = Path(sys.prefix) / "cluster/lib" / f"python3.{sys.version_info.minor}" / "site-packages"
 """Where `make test` installs the packages of Ray's dashboard: apart, since with them every Ray starts its servers too."""
 
@@ -32,7 +30,7 @@ def infomax_tune(*arguments: object, ok: bool = True, report: bool = False) -> s
     if arguments[0] in ("sweep", "resume") and not report:
         arguments = (*arguments, "--no-report")
     words = [warm.python(), *COMMAND[1:], *map(str, arguments)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
     assert not ok or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -81,16 +79,10 @@ def fork(act: Callable[[], int]) -> int:
     return child
 
 
-def environment() -> dict[str, str]:
-    """What `FORKING` needs."""
-    return os.environ | {warm.PYTHON: warm.python()}
-
-
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Starts a command and goes on."""
     return subprocess.Popen(
-        [*FORKING, *map(str, arguments)],
-        env=environment(),
+        [*warm.forking(), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

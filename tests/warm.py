@@ -1,11 +1,9 @@
 """Processes that need not import: they are forked from one that has imported all that a command and Ray's workers do.
 
 Each sweep of a test starts a Ray of its own, and each of its workers would import torch and Ray for seconds of CPU. Here
-Ray starts its workers by a script that asks a server for a fork of itself, with this process's files,
-environment and folder. Who asks waits as long as the fork lives; if either is killed, so is the other. All else is as
-usual. What is in a situation of its own, such as another namespace or a limit of memory, imports as usual too.
-
-    python -m tests.warm sweep quickstart      infomax-tune, whose workers are forked
+Ray starts its workers by a script that asks a server for a fork of itself, with this process's files, environment and
+folder. Who asks waits as long as the fork lives; if either is killed, so is the other. All else is as usual. What is in a
+situation of its own, such as another namespace or a limit of memory, imports as usual too.
 """
 
 from __future__ import annotations
@@ -30,11 +28,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PYTHON = "INFOMAX_TUNE_WARM_PYTHON"
-"""The variable that names the script, which commands take for their Python."""
 _SCRIPT = """#!/bin/sh
-case "$*" in
-    */default_worker.py*|"-m infomax_tune "*)
+case "$1 $2" in
+    */default_worker.py\\ *|"-m infomax_tune")
         exec {python} -IS {this} {address} "$@" ;;
 esac
 exec {python} "$@"
@@ -54,7 +50,7 @@ _AT_IMPORT = ("HOME", "XDG_", "LANG", "LC_", "PYTHON", "NUMBA_", "INFOMAX_TUNE_C
 """The beginnings of variables that are read when Python begins, or imports something."""
 
 
-def situation() -> str:
+def _situation() -> str:
     """What a process has from its beginning, and cannot be given."""
     variables = {name: value for name, value in os.environ.items() if name.startswith(_AT_IMPORT)}
     variables.pop("PYTHONBREAKPOINT", None)  # Ray sets it for its workers
@@ -64,9 +60,9 @@ def situation() -> str:
     return json.dumps([variables, spaces, limits, groups, os.getuid(), sorted(os.sched_getaffinity(0))], sort_keys=True)
 
 
-def ask(address: str, words: list[str]) -> int:
+def _ask(address: str, words: list[str]) -> int:
     """Has a fork do what `python *words` does, and waits for its end; its exit code. Becomes that Python if none can."""
-    asked = {"situation": situation(), "words": words, "environment": dict(os.environ), "folder": str(Path.cwd())}
+    asked = {"situation": _situation(), "words": words, "environment": dict(os.environ), "folder": str(Path.cwd())}
     server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = 0
     with contextlib.suppress(OSError):  # the server has ended
@@ -90,7 +86,7 @@ class _Server:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._asked_by: dict[int, socket.socket] = {}
-        self._situation = situation()
+        self._situation = _situation()
         ended, end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(end)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -150,7 +146,7 @@ class _Server:
             client.close()
 
 
-def _serve(listener: socket.socket) -> None:
+def _serve(listener: socket.socket, script: str) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # no library starts threads, which a fork would not have
     for module in _IMPORTED:
         importlib.import_module(module)
@@ -168,32 +164,29 @@ def _serve(listener: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
-    _do(asked["words"])
+    _do(asked["words"], script)
 
 
-def _do(words: list[str]) -> None:
+def _do(words: list[str], script: str) -> None:
     if words[:2] == ["-m", "infomax_tune"]:
         sys.path[0] = str(Path.cwd())
-        command(words[2:])
+        _command(script, words[2:])
         return
-    if words[0].endswith("/setup_worker.py"):
-        from ray._private.runtime_env.context import RuntimeEnvContext
-        from ray._private.utils import update_envs
-        from ray._private.workers import setup_worker
-
-        sys.argv = words
-        known, words = setup_worker.parser.parse_known_args()
-        update_envs(RuntimeEnvContext.deserialize(known.serialized_runtime_env_context or "{}").env_vars)
     sys.path[0] = str(Path(words[0]).parent)
     sys.argv = words
     runpy.run_path(words[0], run_name="__main__")
 
 
-def command(words: list[str]) -> None:
-    """infomax-tune in this process."""
-    sys.executable = os.environ[PYTHON]
+def _command(script: str, words: list[str]) -> None:
+    """infomax-tune in this process, for which the script is Python."""
+    sys.executable = script
     sys.argv = ["infomax-tune", *words]
     runpy.run_module("infomax_tune", run_name="__main__", alter_sys=True)
+
+
+def forking() -> list[str]:
+    """The words that begin a command whose Ray's workers are forked."""
+    return [sys.executable, "-m", "tests.warm", python()]
 
 
 @functools.cache
@@ -209,7 +202,7 @@ def python() -> str:
         listener.listen(64)
         number = listener.fileno()
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", "--serve", str(number)],
+            [sys.executable, "-m", "tests.warm", "--serve", str(number), str(script)],
             stdin=subprocess.PIPE,
             cwd=Path(__file__).parents[1],
             env=_BEFORE_THE_TESTS,
@@ -224,8 +217,8 @@ def python() -> str:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
-        _serve(socket.socket(fileno=int(sys.argv[2])))
+        _serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3])
     elif sys.flags.isolated:
-        sys.exit(ask(sys.argv[1], sys.argv[2:]))
+        sys.exit(_ask(sys.argv[1], sys.argv[2:]))
     else:
-        command(sys.argv[1:])
+        _command(sys.argv[1], sys.argv[2:])

@@ -158,7 +158,7 @@ def _with_weights(base: type[T], settings: Iterable[tuple[str, float, str]]) -> 
         if name in fields or name in base.model_fields:
             raise TypeError(f"two parts have a setting {name}, or it is one of the section's own")
         fields[name] = (_NotNegative, Field(default=default, description=words))
-    # pydantic would search the callers' sources for this class, for half a second
+    # pydantic would search the callers' sources for this class, which is in none of them
     return create_model(
         f"_{base.__name__}", __base__=base, __cls_kwargs__={"use_attribute_docstrings": False}, **fields
     )

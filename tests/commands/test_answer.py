@@ -17,7 +17,8 @@ import pytest
 from infomax_tune import load_results
 from infomax_tune.operations import what_seeds_show
 from infomax_tune.study.read_space import space_from_python
-from tests.command import FORKING, call, environment
+from tests import warm
+from tests.command import call
 from tests.commands.test_estimate import PARTS
 
 SETTINGS = [
@@ -30,9 +31,9 @@ def in_a_terminal(*arguments: object) -> str:
     """What a terminal of 100 columns was sent by a command that succeeds, without the codes for colors and the cursor."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    command = [*FORKING, *map(str, arguments)]
+    command = [*warm.forking(), *map(str, arguments)]
     process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment() | {"TERM": "xterm-256color"}
+        command, stdin=follower, stdout=follower, stderr=follower, env=os.environ | {"TERM": "xterm-256color"}
     )
     os.close(follower)
     parts = []

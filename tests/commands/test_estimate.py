@@ -18,7 +18,7 @@ PARTS = (
     r"time +about [\d.]+ (s|min)",
     r"CPU-hours +[\d.e-]+",
     r"memory +[\d.]+ GiB",
-    r"disk +[\d.]+ [KM]iB",
+    r"disk +[\d.]+ KiB",
     "nothing was written",
 )
 """What an estimate says."""

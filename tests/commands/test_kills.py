@@ -12,12 +12,10 @@ import pytest
 
 from tests import warm
 from tests.chaos import die_of
-from tests.command import FORKING
 
 
 def test_a_sweep_whose_driver_is_killed_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.chaos.COMMAND", FORKING)
-    monkeypatch.setenv(warm.PYTHON, warm.python())
+    monkeypatch.setattr("benchmarks.chaos.COMMAND", warm.forking())
     die_of(["kill the driver"], tmp_path, "hidden_dim=[16]")
 
 
