@@ -34,8 +34,8 @@ from infomax_tune.follow.progress import PackProgress
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.fit import Job, train_all
+from infomax_tune.on_ray.session import Session
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
-from infomax_tune.packs.execution import Execution
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.process.signals import Interrupt
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -73,20 +73,10 @@ def drive(address: str, slots: int, out: Path) -> None:
     with cluster(options, folder.ray_log) as at_once, Interrupt(print) as interrupt:
         assert at_once == slots, at_once
         tally = Tally(plan, {})
-        job = Job(
-            datasets={},
-            folder=folder,
-            axes=plan.further_axes,
-            options=options,
-            execution=Execution(),
-            display=display,
-            tally=tally,
-            feed=TrackerFeed(space.name, plan, folder, (), display),
-            interrupt=interrupt,
-            environment_missing=False,
-        )
+        feed = TrackerFeed(space.name, plan, folder, (), display)
+        session = Session(space, plan, folder, options, display, interrupt, tally, feed)
         with mock.patch("infomax_tune.on_ray.fit.train_on_ray", sleep):
-            train_all(pack_trials(list(plan), at_once, options.pack_size), job)
+            train_all(pack_trials(list(plan), at_once, options.pack_size), Job(session, {}, environment_missing=False))
 
 
 @contextlib.contextmanager

@@ -179,7 +179,7 @@ def run_sweep(
 
                 for note in notes:
                     shown.say(note)
-                outcome = sweep.run(
+                counts = sweep.run(
                     space,
                     folder,
                     options,
@@ -192,9 +192,9 @@ def run_sweep(
                 )
         finally:
             folder.driver.clear_stop()
-        wanted = report and not outcome.interrupted and outcome.counts[TrialStatus.DONE]
+        wanted = report and not interrupt.asked and counts[TrialStatus.DONE]
         page, finding = _report(folder, shown) if wanted else (None, "")
-    return Sweep(folder.root, outcome.counts, outcome.interrupted, page, finding)
+    return Sweep(folder.root, counts, interrupt.asked, page, finding)
 
 
 def estimate_sweep(

@@ -45,7 +45,7 @@ class Tally:
     """Counts a sweep's trials as packs start, report and end.
 
     trials: all of the sweep; ended: the status, done or diverged, of those that have a record. clock: returns seconds.
-    slots: how many packs train at once. phase: what the sweep is doing. report_s: seconds that the report takes at the end.
+    report_s: seconds that the report takes at the end. slots: how many packs train at once. phase: what the sweep is doing.
     """
 
     def __init__(
@@ -53,10 +53,12 @@ class Tally:
         trials: Iterable[TrialConfig],
         ended: Mapping[str, TrialStatus],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        report_s: float = 0.0,
     ) -> None:
         self.slots = 1
         self.phase = ""
-        self.report_s = 0.0
+        self._report_s = report_s
         self._clock = clock
         self._begun = clock()
         self._configs = {config.trial_id: config for config in trials}
@@ -165,7 +167,7 @@ class Tally:
             (each.state.epochs - each.state.epoch) * len(each.pack) * epoch_s.get(_kind(each.pack.config), 0.0)
             for each in self._packs.values()
         ]
-        return max(spread_over_slots, *under_way, 0.0) + self.report_s
+        return max(spread_over_slots, *under_way, 0.0) + self._report_s
 
 
 def _kind(config: TrialConfig) -> _Kind:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray import tune
 
-from infomax_tune.follow.display import Display
 from infomax_tune.follow.progress import PackProgress
-from infomax_tune.follow.tally import Tally
+from infomax_tune.on_ray.session import Session
 from infomax_tune.store.sweep_folder import SweepFolder
-from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.pack import Pack
 from infomax_tune.study.trial_status import TrialStatus
 
@@ -33,9 +31,8 @@ class _NotKept:
 class FollowPacks(_NotKept, tune.Callback):
     """Follows packs as they start, report and end: counts and shows them, and writes progress to the sweep's folder.
 
-    stop_asked: whether the sweep was asked to stop. explain: the message for a failure, from its traceback or "".
-    ended: the statuses of a pack's trials that have a record. offer: called with a pack when more of its trials have
-    ended. logs: the folder of what workers print.
+    packs: Tune knows each by its place. explain: the message for a failure, from its traceback or "". ended: the statuses of a
+    pack's trials that have a record. logs: the folder of what workers print.
 
     under_way: the running packs by Tune's id, except those that started after a stop request, which train nothing.
     failed: the packs that Tune has given up on.
@@ -43,33 +40,27 @@ class FollowPacks(_NotKept, tune.Callback):
 
     def __init__(
         self,
-        tally: Tally,
-        display: Display,
-        folder: SweepFolder,
+        packs: Sequence[Pack],
+        session: Session,
         *,
-        stop_asked: Callable[[], bool],
         explain: Callable[[str], str],
-        ended: Callable[[Pack], Mapping[str, TrialStatus]],
-        offer: Callable[[Iterable[TrialConfig]], None],
+        ended: Callable[[Pack, SweepFolder], Mapping[str, TrialStatus]],
         logs: Callable[[], str],
     ) -> None:
         self.under_way: dict[str, Pack] = {}
         self.failed: list[Pack] = []
-        self._packs: dict[str, Pack] = {}
+        self._packs, self._session = packs, session
         self._ended: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
         self._warned: set[str] = set()
-        self._tally, self._display, self._folder = tally, display, folder
-        self._stop_asked, self._explain, self._ended_of, self._offer = stop_asked, explain, ended, offer
-        self._logs, self._idle_since = logs, time.monotonic()
+        self._tally, self._display = session.tally, session.display
+        self._explain, self._ended_of, self._logs = explain, ended, logs
+        self._idle_since = time.monotonic()
         self._shown = self._noted = float("-inf")
 
     def _pack(self, trial: Any) -> Pack:
-        """The pack of one Tune trial; read only once."""
-        if trial.trial_id not in self._packs:
-            self._packs[trial.trial_id] = Pack.from_json(trial.config["pack"])
-        return self._packs[trial.trial_id]
+        return self._packs[trial.config["pack"]]
 
     def note_start(self, trial: Any) -> None:
         """A worker has the pack, though it may only be starting: Tune's own call comes when it has started."""
@@ -78,7 +69,7 @@ class FollowPacks(_NotKept, tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         pack = self._pack(trial)
         self._failures.pop(trial.trial_id, None)
-        if not self._stop_asked():
+        if not self._session.interrupt.asked:
             self.note_start(trial)
         self._tally.begin(trial.trial_id, pack)
         self._display.detail(f"started: {pack}")
@@ -99,7 +90,7 @@ class FollowPacks(_NotKept, tune.Callback):
         self._tell()
         if progress.ended > self._ended.get(trial.trial_id, 0):
             self._ended[trial.trial_id] = progress.ended
-            self._offer(self._pack(trial))
+            self._session.feed.offer(self._pack(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.trial_id in self._failures:  # in vain to try it again
@@ -118,7 +109,7 @@ class FollowPacks(_NotKept, tune.Callback):
         pack = self._pack(trial)
         self.under_way.pop(trial.trial_id, None)
         self.failed.append(pack)
-        self._tally.end(trial.trial_id, self._ended_of(pack))
+        self._tally.end(trial.trial_id, self._ended_of(pack, self._session.folder))
         self._display.warn(f"{pack} failed{self._elsewhere(trial)}: {self._why(trial)}")
 
     def _elsewhere(self, trial: Any) -> str:
@@ -139,7 +130,7 @@ class FollowPacks(_NotKept, tune.Callback):
         now = time.monotonic()
         if self.under_way:
             self._idle_since = now
-        elif now - self._idle_since > _IDLE_S and not self._stop_asked():
+        elif now - self._idle_since > _IDLE_S and not self._session.interrupt.asked:
             self._idle_since = float("inf")  # said once
             self._display.warn(
                 "no pack has started for a minute: Ray has no worker free, or cannot start one. What workers print is in "
@@ -150,7 +141,7 @@ class FollowPacks(_NotKept, tune.Callback):
             self._display.show(state)
             self._shown = now
             if at_once or now - self._noted >= _NOTE_S:
-                self._folder.driver.write_progress(state.as_dict())
+                self._session.folder.driver.write_progress(state.as_dict())
                 self._noted = now
 
 

@@ -8,8 +8,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
@@ -20,8 +19,9 @@ from infomax_tune.follow.tally import Tally
 from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray.cluster import cluster
 from infomax_tune.on_ray.machines import Answers, ask, drift
+from infomax_tune.on_ray.session import Session
 from infomax_tune.on_ray.tracker_feed import TrackerFeed
-from infomax_tune.packs.execution import Execution, environment_here
+from infomax_tune.packs.execution import environment_here
 from infomax_tune.packs.mixing import refuse_to_mix
 from infomax_tune.packs.packing import pack_trials
 from infomax_tune.parts.catalogue import facts, is_pinned
@@ -34,23 +34,11 @@ from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.options import Options
-from infomax_tune.study.plan import Plan
 from infomax_tune.study.space import SearchSpace
 from infomax_tune.study.trial_status import TrialStatus
 
-if TYPE_CHECKING:
-    from infomax_tune.on_ray.fit import Job
-
 _FREE_TO_CHANGE = {"logging.save_weights", "logging.checkpoint_every"}
 """Settings that may differ when a sweep is resumed or extended: they change nothing that is compared."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a sweep ended. counts: trials by status (done, diverged, failed, missing)."""
-
-    counts: Counter[str]
-    interrupted: bool
 
 
 def fit_to_folder(space: SearchSpace, folder: SweepFolder, options: Options) -> SearchSpace:
@@ -124,14 +112,14 @@ def run(
     on_begin: Callable[[], None] = lambda: None,
     notes: Sequence[str] = (),
     report_s: float = 0.0,
-) -> Outcome:
+) -> Counter[str]:
     """Starts a sweep of this space in the folder, or resumes or extends the sweep there: trains every trial that has no
-    record, and writes the tables. The caller holds the folder's lock.
+    record, and writes the tables. Returns how many trials are done, diverged, failed and missing. The caller holds the
+    folder's lock.
 
-    interrupt: asked whether to stop. command: the call that repeats the study, kept with the environment. on_begin:
-    called once the sweep is sure to start: its data is loaded, and Ray is running. notes: what to say before training
-    starts. report_s: seconds that the report will take, included in the time left. Raises ConfigError, DataError,
-    ResourceError or EnvironmentDriftError before the sweep is started or extended.
+    interrupt: asked whether to stop. command, on_begin: see `Session`. notes: what to say before training starts. report_s:
+    seconds that the report will take, included in the time left. Raises ConfigError, DataError, ResourceError or
+    EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
     plan = space.plan()
@@ -142,30 +130,22 @@ def run(
     for problem in mend_folder(folder, plan):
         display.warn(f"warning: {problem}")
     ended = _set_damage_aside(found, folder, display)
-    tally = Tally(plan, ended)
-    tally.report_s = report_s
-    sweep = _Sweep(
-        space,
-        plan,
-        folder,
-        options=options,
-        display=display,
-        command=command,
-        tally=tally,
-        on_begin=on_begin,
-    )
+    missing = [config for config in plan if config.trial_id not in ended]
+    tally = Tally(plan, ended, report_s=report_s)
+    feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
+    session = Session(space, plan, folder, options, display, interrupt, tally, feed, command, on_begin)
     try:
         with folder.driver.beating():
-            if len(ended) < len(plan) and not interrupt.asked:
+            if missing and not interrupt.asked:
                 for note in notes:
                     display.say(note)
-                results = sweep.train([config for config in plan if config.trial_id not in ended], interrupt)
+                results = _train(missing, session)
             else:
-                results = sweep.assemble(interrupt)
+                results = _assemble(session)
     finally:
         display.close()
         folder.driver.clear_progress()
-    return Outcome(Counter(results["status"]), interrupt.asked)
+    return Counter(results["status"])
 
 
 def _set_damage_aside(found: Mapping[str, Finding], folder: SweepFolder, display: Display) -> dict[str, TrialStatus]:
@@ -180,155 +160,114 @@ def _set_damage_aside(found: Mapping[str, Finding], folder: SweepFolder, display
     return ended
 
 
-class _Sweep:
-    """A running sweep: it either trains trials, or finds that all are trained and only writes the tables."""
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        plan: Plan,
-        folder: SweepFolder,
-        *,
-        options: Options,
-        display: Display,
-        command: str,
-        tally: Tally,
-        on_begin: Callable[[], None],
-    ) -> None:
-        self._space = space
-        self._plan = plan
-        self._folder = folder
-        self._options = options
-        self._display = display
-        self._command = command
-        self._tally = tally
-        self._on_begin = on_begin
-        self._feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
-
-    def train(self, missing: Sequence[TrialConfig], interrupt: Interrupt) -> pd.DataFrame:
-        """Trains the trials on Ray, writes the tables, and returns the results."""
-        folder, options, display = self._folder, self._options, self._display
-        self._enter("starting Ray")
-        with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-            # Ray takes seconds to start; meanwhile the data is loaded, and Tune imported
-            with kept_from_threads():
-                datasets = beside.submit(load_datasets, missing, options)
-                beside.submit(importlib.import_module, "infomax_tune.on_ray.fit")
-                here = beside.submit(self._environment_here_if_compared)
-            stack.callback(beside.shutdown, cancel_futures=True)  # what has not begun when Ray fails to start
-            slots = stack.enter_context(
-                cluster(options, folder.ray_log, display.say, display.warn, trials=len(missing))
-            )
-            at_once = min(slots, options.max_concurrent or slots)
-            packs = pack_trials(missing, at_once, options.pack_size)
-            self._tally.slots = at_once = min(at_once, len(packs))
-            display.say(
-                f"{len(missing)} of {len(self._plan)} trials to train, in {len(packs)} packs, {at_once} at a time"
-            )
-            self._enter(STARTING_WORKERS)
-            job = self._job(datasets.result(), here.result, interrupt)
-            self._extend_folder()
-            list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
-            with self._feed.at_work(lambda: interrupt.asked):
-                try:
-                    from infomax_tune.on_ray.fit import train_all
-
-                    train_all(packs, job)
-                except Exception:
-                    folder.require_room()  # a full disk is the more likely reason
-                    raise
-                self._enter("writing the tables")
-                results = write_tables(folder, self._plan)  # before Ray is ended, which might fail
-                self._enter("logging trials" if options.loggers else "stopping Ray")
-        return results
-
-    def assemble(self, interrupt: Interrupt) -> pd.DataFrame:
-        """Writes the tables of a sweep that has nothing to train, and returns the results."""
-        self._extend_folder()
-        self._restore_environment()
-        self._enter("writing the tables")
-        results = write_tables(self._folder, self._plan)
-        with contextlib.ExitStack() as stack:
-            if self._feed.needs_ray() and not interrupt.asked:
-                stack.enter_context(cluster(self._options, self._folder.ray_log, self._display.say))
-            self._feed.hand_over_all(lambda: interrupt.asked)
-        return results
-
-    def _restore_environment(self) -> None:
-        """Rewrites environment.json if it is lost, with the environment of the trial that finished last."""
-        environments = self._folder.environments
-        if environments.has_latest():
-            return
-        timings = [finding.record.timing for finding in self._folder.find(self._plan).values() if finding.record]
-        last = max(timings, key=lambda timing: timing.get("finished", ""), default={})
-        described = environments.read_used().get(last.get("environment", "")) or environment_here(
-            device=self._options.device_or_default, threads=self._options.threads
+def _train(missing: Sequence[TrialConfig], session: Session) -> pd.DataFrame:
+    """Trains the trials on Ray, writes the tables, and returns the results."""
+    folder, options, display = session.folder, session.options, session.display
+    session.enter("starting Ray")
+    with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
+        # Ray takes seconds to start; meanwhile the data is loaded, and Tune imported
+        with kept_from_threads():
+            datasets = beside.submit(load_datasets, missing, options)
+            beside.submit(importlib.import_module, "infomax_tune.on_ray.fit")
+            here = beside.submit(_environment_here_if_compared, session)
+        stack.callback(beside.shutdown, cancel_futures=True)  # what has not begun when Ray fails to start
+        slots = stack.enter_context(cluster(options, folder.ray_log, display.say, display.warn, trials=len(missing)))
+        at_once = min(slots, options.max_concurrent or slots)
+        packs = pack_trials(missing, at_once, options.pack_size)
+        session.tally.slots = at_once = min(at_once, len(packs))
+        display.say(
+            f"{len(missing)} of {len(session.plan)} trials to train, in {len(packs)} packs, {at_once} at a time"
         )
-        environments.write_latest(described | {"command": self._command})
+        session.enter(STARTING_WORKERS)
+        is_described = _settle_environment(session, datasets.result(), here.result)
+        _extend_folder(session)
+        list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
+        with session.feed.at_work(lambda: session.interrupt.asked):
+            try:
+                from infomax_tune.on_ray.fit import Job, train_all
 
-    def _enter(self, phase: str) -> None:
-        self._tally.phase = phase
-        self._display.show(self._tally.state())
-        self._folder.driver.write_progress(self._tally.state().as_dict())
+                train_all(packs, Job(session, datasets.result(), environment_missing=not is_described))
+            except Exception:
+                folder.require_room()  # a full disk is the more likely reason
+                raise
+            session.enter("writing the tables")
+            results = write_tables(folder, session.plan)  # before Ray is ended, which might fail
+            session.enter("logging trials" if options.loggers else "stopping Ray")
+    return results
 
-    def _extend_folder(self) -> None:
-        """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
-        self._folder.write_space(self._space)
-        self._on_begin()
-        for problem in mend(self._folder.runs_folder, of_sweep(self._plan, self._folder)):
-            self._display.warn(f"warning: {problem}")
 
-    def _environment_here_if_compared(self) -> Answers:
-        """The environment here, unless a cluster trains, or there is no other to compare it with. The first worker then
-        adds it to environment.json, and this process need not import torch."""
-        if self._options.address or not self._folder.environments.read_used():
-            return Answers()
-        return Answers([environment_here(device=self._options.device_or_default, threads=self._options.threads)])
+def _assemble(session: Session) -> pd.DataFrame:
+    """Writes the tables of a sweep that has nothing to train, and returns the results."""
+    _extend_folder(session)
+    _restore_environment(session)
+    session.enter("writing the tables")
+    results = write_tables(session.folder, session.plan)
+    with contextlib.ExitStack() as stack:
+        if session.feed.needs_ray() and not session.interrupt.asked:
+            stack.enter_context(cluster(session.options, session.folder.ray_log, session.display.say))
+        session.feed.hand_over_all(lambda: session.interrupt.asked)
+    return results
 
-    def _job(self, datasets: dict[str, Dataset], here: Callable[[], Answers], interrupt: Interrupt) -> Job:
-        """What all packs have in common. Raises DataError or EnvironmentDriftError if new trials would not fit those here."""
-        from infomax_tune.on_ray.fit import Job
 
-        folder, options, display = self._folder, self._options, self._display
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
-        answers = ask(options, folder.root) if options.address else here()
-        if answers.blind:
-            raise ResourceError(
-                f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
-            )
-        machines = answers.environments
-        self._compare_environments(machines, answers.silent)
-        if options.device_or_default != "cpu":
-            display.say(
-                f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
-            )
-        data = {name: dataset.digest for name, dataset in datasets.items()}
-        more = {"command": self._command, "data": data, "parts": facts(self._space.parts())}
-        folder.environments.write_latest({**(machines[0] if machines else {}), **more})
-        return Job(
-            datasets=datasets,
-            folder=folder,
-            axes=self._plan.further_axes,
-            options=options,
-            execution=Execution(options.device_or_default),
-            display=display,
-            tally=self._tally,
-            feed=self._feed,
-            interrupt=interrupt,
-            environment_missing=not machines,
+def _extend_folder(session: Session) -> None:
+    """Writes the space to the folder, and makes TensorBoard's runs match the trials' records and checkpoints."""
+    folder = session.folder
+    folder.write_space(session.space)
+    session.on_begin()
+    for problem in mend(folder.runs_folder, of_sweep(session.plan, folder)):
+        session.display.warn(f"warning: {problem}")
+
+
+def _environment_here(options: Options) -> dict[str, Any]:
+    return environment_here(device=options.device_or_default, threads=options.threads)
+
+
+def _restore_environment(session: Session) -> None:
+    """Rewrites environment.json if it is lost, with the environment of the trial that finished last."""
+    environments = session.folder.environments
+    if environments.has_latest():
+        return
+    timings = [finding.record.timing for finding in session.folder.find(session.plan).values() if finding.record]
+    last = max(timings, key=lambda timing: timing.get("finished", ""), default={})
+    described = environments.read_used().get(last.get("environment", "")) or _environment_here(session.options)
+    environments.write_latest(described | {"command": session.command})
+
+
+def _environment_here_if_compared(session: Session) -> Answers:
+    """The environment here, unless a cluster trains, or there is no other to compare it with. The first worker then adds it
+    to environment.json, and this process need not import torch."""
+    if session.options.address or not session.folder.environments.read_used():
+        return Answers()
+    return Answers([_environment_here(session.options)])
+
+
+def _settle_environment(session: Session, datasets: Mapping[str, Dataset], here: Callable[[], Answers]) -> bool:
+    """Writes environment.json; returns whether it has an environment yet. Raises DataError, ResourceError or
+    EnvironmentDriftError if new trials would not fit those here."""
+    folder, options = session.folder, session.options
+    refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
+    answers = ask(options, folder.root) if options.address else here()
+    if answers.blind:
+        raise ResourceError(
+            f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
         )
-
-    def _compare_environments(self, machines: Sequence[dict[str, object]], silent: int) -> None:
-        """Warns of what `drift` finds; with `strict_environment`, raises EnvironmentDriftError."""
-        used = self._folder.environments.read_used().values()
-        for message in drift(used, machines, silent):
-            if self._options.strict_environment:
-                raise EnvironmentDriftError(
-                    f"{message}. Use the same environment throughout, or omit --strict-environment."
-                )
-            self._display.warn(
-                f"warning: {message}. Last bits may differ; timings.csv shows where each trial was trained."
+    machines = answers.environments
+    for message in drift(folder.environments.read_used().values(), machines, answers.silent):
+        if options.strict_environment:
+            raise EnvironmentDriftError(
+                f"{message}. Use the same environment throughout, or omit --strict-environment."
             )
+        session.display.warn(
+            f"warning: {message}. Last bits may differ; timings.csv shows where each trial was trained."
+        )
+    if options.device_or_default != "cpu":
+        session.display.say(
+            f"note: on {options.device_or_default} a trial's last bits can depend on its pack; on a CPU they do not."
+        )
+    data = {name: dataset.digest for name, dataset in datasets.items()}
+    more = {"command": session.command, "data": data, "parts": facts(session.space.parts())}
+    folder.environments.write_latest({**(machines[0] if machines else {}), **more})
+    return bool(machines)
 
 
 def load_datasets(trials: Sequence[TrialConfig], options: Options) -> dict[str, Dataset]:

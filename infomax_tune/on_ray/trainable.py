@@ -31,6 +31,7 @@ _REPORT_S = 1.0
 def train_on_ray(
     config: dict[str, Any],
     *,
+    packs: Sequence[str],
     datasets: dict[str, Dataset],
     out: str,
     axes: Sequence[str],
@@ -39,14 +40,15 @@ def train_on_ray(
     driver: str,
     environment_missing: bool,
 ) -> None:
-    """Tune's trainable: trains `config["pack"]` into the folder at `out` and reports its epochs, at most one a second.
+    """Tune's trainable: trains a pack into the folder at `out` and reports its epochs, at most one a second.
 
-    datasets: read-only views of Ray's object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the
-    driver that the pack is trained for, see `DriverNotes.take_over`. environment_missing: see `Job`. If training raises,
-    each unfinished trial of the pack keeps the traceback, and Tune tries the pack again up to `max_failures` times, unless
-    one of its trials has failed in the same way before.
+    packs: as `Pack.to_json` gives them; `config["pack"]` is the place of the one to train. datasets: read-only views of Ray's
+    object store, by name. axes: see `SweepFolder.run_folder`. driver: the id of the driver that the pack is trained for, see
+    `DriverNotes.take_over`. environment_missing: see `Job`. If training raises, each unfinished trial of the pack keeps the
+    traceback, and Tune tries the pack again up to `max_failures` times, unless one of its trials has failed in the same way
+    before.
     """
-    pack = Pack.from_json(config["pack"])
+    pack = Pack.from_json(packs[int(config["pack"])])
     folder = SweepFolder(location(out))
     trials = [folder.trial(trial.trial_id) for trial in pack]
     latest = PackProgress(statuses=(None,) * len(pack), host=socket.gethostname())

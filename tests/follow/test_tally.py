@@ -195,8 +195,8 @@ def test_a_driver_is_alive_by_its_pid_here_and_by_its_word_elsewhere(cell: list[
 
 def test_the_time_left_counts_the_report_in_and_training_begins_with_the_first_epoch(pack: list[TrialConfig]) -> None:
     now = [0.0]
-    tally = Tally(pack, {}, clock=lambda: now[0])
-    tally.phase, tally.report_s = STARTING_WORKERS, 7.0
+    tally = Tally(pack, {}, clock=lambda: now[0], report_s=7.0)
+    tally.phase = STARTING_WORKERS
     tally.begin("a", Pack.of(pack))
     assert (tally.state().phase, tally.state().eta_s) == (STARTING_WORKERS, None)
     for epoch in (1, 2):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,21 +13,22 @@ from infomax_tune.follow.display import Display
 from infomax_tune.follow.tally import Tally
 from infomax_tune.on_ray import callbacks
 from infomax_tune.on_ray.callbacks import FollowPacks, StopWhenIdle
+from infomax_tune.on_ray.session import Session
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.pack import Pack
 from infomax_tune.study.plan import Plan
 from tests.conftest import MakeConfig
 
 
-def follow_of(pack: Pack, said: io.StringIO, folder: Path, stop_asked: Callable[[], bool]) -> FollowPacks:
+def follow_of(pack: Pack, said: io.StringIO, folder: Path, interrupt: SimpleNamespace) -> FollowPacks:
+    session = SimpleNamespace(
+        tally=Tally(Plan([pack.config]), {}), display=Display(said), folder=SweepFolder(folder), interrupt=interrupt
+    )
     return FollowPacks(
-        Tally(Plan([pack.config]), {}),
-        Display(said),
-        SweepFolder(folder),
-        stop_asked=stop_asked,
+        [pack],
+        cast(Session, session),
         explain=lambda failure: failure,
-        ended=lambda pack: {},
-        offer=lambda trials: None,
+        ended=lambda pack, folder: {},
         logs=lambda: "/tmp/ray/session/logs",
     )
 
@@ -39,8 +39,8 @@ def test_where_to_look_is_said_once_after_a_minute_without_a_pack(
     now, said = [0.0], io.StringIO()
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
     pack = Pack.of([make_config(dataset="digits")])
-    follow = follow_of(pack, said, tmp_path, stop_asked=lambda: False)
-    trial: Any = SimpleNamespace(trial_id="1", config={"pack": pack.to_json()})
+    follow = follow_of(pack, said, tmp_path, SimpleNamespace(asked=False))
+    trial: Any = SimpleNamespace(trial_id="1", config={"pack": 0})
 
     def at(seconds: float) -> list[str]:
         now[0] = seconds
@@ -62,15 +62,15 @@ def test_a_pack_that_waits_to_be_tried_again_keeps_nobody_from_stopping(
     tmp_path: Path, make_config: MakeConfig
 ) -> None:
     """Tune starts it again only after all others, each in a worker that would find the folder gone, or its disk full."""
-    pack, said, asked = Pack.of([make_config(dataset="digits")]), io.StringIO(), False
-    follow = follow_of(pack, said, tmp_path, stop_asked=lambda: asked)
-    stop = StopWhenIdle(lambda: asked, follow.under_way)
-    trial: Any = SimpleNamespace(trial_id="1", config={"pack": pack.to_json()})
+    pack, interrupt = Pack.of([make_config(dataset="digits")]), SimpleNamespace(asked=False)
+    follow = follow_of(pack, io.StringIO(), tmp_path, interrupt)
+    stop = StopWhenIdle(lambda: interrupt.asked, follow.under_way)
+    trial: Any = SimpleNamespace(trial_id="1", config={"pack": 0})
     follow.on_trial_start(1, [], trial)
     follow.on_trial_recover(1, [], trial)
-    asked = True
+    interrupt.asked = True
     assert stop.stop_all()
-    asked = False
+    interrupt.asked = False
     follow.on_trial_start(1, [], trial)
-    asked = True
+    interrupt.asked = True
     assert not stop.stop_all()  # it is training, and will write its checkpoints
