@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from infomax_tune import operations
+from infomax_tune import sweeping
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.options import Options
 from infomax_tune.study.read_config import read_overrides
@@ -30,11 +30,9 @@ def main() -> None:
     for repeat in range(arguments.repeats):
         with tempfile.TemporaryDirectory() as temporary:
             folder = SweepFolder(Path(temporary) / "sweep")
-            estimate = operations.estimate_sweep(space, folder, Options(), report=False, quiet=True)
+            estimate = sweeping.estimate_sweep(space, folder, Options(), report=False, quiet=True)
             begun = time.perf_counter()
-            done = operations.run_sweep(
-                space, folder, Options(), command="benchmarks.estimate", report=False, quiet=True
-            )
+            done = sweeping.run_sweep(space, folder, Options(), command="benchmarks.estimate", report=False, quiet=True)
             took_s = time.perf_counter() - begun
             kept = sum(path.stat().st_size for path in folder.root.rglob("*") if path.is_file())
         assert done.complete

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infomax_tune import operations
+from infomax_tune import answering, sweeping
 from infomax_tune.errors import ConfigError, StoreError
 from infomax_tune.follow import listing
 from infomax_tune.follow.listing import Listed
 from infomax_tune.follow.stopping import stop_sweep
-from infomax_tune.operations import Sweep
+from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.process.paths import user_path
 from infomax_tune.store import part_copies
+from infomax_tune.store.files import exists
 from infomax_tune.store.objects import location
 from infomax_tune.store.record import Record
 from infomax_tune.store.sweep_folder import SweepFolder
@@ -25,6 +27,8 @@ from infomax_tune.study.read_config import config_from_python, from_nested
 from infomax_tune.study.read_space import default_out, space_from_python
 from infomax_tune.study.settings import SettingInfo, describe_settings
 from infomax_tune.study.space import SearchSpace
+from infomax_tune.study.template import space_template
+from infomax_tune.sweeping import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,9 +76,9 @@ def run(
     built, notes = config_from_python(config, settings or {})
     for note in notes:
         say(note)
-    return operations.run_trial(
+    return run_trial(
         built,
-        out=None if out is None else location(out),
+        TrialFolder(Path("results") / built.trial_id if out is None else location(out)),
         data_dir=None if data_dir is None else user_path(data_dir),
         device=device,
         command=_call("run", config, settings=settings, out=out, device=None if device == "cpu" else device),
@@ -120,7 +124,7 @@ def sweep(
         loaded, notes = space_from_python(space, settings or {}, config)
         default = default_out(space) if isinstance(space, (str, Path)) else Path("results") / loaded.name
         folder = SweepFolder(default if out is None else location(out))
-    return operations.run_sweep(
+    return sweeping.run_sweep(
         loaded, folder, given, command=command, report=report, quiet=quiet, verbose=verbose, notes=notes
     )
 
@@ -143,11 +147,23 @@ def stop(out: str | Path, *, wait: bool = True) -> None:
 
 
 def init(name: str | Path) -> Path:
-    """Writes a commented search space to edit, NAME.yaml, and returns its path.
+    """Writes a commented search space to edit, and returns its path.
 
-    Raises ConfigError if a space cannot have that name, StoreError if the file already exists or cannot be written.
+    name: the file's; .yaml is appended if it has no suffix. Raises ConfigError if a space cannot have that name, StoreError if
+    the file already exists or cannot be written.
     """
-    return operations.new_space(name)
+    path = user_path(name)
+    path = path if path.suffix in (".yaml", ".yml") else path.with_name(f"{path.name}.yaml")
+    text = space_template(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StoreError(f"{path}: already exists; edit it, or choose another name.") from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    return path
 
 
 def settings() -> list[SettingInfo]:
@@ -160,7 +176,14 @@ def compare(*outs: str | Path, page: str | Path | None = None) -> Comparison:
 
     page: the HTML file to write. Raises AnalysisError or StoreError if a folder has no results.
     """
-    return operations.compare(outs, page)
+    answering.require_own_analysis()
+    from analysis.comparison import compare_sweeps  # imports pandas and scipy
+
+    for out in outs:
+        folder = SweepFolder(location(out))
+        if not exists(folder.results_csv):
+            folder.require_sweep()
+    return compare_sweeps(outs, page)
 
 
 def analyze(
@@ -180,7 +203,7 @@ def analyze(
     the machine's name in the report. For single statistics and figures, see the package `analysis`.
     Raises AnalysisError if the folder has no results or the output folder cannot be written.
     """
-    return operations.analyze(
+    return answering.analyze(
         location(out),
         None if output_dir is None else location(output_dir),
         host=with_host,
@@ -198,23 +221,37 @@ def evaluate(
     data_dir: str | Path | None = None,
     trust_parts: bool = False,
     address: str | None = None,
+    on_trial: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Measures the probe accuracy of a finished sweep or run from its saved weights, without training.
 
     Afterwards, records and tables are the same as if `logging.probe` had been true from the start, so the trials get the
     ids of that setting. trust_parts: run the code of parts that the folder brings along. address: the Ray cluster that
-    measures; without it, what takes long is measured on a Ray that is started here. You can stop it and start it
-    again. Raises StoreError if a trial is not finished or has no weights, DataError or EnvironmentDriftError if the data
-    or the arithmetic differs from that of the trials.
+    measures; without it, what takes long is measured on a Ray that is started here. on_trial: called with the number of
+    trials measured so far, and their total. You can stop it and start it again. Raises StoreError if a trial is not finished
+    or has no weights, DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
     """
     if not probe:
         raise ConfigError("nothing to evaluate: give probe=True.")
-    operations.evaluate_probe(
-        location(out),
-        data_dir=None if data_dir is None else user_path(data_dir),
-        trust_parts=trust_parts,
-        address=address,
-    )
+    folder, alone = SweepFolder(location(out)), TrialFolder(location(out))
+    data_folder = None if data_dir is None else user_path(data_dir)
+    is_run = not folder.has_sweep() and alone.has_config()
+    if not is_run:
+        folder.require_sweep()
+    config = alone.read_config() if is_run else None
+    parts = folder.read_space().parts() if not is_run else config.parts() if config else []
+    part_copies.bring(parts, [folder.root, data_folder], trust=trust_parts)
+
+    from infomax_tune.packs import later_probe  # imports torch
+
+    if is_run:
+        later_probe.add_to_run(alone, data_folder)
+        return
+    from infomax_tune.on_ray.spreading import spread
+
+    with sweeping.alone():
+        on_machines = functools.partial(spread, folder=folder, options=Options(address=address))
+        later_probe.add_to_sweep(folder, data_folder, on_trial, on_machines)
 
 
 def load_layer(

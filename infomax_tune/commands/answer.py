@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infomax_tune import operations
+from infomax_tune import answering, api
 from infomax_tune.commands.app import (
     DataDir,
     Folder,
@@ -82,8 +82,8 @@ def analyze(
     """Make a sweep's statistics, figures and report."""
     formats = [kind.strip().lower() for kind in format_.split(",") if kind.strip()]
     with choose(sys.stdout, sys.stderr, quiet=not sys.stdout.isatty()) as shown, shown.waiting("writing the report"):
-        written = operations.analyze(
-            out, output_dir, host=with_host, formats=formats, dpi=dpi, width=width, latex=latex
+        written = api.analyze(
+            out, output_dir=output_dir, with_host=with_host, formats=formats, dpi=dpi, width=width, latex=latex
         )
     typer.echo(f"{len(written.files)} files in {written.folder}")
     typer.echo(f"report: {written.report}")
@@ -100,14 +100,16 @@ def compare(
     page: Annotated[Path, typer.Option(help="The HTML page to write.", parser=as_path)] = Path("comparison.html"),
 ) -> None:
     """Compare sweeps: settings, metrics, differences."""
-    found = operations.compare(outs, page)
+    found = api.compare(*outs, page=page)
+    from analysis.comparison import terminal_table
+
     if len(found.settings):
         typer.echo("settings that differ:")
         _show(found.settings, text_columns=len(found.names) + 1)
     else:
         typer.echo("the settings are the same")
     typer.echo("")
-    _show(operations.comparison_table(found), text_columns=2)
+    _show(terminal_table(found), text_columns=2)
     typer.echo(f"\nall metrics, with intervals: {page.resolve().as_uri()}")
 
 
@@ -130,7 +132,7 @@ def evaluate(
         raise ConfigError("nothing to evaluate: add --probe.")
     folder, progress = SweepFolder(out), _Progress("probe")
     try:
-        operations.evaluate_probe(out, data_dir=data_dir, trust_parts=trust_parts, address=address, on_trial=progress)
+        api.evaluate(out, data_dir=data_dir, trust_parts=trust_parts, address=address, on_trial=progress)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; measurements so far are kept; to resume: {typed_command()}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -146,7 +148,7 @@ def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: 
     print_counts(counts, folder.checkpoints() if counts[TrialStatus.MISSING] else 0)
     if counts[TrialStatus.DONE]:
         with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
-            table = operations.answer(folder.root)
+            table = answering.answer(folder.root)
             _show(table, text_columns=2 if "objective" in table else 1)
             typer.echo(
                 "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"

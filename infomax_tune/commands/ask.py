@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infomax_tune import operations
+from infomax_tune import api
 from infomax_tune.commands.app import app, examples
 from infomax_tune.study.read_space import bundled_spaces, load_space
 from infomax_tune.study.settings import as_markdown, describe_settings
@@ -46,7 +46,7 @@ def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The space's name, or the YAML file to write.")],
 ) -> None:
     """Write a commented search space to edit."""
-    path = operations.new_space(name)
+    path = api.init(name)
     typer.echo(
         f"{path}: edit it, then estimate the sweep: {shlex.join(['infomax-tune', 'sweep', str(path), '--dry-run'])}"
     )

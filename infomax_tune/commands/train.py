@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from infomax_tune import operations
+from infomax_tune import sweeping
+from infomax_tune.answering import what_seeds_show
 from infomax_tune.commands.answer import print_answer
 from infomax_tune.commands.app import (
     EXIT_INCOMPLETE,
@@ -31,6 +32,7 @@ from infomax_tune.commands.app import (
 from infomax_tune.commands.completion import complete_device, complete_setting, complete_space
 from infomax_tune.errors import ConfigError
 from infomax_tune.follow.stopping import stop_sweep
+from infomax_tune.packs.run_trial import run_trial
 from infomax_tune.parts import catalogue
 from infomax_tune.process.last_words import last_words
 from infomax_tune.process.paths import user_path
@@ -38,6 +40,7 @@ from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
 from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
+from infomax_tune.store.trial_folder import TrialFolder
 from infomax_tune.study import yaml_document
 from infomax_tune.study.options import Options, with_options
 from infomax_tune.study.read_config import read_config, read_config_file, read_overrides
@@ -229,11 +232,11 @@ def run(
     document = read_config_file(files[0]) if files else yaml_document.Document({}, "")
     config, notes = read_config(document, [argument for argument in arguments or [] if argument not in files])
     print_notes(notes)
-    folder = operations.default_out(config) if out is None else out
+    folder = Path("results") / config.trial_id if out is None else out
     try:
-        record = operations.run_trial(
+        record = run_trial(
             config,
-            out=folder,
+            TrialFolder(folder),
             data_dir=data_dir,
             device=device or "cpu",
             command=typed_command(),
@@ -265,8 +268,8 @@ def _train(
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose: give only one of them.")
     if dry_run:
-        estimate = operations.estimate_sweep(space, folder, options, report=report, quiet=quiet)
-        power = operations.what_seeds_show(space) if estimate.ended < estimate.trials else []
+        estimate = sweeping.estimate_sweep(space, folder, options, report=report, quiet=quiet)
+        power = what_seeds_show(space) if estimate.ended < estimate.trials else []
         typer.echo("\n".join([*estimate.lines(), *power]))
         return
     flags = (("--no-report", not report), ("--quiet", quiet), ("--verbose", verbose))
@@ -278,7 +281,7 @@ def _train(
     ended = f"{folder.root}: the sweep's process was ended{why}. Its trials are kept; to resume: {again}"
     try:
         with last_words(ended):
-            outcome = operations.run_sweep(
+            outcome = sweeping.run_sweep(
                 space, folder, options, command=command, report=report, quiet=quiet, verbose=verbose, hard=True
             )
     except KeyboardInterrupt:

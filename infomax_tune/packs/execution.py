@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from infomax_tune.errors import ResourceError
 from infomax_tune.process.environment import describe
 from infomax_tune.science.arithmetic import ARITHMETIC
 
@@ -29,3 +30,14 @@ def environment_here(*, device: str, threads: int) -> dict[str, Any]:
 
 ON_CPU = Execution()
 """Stacked, on the CPU."""
+
+
+def require_device(device: str | None) -> None:
+    """Raises ResourceError if torch finds no such device on this machine."""
+    if device in (None, "cpu"):
+        return
+    import torch  # slow
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not found[device]:
+        raise ResourceError(f"--device {device}: torch {torch.__version__} finds no such device here; use cpu.")

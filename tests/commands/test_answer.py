@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from infomax_tune import load_results
-from infomax_tune.operations import what_seeds_show
+from infomax_tune.answering import what_seeds_show
 from infomax_tune.study.read_space import space_from_python
 from tests import warm
 from tests.command import call

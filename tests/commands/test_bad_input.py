@@ -407,7 +407,7 @@ def test_what_the_system_refuses_is_a_message_too(here: Path, monkeypatch: pytes
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "out/record.json")
 
-    monkeypatch.setattr("infomax_tune.packs.run_trial.run_trial", full)
+    monkeypatch.setattr("infomax_tune.commands.train.run_trial", full)
     done = call("run", "dataset=digits", "--out", "out", ok=False)
     assert (done.returncode, done.stderr) == (
         2,
