@@ -98,7 +98,6 @@ def run_sweep(
                     command=command,
                     on_begin=begin,
                     notes=what_seeds_show(space, only_if_nothing=not verbose),
-                    report_s=_report_s(space) if report else 0.0,
                 )
         finally:
             folder.driver.clear_stop()
@@ -118,16 +117,7 @@ def estimate_sweep(
         with shown, shown.waiting("starting Ray") as say:
             from infomax_tune.on_ray.estimate import estimate  # imports Ray
 
-            return estimate(space, folder, options, report_s=_report_s(space) if report else 0.0, say=say)
-
-
-def _report_s(space: SearchSpace) -> float:
-    """About how many seconds the report of a sweep takes: `infomax-tune analyze` took 9.6 s of CPU for 60 trials of digits, and
-    17.6 s for the 180 of the study, on an AMD EPYC."""
-    return _REPORT_S + _REPORT_TRIAL_S * len(space.trials())
-
-
-_REPORT_S, _REPORT_TRIAL_S = 5.6, 0.067
+            return estimate(space, folder, options, report=report, say=say)
 
 
 def _report(folder: SweepFolder, shown: display.Display) -> tuple[Path | None, str]:
@@ -174,7 +164,9 @@ def _require_shared(out: Path, options: Options) -> None:
     if not is_object(out):
         return
     if is_private(out):
-        raise ConfigError(f"{out}: only this process can see it, but Ray's workers must too; choose another --out.")
+        raise ConfigError(
+            f"{out}: only this process can see it, but Ray's workers must too; choose another output folder."
+        )
     local = {"csv", "json"} & set(options.loggers)
     if "mlflow" in options.loggers and not os.environ.get("MLFLOW_TRACKING_URI"):
         local.add("mlflow")

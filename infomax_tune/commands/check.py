@@ -73,14 +73,14 @@ def check_part(
     Prints a line for each check: gradients against finite differences, random numbers, extremes, and short trainings with
     torch, in compiled loops and in packs. The exit code is 1 if a check fails.
     """
-    from infomax_tune.science.part_check import check, kind_of  # imports torch
+    from infomax_tune.science.part_checks import check, kind_of  # imports torch
 
     of_kind = kind or kind_of(name)
-    findings = check(of_kind, name)
-    for finding in findings:
-        result = {True: "ok  ", False: "FAIL", None: "note"}[finding.passed]
-        typer.echo(f"{result} {finding.name}: {finding.words}")
-    failed = sum(finding.passed is False for finding in findings)
+    results = check(of_kind, name)
+    for result in results:
+        word = {True: "ok  ", False: "FAIL", None: "note"}[result.passed]
+        typer.echo(f"{word} {result.name}: {result.words}")
+    failed = sum(result.passed is False for result in results)
     typer.echo(
         f"{name}, as {'an' if of_kind[0] in 'ao' else 'a'} {of_kind}: {failed or 'no'} check{'s' * (failed != 1)} failed"
     )

@@ -55,7 +55,7 @@ class PackProgress:
 
     @property
     def finished(self) -> bool:
-        return None not in self.statuses
+        return bool(self.statuses) and None not in self.statuses
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as reported to Tune."""

@@ -45,7 +45,7 @@ class Tally:
     """Counts a sweep's trials as packs start, report and end.
 
     trials: all of the sweep; ended: the status, done or diverged, of those that have a record. clock: returns seconds.
-    report_s: seconds that the report takes at the end. slots: how many packs train at once. phase: what the sweep is doing.
+    slots: how many packs train at once. phase: what the sweep is doing.
     """
 
     def __init__(
@@ -53,12 +53,9 @@ class Tally:
         trials: Iterable[TrialConfig],
         ended: Mapping[str, TrialStatus],
         clock: Callable[[], float] = time.monotonic,
-        *,
-        report_s: float = 0.0,
     ) -> None:
         self.slots = 1
         self.phase = ""
-        self._report_s = report_s
         self._clock = clock
         self._begun = clock()
         self._configs = {config.trial_id: config for config in trials}
@@ -167,7 +164,7 @@ class Tally:
             (each.state.epochs - each.state.epoch) * len(each.pack) * epoch_s.get(_kind(each.pack.config), 0.0)
             for each in self._packs.values()
         ]
-        return max(spread_over_slots, *under_way, 0.0) + self._report_s
+        return max(spread_over_slots, *under_way, 0.0)
 
 
 def _kind(config: TrialConfig) -> _Kind:

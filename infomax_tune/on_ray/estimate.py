@@ -43,8 +43,8 @@ class Estimate:
     """What a sweep would take. ended: trials that have a record; at_once: packs trained at a time.
 
     seconds: from start to tables; cpu_hours: of the cores it occupies; memory: bytes of all its processes; disk: bytes
-    that its trials leave. pilot_s: the seconds that the estimate itself took. by_torch: how many trials torch trains on a
-    CPU, and not the compiled loops, by the reason why.
+    that its trials leave. report: whether one follows. pilot_s: the seconds that the estimate itself took. by_torch: how many
+    trials torch trains on a CPU, and not the compiled loops, by the reason why.
     """
 
     trials: int
@@ -56,6 +56,7 @@ class Estimate:
     cpu_hours: float = 0.0
     memory: int = 0
     disk: int = 0
+    report: bool = False
     pilot_s: float = 0.0
     by_torch: Mapping[str, int] = field(default_factory=dict)
 
@@ -65,7 +66,7 @@ class Estimate:
             return [f"{first}: nothing to train"]
         return [
             f"{first}, {self.trials - self.ended} to train in {_count(self.packs, 'pack')}, {self.at_once} at a time",
-            f"time       {_duration(self.seconds)}",
+            f"time       {_duration(self.seconds)}{', then the report' if self.report else ''}",
             f"CPU-hours  {self.cpu_hours:.2g}",
             f"memory     {self.memory / 2**30:.1f} GiB",
             f"disk       {size(self.disk)}",
@@ -82,14 +83,14 @@ def estimate(
     folder: SweepFolder,
     options: Options,
     *,
-    report_s: float = 0.0,
+    report: bool = False,
     say: Callable[[str], None] = lambda phase: None,
 ) -> Estimate:
     """Starts or joins Ray as a sweep does, times a pack of each kind, and calculates the rest.
 
-    report_s: seconds that the report will take. say: called with each phase as it starts. Raises what the sweep would
-    raise before it starts: ConfigError, DataError, ResourceError, StoreError, or EnvironmentDriftError if it would mix
-    arithmetics.
+    report: whether one is to be made at the end, which is not in the time. say: called with each phase as it starts. Raises
+    what the sweep would raise before it starts: ConfigError, DataError, ResourceError, StoreError, or EnvironmentDriftError
+    if it would mix arithmetics.
     """
     folder.refuse_strangers()
     plan = fit_to_folder(space, folder, options).plan()
@@ -125,10 +126,11 @@ def estimate(
         cells=len(plan.cells),
         packs=len(packs),
         at_once=at_once,
-        seconds=around_s + _makespan(seconds, at_once) + report_s,
+        seconds=around_s + _makespan(seconds, at_once),
         cpu_hours=sum(seconds) * options.cpus_per_pack / 3600,
         memory=resident_memory() + shared + at_once * max(cost.memory for cost in costs.values()),
         disk=sum(map(_disk, missing)),
+        report=report,
         pilot_s=took_s,
         by_torch={why: count for why, count in sorted(by_torch.items()) if why},
     )

@@ -67,7 +67,7 @@ def _refuse_edited_parts(space: SearchSpace, before: SearchSpace, folder: SweepF
         if reference in gone:
             raise ConfigError(
                 f"{folder.root}: {reference} was edited since this sweep trained with it, and makes other trials (its digest "
-                f"was {gone[reference].partition('@')[2]}, is now {name.partition('@')[2]}). Choose another --out; or, to "
+                f"was {gone[reference].partition('@')[2]}, is now {name.partition('@')[2]}). Choose another output folder; or, to "
                 f"drop the trials of the version before, add --narrow. That version is in {folder.root}/parts."
             )
 
@@ -84,7 +84,7 @@ def _refuse_to_narrow(space: SearchSpace, before: SearchSpace, folder: SweepFold
         raise ConfigError(
             f"{folder.root}: {are} not in this space and would be dropped from the table "
             f"({leaving[0]}{', ...' * (len(leaving) > 1)}). To extend the sweep, give its existing values together with the "
-            "new ones; to drop these trials, add --narrow (their records stay in the folder); or choose another --out."
+            "new ones; to drop these trials, add --narrow (their records stay in the folder); or choose another output folder."
         )
 
 
@@ -97,7 +97,7 @@ def _refuse_another_base(space: SearchSpace, before: SearchSpace, folder: SweepF
     changed += [f"this version of infomax-tune does not know {name}" for name in before.foreign]
     if changed:
         raise ConfigError(
-            f"{folder.root}: already contains a sweep with a different config ({'; '.join(changed)}). Choose another --out."
+            f"{folder.root}: already contains a sweep with a different config ({'; '.join(changed)}). Choose another output folder."
         )
 
 
@@ -111,15 +111,13 @@ def run(
     command: str,
     on_begin: Callable[[], None] = lambda: None,
     notes: Sequence[str] = (),
-    report_s: float = 0.0,
 ) -> Counter[str]:
     """Starts a sweep of this space in the folder, or resumes or extends the sweep there: trains every trial that has no
     record, and writes the tables. Returns how many trials are done, diverged, failed and missing. The caller holds the
     folder's lock.
 
-    interrupt: asked whether to stop. command, on_begin: see `Session`. notes: what to say before training starts. report_s:
-    seconds that the report will take, included in the time left. Raises ConfigError, DataError, ResourceError or
-    EnvironmentDriftError before the sweep is started or extended.
+    interrupt: asked whether to stop. command, on_begin: see `Session`. notes: what to say before training starts. Raises
+    ConfigError, DataError, ResourceError or EnvironmentDriftError before the sweep is started or extended.
     """
     space = fit_to_folder(space, folder, options)
     plan = space.plan()
@@ -131,7 +129,7 @@ def run(
         display.warn(f"warning: {problem}")
     ended = _set_damage_aside(found, folder, display)
     missing = [config for config in plan if config.trial_id not in ended]
-    tally = Tally(plan, ended, report_s=report_s)
+    tally = Tally(plan, ended)
     feed = TrackerFeed(space.name, plan, folder, options.loggers, display)
     session = Session(space, plan, folder, options, display, interrupt, tally, feed, command, on_begin)
     try:
@@ -165,12 +163,8 @@ def _train(missing: Sequence[TrialConfig], session: Session) -> pd.DataFrame:
     folder, options, display = session.folder, session.options, session.display
     session.enter("starting Ray")
     with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as stack:
-        # Ray takes seconds to start; meanwhile the data is loaded, and Tune imported
         with kept_from_threads():
-            datasets = beside.submit(load_datasets, missing, options)
-            beside.submit(importlib.import_module, "infomax_tune.on_ray.fit")
-            here = beside.submit(_environment_here_if_compared, session)
-        stack.callback(beside.shutdown, cancel_futures=True)  # what has not begun when Ray fails to start
+            prepared = beside.submit(_prepare, missing, session)  # while Ray starts, which takes seconds too
         slots = stack.enter_context(cluster(options, folder.ray_log, display.say, display.warn, trials=len(missing)))
         at_once = min(slots, options.max_concurrent or slots)
         packs = pack_trials(missing, at_once, options.pack_size)
@@ -179,14 +173,15 @@ def _train(missing: Sequence[TrialConfig], session: Session) -> pd.DataFrame:
             f"{len(missing)} of {len(session.plan)} trials to train, in {len(packs)} packs, {at_once} at a time"
         )
         session.enter(STARTING_WORKERS)
-        is_described = _settle_environment(session, datasets.result(), here.result)
+        datasets, here = prepared.result()
+        is_described = _settle_environment(session, datasets, here)
         _extend_folder(session)
         list(for_each(lambda config: folder.trial(config.trial_id).forget_failure(), missing, folder.root))
         with session.feed.at_work(lambda: session.interrupt.asked):
             try:
                 from infomax_tune.on_ray.fit import Job, train_all
 
-                train_all(packs, Job(session, datasets.result(), environment_missing=not is_described))
+                train_all(packs, Job(session, datasets, environment_missing=not is_described))
             except Exception:
                 folder.require_room()  # a full disk is the more likely reason
                 raise
@@ -194,6 +189,13 @@ def _train(missing: Sequence[TrialConfig], session: Session) -> pd.DataFrame:
             results = write_tables(folder, session.plan)  # before Ray is ended, which might fail
             session.enter("logging trials" if options.loggers else "stopping Ray")
     return results
+
+
+def _prepare(missing: Sequence[TrialConfig], session: Session) -> tuple[dict[str, Dataset], Answers]:
+    """What a sweep needs beside Ray: its data, Tune, which is slow to import, and the environment here if it is compared."""
+    datasets = load_datasets(missing, session.options)
+    importlib.import_module("infomax_tune.on_ray.fit")
+    return datasets, _environment_here_if_compared(session)
 
 
 def _assemble(session: Session) -> pd.DataFrame:
@@ -241,15 +243,15 @@ def _environment_here_if_compared(session: Session) -> Answers:
     return Answers([_environment_here(session.options)])
 
 
-def _settle_environment(session: Session, datasets: Mapping[str, Dataset], here: Callable[[], Answers]) -> bool:
+def _settle_environment(session: Session, datasets: Mapping[str, Dataset], here: Answers) -> bool:
     """Writes environment.json; returns whether it has an environment yet. Raises DataError, ResourceError or
     EnvironmentDriftError if new trials would not fit those here."""
     folder, options = session.folder, session.options
     refuse_to_mix(folder.kept(), datasets, mix_arithmetic=options.mix_arithmetic, environments=folder.environments)
-    answers = ask(options, folder.root) if options.address else here()
+    answers = ask(options, folder.root) if options.address else here
     if answers.blind:
         raise ResourceError(
-            f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an --out that all of them share."
+            f"{folder.root}: {'; '.join(answers.blind)}. On several machines, use an output folder that all of them share."
         )
     machines = answers.environments
     for message in drift(folder.environments.read_used().values(), machines, answers.silent):

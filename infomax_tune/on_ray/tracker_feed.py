@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infomax_tune.follow.display import Display
-from infomax_tune.on_ray.trackers import PATIENCE_S, Tracker, mlflow_as_it_was, tracker_named
+from infomax_tune.on_ray.trackers import PATIENCE_S, Tracker, tracker_named
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.study.config import TrialConfig
 from infomax_tune.study.plan import Plan
@@ -112,7 +112,9 @@ class TrackerFeed:
                 thread.join(GRACE_S)
 
     def _work(self, trackers: Sequence[Tracker], should_stop: Callable[[], bool]) -> None:
-        with mlflow_as_it_was():
+        with contextlib.ExitStack() as stack:
+            for tracker in trackers:
+                stack.enter_context(tracker.leaving_no_trace())
             for tracker in trackers:
                 self._attempt(tracker, tracker.open)
             while (config := self._queue.get()) is not None:

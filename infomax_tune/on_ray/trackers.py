@@ -128,6 +128,10 @@ class Tracker:
     def abandon(self) -> None:
         """Ends the processes of Ray's that it logs in: who waits for them then gets an error."""
 
+    def leaving_no_trace(self) -> contextlib.AbstractContextManager[None]:
+        """Undoes, on leaving, what it sets for the whole process."""
+        return contextlib.nullcontext()
+
     def forget(self) -> None:
         """Drops the callback: if it holds objects of Ray's and outlives Ray, it ends this process."""
         self._callback = None
@@ -192,6 +196,19 @@ class MlflowTracker(Tracker):
         uri = self._uri or _local_mlflow(self.folder.path.resolve(), self._space)
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=self._space)
 
+    @contextlib.contextmanager
+    def leaving_no_trace(self) -> Iterator[None]:
+        """Ray's callback and ours set MLflow's address and settings, for this process and its children."""
+        before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", *_MLFLOW_SETTINGS)}
+        try:
+            yield
+        finally:
+            if mlflow := sys.modules.get("mlflow"):
+                mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+
     def reason(self, error: Exception) -> str:
         # MLflow's messages contain the address, which may have a password that is not percent-encoded
         return super().reason(Exception(str(error).replace(self._uri, self.where)) if self._uri else error)
@@ -243,20 +260,6 @@ def tracker_named(name: str, space: str, sweep: SweepFolder) -> Tracker:
     space: the name of the space, by which its runs are grouped.
     """
     return _TRACKERS[name](sweep, space)
-
-
-@contextlib.contextmanager
-def mlflow_as_it_was() -> Iterator[None]:
-    """Undoes what Ray's callback and ours set for the whole process and its children: MLflow's address and settings."""
-    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", *_MLFLOW_SETTINGS)}
-    try:
-        yield
-    finally:
-        if mlflow := sys.modules.get("mlflow"):
-            mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
 
 
 def _local_mlflow(folder: Path, space: str) -> str:

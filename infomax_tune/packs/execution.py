@@ -40,4 +40,4 @@ def require_device(device: str | None) -> None:
 
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not found[device]:
-        raise ResourceError(f"--device {device}: torch {torch.__version__} finds no such device here; use cpu.")
+        raise ResourceError(f"device {device}: torch {torch.__version__} finds no such device here; use cpu.")

@@ -39,7 +39,7 @@ def refuse_to_mix(
         raise DataError(
             f"{name}: {_trials(trials)} here on different data with the same name (its digest was {digest}, now it is "
             f"{datasets[name].digest}), so they cannot be compared with new ones. Resume with "
-            "that data (--data-dir), or choose another --out."
+            "that data, or choose another output folder."
         )
     for (number, now), places in arithmetic.items():
         if not mix_arithmetic:
@@ -49,7 +49,7 @@ def refuse_to_mix(
             raise EnvironmentDriftError(
                 f"{_trials(len(places))} here with arithmetic {number} of infomax-tune{of}, but this version uses "
                 f"{now}: the same trial may get different numbers. Resume with the version that trained them, choose "
-                "another --out, or mix the two with --mix-arithmetic."
+                "another output folder, or mix the two with --mix-arithmetic (in Python: mix_arithmetic=True)."
             )
 
 

@@ -159,10 +159,10 @@ def _checkpoint_of(
         checkpoint = folder.read_checkpoint()
         if checkpoint is None:
             return None
-        others = _others(config, checkpoint, dataset)
-        if not others:
+        why = _why_not_resumed(config, checkpoint, dataset)
+        if not why:
             return checkpoint
-        reason = f"{folder.path}: its checkpoint is from {others}."
+        reason = f"{folder.path}: its checkpoint is from {why}."
     except DamagedFileError as error:
         reason = str(error)
     folder.set_checkpoint_aside()
@@ -170,8 +170,8 @@ def _checkpoint_of(
     return None
 
 
-def _others(config: TrialConfig, checkpoint: Checkpoint, dataset: Dataset) -> str:
-    """Whose checkpoint it is, if a trial of this config and data cannot resume from it; else ""."""
+def _why_not_resumed(config: TrialConfig, checkpoint: Checkpoint, dataset: Dataset) -> str:
+    """What a checkpoint is from, if a trial of this config and data cannot resume from it; "" if it can."""
     differences = config.differences(checkpoint.config) if checkpoint.config else []
     if checkpoint.trial_id != config.trial_id or not 0 < checkpoint.epoch < config.training.epochs:
         return f"another trial ({checkpoint.trial_id}, epoch {checkpoint.epoch})"

@@ -72,11 +72,11 @@ class CompiledTrial:
         self._real = (np.arange(self._width) < units).astype(np.float32)
         begun = state.tensors if state else {}
         first = {"weight": initial_weight(config.training.seed, units, self.inputs), "bias": torch.zeros(units)}
-        self._arrays = {name: self._laid_out(begun[name] if begun else tensor) for name, tensor in first.items()}
+        self._arrays = {name: self._in_lanes(begun[name] if begun else tensor) for name, tensor in first.items()}
         self._moments = {name: self._moments_of(name, begun) for name in first}
         self._run(np.empty(0, np.int64))  # compiles, unless the cache has it
 
-    def _laid_out(self, tensor: Tensor) -> NDArray[np.float32]:
+    def _in_lanes(self, tensor: Tensor) -> NDArray[np.float32]:
         """(K, D) or (K,) as the loops have it: flat, input by input, with units added."""
         rows = tensor.numpy().reshape(self.config.model.hidden_dim, -1).T
         array = np.zeros((len(rows), self._width), np.float32)
@@ -89,27 +89,27 @@ class CompiledTrial:
         moments = np.zeros((2, self._arrays[name].size if names else 0), np.float32)
         for place, moment in enumerate(names):
             if begun:
-                moments[place] = self._laid_out(begun[f"{name}.{moment}"])
+                moments[place] = self._in_lanes(begun[f"{name}.{moment}"])
         return moments
 
     def parameters(self, replica: int = 0) -> dict[str, Tensor]:
         """Copies of weight (K, D) and bias (K,)."""
-        return {name: self._usual(array, name) for name, array in self._arrays.items()}
+        return {name: self._from_lanes(array, name) for name, array in self._arrays.items()}
 
     def tensors(self, replica: int = 0) -> dict[str, Tensor]:
         """Copies of the parameters and moments."""
         moments = {
-            f"{name}.{moment}": self._usual(array, name)
+            f"{name}.{moment}": self._from_lanes(array, name)
             for name, arrays in self._moments.items()
             for moment, array in zip(self._rule.moments, arrays, strict=False)
         }
         return self.parameters() | moments
 
-    def _usual(self, array: np.ndarray, name: str) -> Float[Tensor, ...]:
+    def _from_lanes(self, array: np.ndarray, name: str) -> Float[Tensor, ...]:
         """A copy of what the loops have: (K, D), or (K,) of the bias."""
         rows = array.reshape(-1, self._width)[:, : self.config.model.hidden_dim]
-        usual = torch.from_numpy(np.array(rows.T, order="C"))
-        return usual[:, 0] if name == "bias" else usual
+        tensor = torch.from_numpy(np.array(rows.T, order="C"))
+        return tensor[:, 0] if name == "bias" else tensor
 
     def train_epoch(self, epoch: int, batches: int | None = None) -> list[dict[str, float]]:
         """See `Stepper`."""

@@ -75,7 +75,7 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
     """
     require_leave(path)
     if objects.is_object(path):
-        faults.point(f"{path.name}:half")
+        faults.point(f"{path.name}:begun")
         faults.point(f"{path.name}:written")
         objects.write(path, data)
         faults.point(f"{path.name}:renamed")
@@ -84,9 +84,8 @@ def write_atomically(path: Path, data: bytes, *, durably: bool = True, sync_fold
     temporary = path.with_name(f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
         with temporary.open("wb") as handle:
-            handle.write(data[: len(data) // 2])
-            faults.point(f"{path.name}:half")
-            handle.write(data[len(data) // 2 :])
+            faults.point(f"{path.name}:begun")
+            handle.write(data)
             handle.flush()
             if durably:
                 os.fsync(handle.fileno())

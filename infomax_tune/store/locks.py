@@ -129,7 +129,7 @@ def _file_lock(folder: Path, work: Work) -> Iterator[Callable[[], str]]:
             raise StoreError(f"{folder / LOCK}: not a file; move it away.")
         handle = (folder / LOCK).open("a+", encoding="utf-8")
     except OSError as error:
-        way_out = "" if work.is_brief else "; choose another --out"
+        way_out = "" if work.is_brief else "; choose another output folder"
         raise StoreError(f"{folder}: cannot be written ({error.strerror}){way_out}.") from None
     with handle:
         _take_lock(handle, folder)
@@ -177,7 +177,7 @@ def _take_lock(handle: TextIO, folder: Path) -> None:
             time.sleep(0.1)
         except OSError as error:
             raise StoreError(
-                f"{folder}: its file system does not support locks ({error.strerror}); choose another --out."
+                f"{folder}: its file system does not support locks ({error.strerror}); choose another output folder."
             ) from None
 
 
@@ -328,7 +328,7 @@ def _create_lease(folder: Path, number: int, mine: _Lease) -> bool:
         return _read_lease(folder, number) == mine.to_bytes()
     if objects.create(path, mine.to_bytes()):
         raise StoreError(
-            f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another --out."
+            f"{folder}: this store does not support conditional puts, so it cannot be locked; choose another output folder."
         )
     return True
 

@@ -51,7 +51,8 @@ def bring(parts: Iterable[tuple[str, str]], folders: Sequence[Path | None], *, t
         elif not (trust or file.endswith(".npz")):
             where = f"{folders[0]}/{PARTS}" if source else "an installed module"
             problems[file] = (
-                f"{name}: is code, in {where}, that this command would run. If you wrote or have read it, add --trust-parts."
+                f"{name}: is code, in {where}, that this command would run. If you wrote or have read it, add --trust-parts "
+                "(in Python: trust_parts=True)."
             )
         else:
             catalogue.add(source or catalogue.source_of_module(name))

@@ -121,7 +121,9 @@ class SweepFolder:
         try:
             make_folder(self.root / "trials")
         except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
+            raise StoreError(
+                f"{self.root}: cannot be written ({error.strerror}); choose another output folder."
+            ) from None
 
     def refuse_strangers(self) -> None:
         """Raises StoreError if the path is not a folder, or holds a file that a sweep would overwrite and no sweep made."""
@@ -133,7 +135,9 @@ class SweepFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --out.") from None
+            raise StoreError(
+                f"{self.root}: cannot be written ({error.strerror}); choose another output folder."
+            ) from None
         strangers = [name for name in (*TABLES, TABLES_NOTE, RUNS, "trackers") if name in names]
         strangers += [name for name in ("record.json", "checkpoint.safetensors") if name in names]  # a run's
         strangers += self.driver.strangers()
@@ -143,7 +147,7 @@ class SweepFolder:
             strangers.append(str(self.report.relative_to(self.root)))
         if strangers:
             raise StoreError(
-                f"{self.root}: holds {strangers[0]}, which no sweep made; choose another --out, or move that away."
+                f"{self.root}: holds {strangers[0]}, which no sweep made; choose another output folder, or move that away."
             )
 
     def yet_to_make(self) -> list[Path]:
@@ -246,7 +250,7 @@ class SweepFolder:
         problem = "does not exist"
         if self.exists():
             problem = f"is not a sweep's output folder (it has no {SWEEP_FILE})"
-        return StoreError(f"{self.root}: {problem}; give the --out of a sweep.")
+        return StoreError(f"{self.root}: {problem}; give the output folder of a sweep.")
 
     def has_sweep(self) -> bool:
         return exists(self.root / SWEEP_FILE)

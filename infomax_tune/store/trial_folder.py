@@ -87,14 +87,14 @@ class TrialFolder:
             return
         except OSError as error:
             raise StoreError(
-                f"{self.path}: cannot be used as a folder ({error.strerror}); choose another --out."
+                f"{self.path}: cannot be used as a folder ({error.strerror}); choose another output folder."
             ) from None
         made_here = "config.yaml" in names or "record.json" in names
         clashing = {SWEEP_FILE} if made_here else {SWEEP_FILE, *_TRIAL_NAMES} - {LOCK, PARTS}
         strangers = [name for name in names if name in clashing]
         if strangers:
             raise StoreError(
-                f"{self.path}: holds {strangers[0]}, which no run made; choose another --out, or move that away."
+                f"{self.path}: holds {strangers[0]}, which no run made; choose another output folder, or move that away."
             )
 
     def refuse_another(self, config: TrialConfig) -> None:
@@ -104,7 +104,7 @@ class TrialFolder:
             if held is not None:
                 if held.trial_id != config.trial_id:
                     raise StoreError(
-                        f"{self.path}: holds {held.trial_id}, not {config.trial_id}; choose another --out."
+                        f"{self.path}: holds {held.trial_id}, not {config.trial_id}; choose another output folder."
                     )
                 self._refuse_a_namesake(held, config)
                 return
@@ -113,7 +113,7 @@ class TrialFolder:
             if self.read_config() in (None, config):
                 return
         raise StoreError(
-            f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another --out."
+            f"{path}: not the config of {config.trial_id}, and will not be overwritten; choose another output folder."
         )
 
     def _refuse_a_namesake(self, held: Record | Checkpoint, config: TrialConfig) -> None:
@@ -122,7 +122,7 @@ class TrialFolder:
         differences = config.differences(held.config) if held.config else []
         if differences:
             raise StoreError(
-                f"{self.path}: holds another trial with the same id ({'; '.join(differences)}); choose another --out."
+                f"{self.path}: holds another trial with the same id ({'; '.join(differences)}); choose another output folder."
             )
 
     def kept(self) -> Record | Checkpoint | None:

@@ -38,7 +38,7 @@ class Options:
     trials of another arithmetic (see `science/arithmetic.py`). narrow: drop finished trials from the table if they are no
     longer in the space. trust_parts: run the code of parts that the folder brings along. loggers: the trackers, out of
     `LOGGERS`, that log every finished trial.
-    Raises ConfigError with every mistake, each under the option's name on the command line.
+    Raises ConfigError with every mistake, each under the option's name.
     """
 
     pack: int | str = field(
@@ -98,22 +98,22 @@ class Options:
         try:
             object.__setattr__(self, "data_dir", None if self.data_dir is None else user_path(self.data_dir))
         except ConfigError as error:
-            problems.append(f"--data-dir: {error}")
+            problems.append(f"data_dir: {error}")
         if self.pack != "auto" and (not isinstance(self.pack, int) or not 0 < self.pack < 10**9):
-            problems.append(f"--pack: must be auto or a whole number of at least 1, got {self.pack!r}")
+            problems.append(f"pack: must be auto or a whole number of at least 1, got {self.pack!r}")
         if not LEAST <= self.cpus_per_pack < math.inf:
-            problems.append(f"--cpus-per-pack: must be at least {LEAST}, got {self.cpus_per_pack:g}")
+            problems.append(f"cpus_per_pack: must be at least {LEAST}, got {self.cpus_per_pack:g}")
         gpus = self.gpus_per_pack
         if not (gpus == 0 or LEAST <= gpus < 1 or (1 <= gpus < math.inf and gpus == int(gpus))):
             problems.append(
-                f"--gpus-per-pack: must be 0, a share of one GPU from {LEAST} up, or a whole number of GPUs, got {gpus:g}"
+                f"gpus_per_pack: must be 0, a share of one GPU from {LEAST} up, or a whole number of GPUs, got {gpus:g}"
             )
         if self.max_concurrent is not None and self.max_concurrent < 1:
-            problems.append(f"--max-concurrent: must be at least 1, got {self.max_concurrent}")
+            problems.append(f"max_concurrent: must be at least 1, got {self.max_concurrent}")
         if self.device is not None:
             problems += device_problems(self.device)
         if self.max_failures < 0:
-            problems.append(f"--max-failures: must be 0 or more, got {self.max_failures}")
+            problems.append(f"max_failures: must be 0 or more, got {self.max_failures}")
         problems += logger_problems(self.loggers)
         if problems:
             raise ConfigError("\n".join(problems))
@@ -176,19 +176,19 @@ def with_options(annotate: Callable[[dataclasses.Field[Any], Any], Any] | None =
 
 
 def device_problems(device: str) -> list[str]:
-    return [] if device in DEVICES else [unknown("--device", device, DEVICES)]
+    return [] if device in DEVICES else [unknown("device", device, DEVICES)]
 
 
 def logger_problems(loggers: Sequence[str]) -> list[str]:
-    """What is wrong with the values of --logger: unknown names, packages that are not installed."""
+    """What is wrong with the names of trackers: unknown names, packages that are not installed."""
     problems = []
     for name in loggers:
         if name not in LOGGERS:
-            problems.append(unknown("--logger", name, LOGGERS))
+            problems.append(unknown("logger", name, LOGGERS))
             continue
         missing = [package for package in LOGGERS[name] if importlib.util.find_spec(package) is None]
         if missing:
             *others, last = missing
             packages = f"packages {', '.join(others)} and {last}" if others else f"package {last}"
-            problems.append(f"--logger {name} needs the {packages}: pip install '.[{name}]' in infomax-tune's folder")
+            problems.append(f"logger {name} needs the {packages}: pip install '.[{name}]' in infomax-tune's folder")
     return problems

@@ -39,7 +39,7 @@ NO_EFFECT = {
     "num_workers": "the data is held in memory",
     "input_dim": "it follows from the dataset",
     "print_every": "progress is always shown",
-    "output_dir": "use --out instead",
+    "output_dir": "the output folder is given beside the settings",
 }
 """Keys of the original study's files that are accepted but have no effect here, each with the reason."""
 

@@ -98,7 +98,9 @@ def test_a_folder_that_a_machine_does_not_see_is_found_out_at_once(machines: Mac
     done = machines.machines[0].infomax_tune("sweep", *WORDS, "--address", "auto", "--out", out)
     assert done.returncode == 2, done.stdout + done.stderr
     blind = machines.machines[2]
-    assert f"{out}: {blind.name} ({blind.address}) cannot see it. On several machines, use an --out" in done.stderr
+    assert (
+        f"{out}: {blind.name} ({blind.address}) cannot see it. On several machines, use an output folder" in done.stderr
+    )
     assert not out.exists()
 
 

@@ -172,7 +172,7 @@ def test_load_results_gives_the_table_bit_for_bit(tmp_path: Path) -> None:
     (out / "results.csv").unlink()
     with pytest.raises(InfomaxTuneError, match=r"has no results\.csv; create it with: infomax-tune results"):
         load_results(out)
-    with pytest.raises(InfomaxTuneError, match=r"^nope: does not exist; give the --out of a sweep\.$"):
+    with pytest.raises(InfomaxTuneError, match=r"^nope: does not exist; give the output folder of a sweep\.$"):
         load_results("nope")
 
 

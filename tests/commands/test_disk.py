@@ -160,9 +160,14 @@ def test_a_folder_that_may_only_be_read_is_told_and_can_be_read(read_only: Path)
     assert touched.returncode != 0, "everything may be written here"
     new = read_only / "new"
     refused = {
-        ("resume", read_only): f"{read_only}: cannot be written (Permission denied); choose another --out.",
-        ("sweep", *SWEEP, "--out", new): f"{new}: cannot be written (Permission denied); choose another --out.",
-        ("run", "dataset=digits", "--out", new): f"{new}: cannot be written (Permission denied); choose another --out.",
+        ("resume", read_only): f"{read_only}: cannot be written (Permission denied); choose another output folder.",
+        ("sweep", *SWEEP, "--out", new): f"{new}: cannot be written (Permission denied); choose another output folder.",
+        (
+            "run",
+            "dataset=digits",
+            "--out",
+            new,
+        ): f"{new}: cannot be written (Permission denied); choose another output folder.",
         ("results", read_only): f"{read_only}: cannot be written (Permission denied).",
     }
     commands = [*refused, ("verify", read_only), ("status", read_only)]

@@ -58,7 +58,7 @@ def test_what_takes_long_is_measured_on_ray(
 
 
 @pytest.mark.parametrize(
-    "fault", ["record.json:half:2", "record.json:renamed:3", "sweep.yaml:renamed:1", "results.csv:half:1"]
+    "fault", ["record.json:begun:2", "record.json:renamed:3", "sweep.yaml:renamed:1", "results.csv:begun:1"]
 )
 def test_a_kill_at_any_point_loses_nothing(fault: str, plain: Path, at_once: Path) -> None:
     out = Path("killed")

@@ -59,7 +59,7 @@ def test_a_sweep_in_s3_is_killed_resumed_damaged_and_mended_and_has_the_bytes_of
     monkeypatch.delenv(TRACE)
     here = make_sweep(tmp_path / "here", *SETTINGS).root
     with monkeypatch.context() as patch:
-        patch.setenv(FAULT, "record.json:half:1")
+        patch.setenv(FAULT, "record.json:begun:1")
         infomax_tune("resume", out, "--max-failures", 0, "--max-concurrent", 1, ok=False)
     assert not objects.matching(location(out), "trials/*/record.json")
 
@@ -134,7 +134,7 @@ def test_a_folder_may_have_any_name(name: str) -> None:
     for path in (location(out) / "sweep.yaml", *objects.matching(location(out), "trials/*/*")):
         objects.remove(path)
     assert call("sweep", "quickstart", "--out", out, ok=False).stderr == (
-        f"infomax-tune: {location(out)}: holds results.csv, which no sweep made; choose another --out, "
+        f"infomax-tune: {location(out)}: holds results.csv, which no sweep made; choose another output folder, "
         "or move that away.\n"
     )
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     refused = call(*sweep, f"s3://{BUCKET}/x", "--logger", "csv", ok=False).stderr
     assert "writes files to the output folder" in refused
     assert "bucket does not exist" in call(*sweep, "s3://nobody/x", ok=False).stderr
-    assert "does not exist; give the --out of a sweep" in call("status", f"s3://{BUCKET}/x", ok=False).stderr
+    assert "does not exist; give the output folder of a sweep" in call("status", f"s3://{BUCKET}/x", ok=False).stderr
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     location(f"s3://{BUCKET}/x").fs.clear_instance_cache()  # pyright: ignore[reportAttributeAccessIssue]

@@ -47,7 +47,7 @@ def test_finished_trials_leave_the_table_only_if_told_to(out: Path, seeds: str, 
         are = "1 finished trial is" if leave == 1 else f"{leave} finished trials are"
         assert refused.returncode == 2
         assert f"{out}: {are} not in this space and would be dropped from the table (relu-k16-s1-" in refused.stderr
-        assert "add --narrow (their records stay in the folder); or choose another --out." in refused.stderr
+        assert "add --narrow (their records stay in the folder); or choose another output folder." in refused.stderr
     assert everything(out) == before
 
 

@@ -124,7 +124,7 @@ def test_a_hand_over_that_is_killed_is_begun_anew(out: Path) -> None:
 
 def test_what_a_killed_hand_over_wrote_here_is_written_anew(out: Path) -> None:
     trial_id = read_results(SweepFolder(out))["trial_id"][0]
-    assert dies(f"{trial_id}.json:half:1", "resume", out, "--no-report", "--logger", "csv")
+    assert dies(f"{trial_id}.json:begun:1", "resume", out, "--no-report", "--logger", "csv")
     assert len(pd.read_csv(out / f"trackers/csv/{trial_id}/progress.csv")) == 5
     call("resume", out, "--no-report", "--logger", "csv")
     assert len(pd.read_csv(out / f"trackers/csv/{trial_id}/progress.csv")) == 5

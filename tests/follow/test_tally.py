@@ -193,9 +193,9 @@ def test_a_driver_is_alive_by_its_pid_here_and_by_its_word_elsewhere(cell: list[
     assert (state.host, state.pid) == (socket.gethostname(), os.getpid())
 
 
-def test_the_time_left_counts_the_report_in_and_training_begins_with_the_first_epoch(pack: list[TrialConfig]) -> None:
+def test_training_begins_with_the_first_epoch(pack: list[TrialConfig]) -> None:
     now = [0.0]
-    tally = Tally(pack, {}, clock=lambda: now[0], report_s=7.0)
+    tally = Tally(pack, {}, clock=lambda: now[0])
     tally.phase = STARTING_WORKERS
     tally.begin("a", Pack.of(pack))
     assert (tally.state().phase, tally.state().eta_s) == (STARTING_WORKERS, None)
@@ -203,4 +203,4 @@ def test_the_time_left_counts_the_report_in_and_training_begins_with_the_first_e
         now[0] += 2.0
         tally.report("a", PackProgress(epoch=epoch, trial_epochs=epoch * len(pack), statuses=(None,) * len(pack)))
     assert tally.state().phase == TRAINING
-    assert tally.state().eta_s == pytest.approx(3 * 2.0 + 7.0)
+    assert tally.state().eta_s == pytest.approx(3 * 2.0)

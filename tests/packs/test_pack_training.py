@@ -208,7 +208,9 @@ def test_run_alone_gives_the_numbers_of_the_pack_and_leaves_everything(
 
 def test_run_alone_refuses_another_trials_folder(tmp_path: Path, pack: list[TrialConfig]) -> None:
     run_trial(pack[0], TrialFolder(tmp_path))
-    with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}; choose another --out"):
+    with pytest.raises(
+        StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}; choose another output folder"
+    ):
         run_trial(pack[1], TrialFolder(tmp_path))
 
 
@@ -230,7 +232,9 @@ def test_run_alone_refuses_the_folder_of_another_trial_of_the_same_id(
     train_pack([one], [under_way], digits, should_stop=Countdown(2))
     for folder in (finished, under_way):
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
-        message = r"holds another trial with the same id \(training.lr is 0.001064 instead of 0.0052725\); choose another --out"
+        message = (
+            r"holds another trial with the same id \(training.lr is 0.001064 instead of 0.0052725\); choose another"
+        )
         with pytest.raises(StoreError, match=message):
             run_trial(other, folder)
         assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
@@ -304,7 +308,9 @@ def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_
     assert (under_way.path / "checkpoint.safetensors").read_bytes() == before
     mine.path.mkdir()
     (mine.path / "config.yaml").write_text("epochs: 5  # as my supervisor wants it\n")
-    with pytest.raises(StoreError, match=r"not the config of .*, and will not be overwritten; choose another --out"):
+    with pytest.raises(
+        StoreError, match=r"not the config of .*, and will not be overwritten; choose another output folder"
+    ):
         run_trial(pack[1], mine)
     assert (mine.path / "config.yaml").read_text() == "epochs: 5  # as my supervisor wants it\n"
 

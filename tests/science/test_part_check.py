@@ -10,7 +10,7 @@ import torch
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.parts import catalogue
-from infomax_tune.science.part_check import KINDS, check, kind_of
+from infomax_tune.science.part_checks import KINDS, check, kind_of
 from tests.command import call
 
 HEAD = """\

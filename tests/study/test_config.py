@@ -82,7 +82,7 @@ def test_a_file_of_the_original_study_is_read_with_a_note_on_what_has_no_effect(
         "note: num_workers has no effect here: the data is held in memory (old.yaml, line 1).",
         "note: input_dim has no effect here: it follows from the dataset (old.yaml, line 2).",
         "note: print_every has no effect here: progress is always shown (old.yaml, line 5).",
-        "note: output_dir has no effect here: use --out instead (old.yaml, line 5).",
+        "note: output_dir has no effect here: the output folder is given beside the settings (old.yaml, line 5).",
     ]
     _, notes = read_config(yaml_document.parse("output_dir: x\nnum_workers: 2\n", "flat.yaml"), [])
     assert [re.sub(r":.*", "", note.removeprefix("note: ")) for note in notes] == [

@@ -47,6 +47,6 @@ def test_python_may_give_text_for_a_path_and_one_name_for_a_list() -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    with pytest.raises(ConfigError, match=r"--pack: .*\n--max-concurrent: .*\n--device: 'gpu' is unknown") as caught:
+    with pytest.raises(ConfigError, match=r"pack: .*\nmax_concurrent: .*\ndevice: 'gpu' is unknown") as caught:
         Options(pack=0, max_concurrent=0, device="gpu")
     assert len(str(caught.value).splitlines()) == 3

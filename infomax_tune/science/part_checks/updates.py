@@ -11,7 +11,7 @@ from torch import Tensor
 from infomax_tune.parts.optimizers import Optimizer, Rule
 from infomax_tune.process.environment import without_numba
 from infomax_tune.science import optimizers
-from infomax_tune.science.part_findings import (
+from infomax_tune.science.part_checks.shared import (
     Check,
     Note,
     Wrong,

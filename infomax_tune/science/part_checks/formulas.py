@@ -10,7 +10,7 @@ from infomax_tune.parts.activations import Activation
 from infomax_tune.parts.terms import Term
 from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.losses import infomax_gradient, statistics
-from infomax_tune.science.part_findings import (
+from infomax_tune.science.part_checks.shared import (
     STEP,
     Check,
     Wrong,

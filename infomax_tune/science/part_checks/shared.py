@@ -1,4 +1,4 @@
-"""What the checks of parts share: findings, the line of a user's function, random states, finite differences, training."""
+"""What the checks of parts share: results, the line of a user's function, random states, finite differences, training."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ class Note(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found. passed: None for a note."""
+class Result:
+    """The result of one check. passed: None for a note."""
 
     name: str
     passed: bool | None
     words: str
 
 
-def find(name: str, check: Check, file: str) -> Finding:
+def run_check(name: str, check: Check, file: str) -> Result:
     """Runs a check, and restores the global random generators. file: the part's, whose line is named if its code raises."""
     kept = _states()
     try:
-        return Finding(name, True, check())
+        return Result(name, True, check())
     except Note as note:
-        return Finding(name, None, str(note))
+        return Result(name, None, str(note))
     except Wrong as wrong:
-        return Finding(name, False, str(wrong))
+        return Result(name, False, str(wrong))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
-        return Finding(name, False, raised(error, file))
+        return Result(name, False, raised(error, file))
     finally:
         torch.set_rng_state(torch.from_numpy(kept["torch"]))
         np.random.set_state(kept["numpy"])  # noqa: NPY002

@@ -1,4 +1,4 @@
-"""Checks a part against its contract: `part_formulas`, `part_updates` and `part_others` have the checks of each kind."""
+"""Checks a part against its contract: `formulas`, `updates` and `others` have the checks of each kind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 from infomax_tune.errors import ConfigError, DataError
 from infomax_tune.parts import catalogue
-from infomax_tune.science.part_findings import Check, Finding, find, raised
-from infomax_tune.science.part_formulas import of_activation, of_term
-from infomax_tune.science.part_others import of_dataset, of_metric
-from infomax_tune.science.part_updates import of_optimizer
+from infomax_tune.science.part_checks.formulas import of_activation, of_term
+from infomax_tune.science.part_checks.others import of_dataset, of_metric
+from infomax_tune.science.part_checks.shared import Check, Result, raised, run_check
+from infomax_tune.science.part_checks.updates import of_optimizer
 
 KINDS: Mapping[str, tuple[str, Callable[[Any, str], dict[str, Check]]]] = {
     "activation": ("activations", of_activation),
@@ -40,7 +40,7 @@ def kind_of(name: str, folder: Path | None = None) -> str:
     raise problems[0]
 
 
-def check(kind: str, name: str, folder: Path | None = None) -> list[Finding]:
+def check(kind: str, name: str, folder: Path | None = None) -> list[Result]:
     """Checks the part of this kind and name. Raises ConfigError if there is no such part, or it cannot be loaded."""
     torch.set_num_threads(1)  # a trial's bits depend on it
     package, checks = KINDS[kind]
@@ -48,12 +48,12 @@ def check(kind: str, name: str, folder: Path | None = None) -> list[Finding]:
         pinned = catalogue.pin(package, name, folder)
     except DataError as error:
         file = Path(name.rpartition(":")[0] or name).name
-        return [Finding("load", False, raised(error.__cause__, file) if error.__cause__ else str(error))]
+        return [Result("load", False, raised(error.__cause__, file) if error.__cause__ else str(error))]
     files = [source.file for source in catalogue.sources([pinned])] or [f"{name}.py"]
     part = catalogue.find(package, pinned)
-    findings = []
+    results = []
     for about, run in checks(part, pinned).items():
-        findings.append(find(about, run, files[0]))
-        if about == "shape" and findings[-1].passed is False:
+        results.append(run_check(about, run, files[0]))
+        if about == "shape" and results[-1].passed is False:
             break  # the others would say it again, in other words
-    return findings
+    return results

@@ -14,7 +14,7 @@ from infomax_tune.parts import catalogue
 from infomax_tune.parts.datasets import Arrays, DataSource, Shape
 from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.science.data import digest_of
-from infomax_tune.science.part_findings import Check, Note, Wrong, bits, use_no_random_numbers
+from infomax_tune.science.part_checks.shared import Check, Note, Wrong, bits, use_no_random_numbers
 
 
 def of_dataset(part: DataSource, name: str) -> dict[str, Check]:
