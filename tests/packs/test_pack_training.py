@@ -229,6 +229,7 @@ def test_run_alone_refuses_the_folder_of_another_trial_of_the_same_id(
     one, other = namesakes
     finished, under_way = TrialFolder(tmp_path / "finished"), TrialFolder(tmp_path / "under way")
     run_trial(one, finished)
+    under_way.write_config(one)
     train_pack([one], [under_way], digits, should_stop=Countdown(2))
     for folder in (finished, under_way):
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
@@ -271,6 +272,7 @@ def test_records_and_checkpoints_say_what_data_and_arithmetic_they_are_of(
 
 def test_run_alone_goes_on_with_the_same_data_only(tmp_path: Path, pack: list[TrialConfig], digits: Dataset) -> None:
     folder = TrialFolder(tmp_path)
+    folder.write_config(pack[0])
     train_pack(pack[:1], [folder], dataclasses.replace(digits, digest="0123456789abcdef"), should_stop=Countdown(3))
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     message = f"digits: 1 trial was trained here on different data .*was 0123456789abcdef, now it is {digits.digest}"
@@ -301,6 +303,7 @@ def test_run_alone_refuses_a_folder_with_another_trial_under_way_or_a_config_of_
     tmp_path: Path, pack: list[TrialConfig], digits: Dataset
 ) -> None:
     under_way, mine = TrialFolder(tmp_path / "under way"), TrialFolder(tmp_path / "mine")
+    under_way.write_config(pack[0])
     train_pack(pack[:1], [under_way], digits, should_stop=Countdown(3))
     before = (under_way.path / "checkpoint.safetensors").read_bytes()
     with pytest.raises(StoreError, match=f"holds {pack[0].trial_id}, not {pack[1].trial_id}"):

@@ -35,7 +35,7 @@ SPEAK_OF_ONE = {
     # a fixed tiny study, whose digest two machines compare
     "infomax_tune/science/digest.py": {"digits", "synthetic_2d", "softmax"},
     # what another part is trained with to check it
-    "infomax_tune/science/part_checks.shared.py": {"sgd"},
+    "infomax_tune/science/part_checks/shared.py": {"sgd"},
     # the reference of a forest plot, where it was run
     "analysis/plots_comparison.py": {"relu"},
     # a default for callers that have no table
