@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,24 +39,24 @@ SLOW = (
     "analysis/test_plots.py",
     "analysis/test_report.py",
     "cluster/",
-    "commands/test_answer.py",
+    "commands/test_what_a_sweep_shows.py",
     "commands/test_api.py::test_analyze_writes",
     "commands/test_api.py::test_ctrl_c",
     "commands/test_api.py::test_sweep_after_sweep",
     "commands/test_api.py::test_two_threads",
-    "commands/test_at_work.py",
+    "commands/test_beside_a_running_sweep.py",
     "commands/test_bad_input.py::test_bad_input_is_refused_in_a_process_of_its_own",
     "commands/test_cli.py::test_a_sweep_needs_neither",
-    "commands/test_disk.py",
+    "commands/test_full_disk.py",
     "commands/test_docs.py::test_the_readme_s_python",
     "commands/test_evaluate.py::test_what_takes_long",
-    "commands/test_failures.py",
+    "commands/test_failing_trials.py",
     "commands/test_first_use.py::test_bash",
-    "commands/test_guest.py::test_a_host_program",
-    "commands/test_guest.py::test_the_report_names",
+    "commands/test_leaves_no_trace.py::test_a_host_program",
+    "commands/test_leaves_no_trace.py::test_the_report_names",
     "commands/test_interrupts.py",
     "commands/test_kills.py",
-    "commands/test_machines.py",
+    "commands/test_environment_drift.py",
     "commands/test_notebook.py",
     "commands/test_object_store.py",
     "commands/test_old_folders.py::test_a_finished_sweep",
@@ -81,10 +82,10 @@ LONG = (
     "cluster/test_slurm.py::test_the_script_stops_before_its_limit",
     "commands/test_cli.py::test_a_sweep_needs_neither",
     "commands/test_cli.py::test_the_selfcheck_finds",
-    "commands/test_disk.py::test_a_disk_that_fills_up",
-    "commands/test_failures.py::test_a_worker_that_runs_out_of_memory",
+    "commands/test_full_disk.py::test_a_disk_that_fills_up",
+    "commands/test_failing_trials.py::test_a_worker_that_runs_out_of_memory",
     "commands/test_foreign_folder.py::test_the_report_is_the_same_there",
-    "commands/test_guest.py::test_a_host_program",
+    "commands/test_leaves_no_trace.py::test_a_host_program",
     "commands/test_kills.py::test_a_sweep_that_loses_a_process_of_rays",
     "commands/test_notebook.py::test_a_notebook_runs",
     "commands/test_tensorboard.py::test_a_page_that_is_open_over_a_crash",
@@ -111,6 +112,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if item.nodeid.removeprefix("tests/").startswith(LONG):
             item.add_marker("long")
+
+
+def promises() -> dict[str, str]:
+    """The promises of docs/nothing-lost.md, each with its test."""
+    text = (Path(__file__).parents[1] / "docs/nothing-lost.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| (.+) \| `(\S+::test_\w+)` \|$", text, flags=re.MULTILINE))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Which promises this run saw hold, if it was about most of them."""
+    seen = {
+        outcome: {
+            report.nodeid.removeprefix("tests/").partition("[")[0] for report in terminalreporter.getreports(outcome)
+        }
+        for outcome in ("passed", "failed", "error")
+    }
+    held = {promise: test in seen["passed"] - seen["failed"] - seen["error"] for promise, test in promises().items()}
+    if sum(held.values()) > len(held) / 2:
+        terminalreporter.section(
+            f"{sum(held.values())} of {len(held)} promises of docs/nothing-lost.md were seen to hold"
+        )
+        for promise in (promise for promise, is_held in held.items() if not is_held):
+            terminalreporter.line(f"not seen: {promise}")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -15,6 +15,7 @@ from infomax_tune.cli import app
 from infomax_tune.commands.reference import reference
 from infomax_tune.study import columns
 from infomax_tune.study.settings import as_markdown, describe_settings
+from tests.conftest import promises
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +51,15 @@ def test_the_readme_s_python_runs_and_every_file_is_explained() -> None:
     (trial, *_) = Path("results/pair/trials").iterdir()
     for path in (*Path("results/pair").iterdir(), *trial.iterdir()):
         assert re.search(rf"(^|\s){re.escape(path.name)}[\s,;/]", explained, flags=re.MULTILINE), path
+
+
+def test_every_promise_names_a_test() -> None:
+    assert len(promises()) >= 25
+    for test in promises().values():
+        file, _, name = test.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), flags=re.MULTILINE), (
+            test
+        )
 
 
 def test_every_bundled_space_is_named() -> None:

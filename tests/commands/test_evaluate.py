@@ -1,4 +1,4 @@
-"""evaluate --probe: a metric that was not asked for at the time, with the bytes that it would have had."""
+"""evaluate --probe (packs/later_probe.py): a metric that was not asked for at the time, with the bytes that it would have had."""
 
 from __future__ import annotations
 

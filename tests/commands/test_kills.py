@@ -1,7 +1,7 @@
 """A sweep that is killed, for real, again and again, comes out as if nothing had happened: its driver, and parts of Ray.
 
 The long form, with every way to die, is `python -m benchmarks.chaos --kills 150 --faults 150`. Signals that a driver can
-handle are in `test_interrupts` and `test_at_work`.
+handle are in `test_interrupts` and `test_beside_a_running_sweep`.
 """
 
 from __future__ import annotations

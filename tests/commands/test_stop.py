@@ -1,4 +1,4 @@
-"""stop: a sweep under way ends with its checkpoints, asked from another process."""
+"""stop (follow/stopping.py): a sweep under way ends with its checkpoints, asked from another process."""
 
 from __future__ import annotations
 

@@ -29,9 +29,7 @@ def test_records_of_the_same_data_and_arithmetic_are_gone_on_with(digits: Datase
 
 def test_other_data_under_the_same_name_is_refused(digits: Dataset) -> None:
     kept = [record("digits", digits.digest), record("digits", "b" * 16), record("digits", "b" * 16)]
-    message = (
-        rf"digits: 2 trials were trained here on different data .*was b{{16}}, now it is {digits.digest}\).*Resume with that data, or"
-    )
+    message = rf"digits: 2 trials were trained here on different data .*was b{{16}}, now it is {digits.digest}\).*with that data"
     with pytest.raises(DataError, match=message):
         refuse_to_mix(kept, {"digits": digits}, mix_arithmetic=True)
 

@@ -1,4 +1,4 @@
-"""verify.py: tables against what they were made of, by digests and not by clocks. Whole commands: commands/test_damage.py."""
+"""verify.py: tables against what they were made of, by digests and not by clocks. Whole commands: test_damaged_folders.py."""
 
 from __future__ import annotations
 
