@@ -40,8 +40,7 @@ class Drawing:
 
     name: of its file, without extension. section: of the page. title, alt text, caption (how to read it). draw: draws it.
     folded: shown only when opened, after the section's tables. metric: the figure's metric, if every metric has such a
-    figure: the page shows the one that the reader picks. stacks: whether each panel can be read alone, so a narrow screen
-    can stack them.
+    figure: the page shows the one that the reader picks.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Drawing:
     draw: Callable[[], Figure]
     folded: bool = False
     metric: str | None = None
-    stacks: bool = True
 
 
 def album(e: Evidence) -> Iterator[Drawing]:
@@ -146,7 +144,6 @@ def _weights_of(e: Evidence, one: _Apart) -> Iterator[Drawing]:
             f"{title} of one network with K = {k} for {words(activation_order(tiles))}.",
             f"{which}, up to 16 units. Red is positive, blue is negative; each row states its scale.",
             lambda: plots_weights.weight_gallery(tiles),
-            stacks=False,
         )
     if lines:
         dataset = str(first["dataset"].iloc[0]) if "dataset" in first else ""
@@ -322,7 +319,6 @@ def _trade_offs(e: Evidence) -> Iterator[Drawing]:
             "that width, from 0 (lowest) to 1 (highest); larger points are wider networks. Above: the correlation over seeds "
             "of the trials' ranks within their cell; red: both rise together; blue: one rises as the other falls.",
             lambda rows=one.rows, shown=shown: plots_overview.trade_off_matrix(rows, shown),
-            stacks=False,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.metrics import METRICS, label
 from analysis.reshape import as_tuple
-from analysis.svg import Part, inline, stacked
+from analysis.svg import inline
 from analysis.wording import format_p, number, rounded, show
 
 SectionId = Literal["redundancy", "activation", "lambda", "settings", "lost"]
@@ -67,8 +67,7 @@ class Table:
 class Picture:
     """A figure of the report: its file name, section, title, caption (how to read it), and its `<svg>` element.
 
-    stacked: the same as `<svg>` elements one below another, for narrow screens; empty for a single panel. metric: the
-    figure's metric, if every metric has such a figure.
+    metric: the figure's metric, if every metric has such a figure.
     """
 
     name: str
@@ -77,7 +76,6 @@ class Picture:
     caption: str
     svg: str
     folded: bool = False
-    stacked: str = ""
     metric: str | None = None
 
 
@@ -165,12 +163,11 @@ def picture(
     *,
     svg: str,
     alt: str,
-    parts: Sequence[Part] = (),
     folded: bool = False,
     metric: str | None = None,
 ) -> Picture:
-    """A picture from matplotlib's SVG. alt: what it shows, in words. parts: what a narrow screen shows one at a time."""
-    return Picture(name, section, title, caption, inline(svg, name, alt), folded, stacked(parts, name), metric)
+    """A picture from matplotlib's SVG. alt: what it shows, in words."""
+    return Picture(name, section, title, caption, inline(svg, name, alt), folded, metric)
 
 
 def render(context: Mapping[str, Any]) -> str:

@@ -140,7 +140,6 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
     """Every so many-th figure of the album from the first one on, with its place."""
     from analysis import report, style
     from analysis.album import album
-    from analysis.parts import parts_of
 
     style.know(evidence.study.own_parts())
     drawn = []
@@ -148,7 +147,6 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
         if place % every != first:
             continue
         figure = _laid_out(drawing.draw())
-        pieces = parts_of(figure) if drawing.stacks else []
         svg = style.to_svg(figure)
         if files.width is None:
             contents = _contents(drawing.name, figure, files, svg)
@@ -164,7 +162,6 @@ def _draw(evidence: Evidence, files: FigureFiles, first: int, every: int) -> lis
             drawing.caption,
             svg=svg,
             alt=drawing.alt.strip(),
-            parts=pieces,
             folded=drawing.folded,
             metric=drawing.metric,
         )

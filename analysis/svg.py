@@ -6,25 +6,10 @@ Imports nothing of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 THEME = {"#1a1d21": "currentColor", "#59606b": "var(--muted)", "#dde0e5": "var(--grid)", "#fffffe": "var(--paper)"}
 """The roles of analysis.style (ink, muted, grid, paper) as CSS."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of a figure that a narrow screen shows alone.
-
-    uses: ids in the figure's SVG, each with its shift (dx, dy). box: left, top, width, height. All in points from the
-    upper left corner. small: shown at its own size next to others, like a legend entry, not as wide as the page.
-    """
-
-    uses: tuple[tuple[str, float, float], ...]
-    box: tuple[float, float, float, float]
-    small: bool = False
 
 
 def with_titles(svg: str) -> str:
@@ -59,25 +44,6 @@ def inline(svg: str, name: str, alt: str) -> str:
     lines = 'stroke-linejoin="round" stroke-linecap="butt"'
     head = head.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}" {lines}', 1)
     return re.sub(r"\n\s*", "\n", f"{head}>{rest}").strip()
-
-
-def stacked(parts: Sequence[Part], name: str) -> str:
-    """The parts of a figure that `inline` has put on the page, one below another, for narrow screens.
-
-    Nothing is drawn twice: each part refers to the figure, which must be on the page and not `display: none`.
-    """
-    own, shown = _own(name), []
-    for part in parts:
-        left, top, width, height = part.box
-        size = f' width="{1.4 * width:.0f}" height="{1.4 * height:.0f}"' if part.small else ""
-        uses = "".join(
-            f'<use href="#{own}-{part_id}"' + (f' transform="translate({dx:.2f} {dy:.2f})"' if dx or dy else "") + "/>"
-            for part_id, dx, dy in part.uses
-        )
-        shown.append(
-            f'<svg viewBox="{left:.2f} {top:.2f} {width:.2f} {height:.2f}"{size} stroke-linejoin="round">{uses}</svg>'
-        )
-    return "".join(shown)
 
 
 def _own(name: str) -> str:

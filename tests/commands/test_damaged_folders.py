@@ -1,4 +1,4 @@
-"""store/mending.py and verify.py, of folders that something happened to: what is damaged is told, set aside and trained again, and never believed."""
+"""store/mending.py and verify.py: what is damaged in a folder is told, set aside and trained again, and never believed."""
 
 from __future__ import annotations
 
