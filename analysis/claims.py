@@ -59,14 +59,15 @@ class Lead:
 
     text: the clause that says so. leaders: the best on average (several if tied, none if the levels cannot be ranked). seeds:
     how many were compared. sure: there is one leader, and by the corrected test it differs significantly from every other
-    ranked level. ahead: by how much it is better than the next best, in words. effect: the same in percent; NaN if there is
-    no such number. lost, few: unranked levels, with no seeds and with too few.
+    ranked level. equal: all levels are. ahead: by how much it is better than the next best, in words. effect: the same in
+    percent; NaN if there is no such number. lost, few: unranked levels, with no seeds and with too few.
     """
 
     text: str
     leaders: tuple[str, ...]
     seeds: int = 0
     sure: bool = False
+    equal: bool = False
     ahead: str = ""
     effect: float = math.nan
     lost: tuple[str, ...] = ()
@@ -136,7 +137,7 @@ def _lead(metric: str, means: pd.DataFrame, pairs: pd.DataFrame, factor: str, ot
     equal = np.isclose(ranked["mean"], best["mean"], rtol=1e-12, atol=0)
     tied: tuple[str, ...] = tuple(str(show(level)) for level in ranked.loc[equal, factor])
     if len(tied) == len(ranked):
-        return Lead(f"the same for all ({number(best['mean'])})", tied)
+        return Lead(f"the same for all ({number(best['mean'])})", tied, equal=True)
     top = tied[0]
     value = measured(best["mean"], best["ci_low"], best["ci_high"])
     rest = ranked.iloc[len(tied) :]
@@ -540,7 +541,7 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
         return None
     rest = [other for other in e.others if other != factor]
     strata = [*rest, "activation"]
-    best: dict[str, list[str]] = {}
+    best: dict[tuple[bool, str], list[str]] = {}
     lacking: dict[str, dict[str, list[str]]] = {NO_VALUE: {}, TOO_FEW_OF_LEVEL: {}}
     recording = planned_levels(e, metric, e.infomax)
     for key, planned in order(e.infomax, strata).groupby(strata, dropna=False, sort=False):
@@ -550,15 +551,15 @@ def setting_sentence(e: Evidence, factor: str, metric: str) -> str | None:
         means = level_means(_stratum(e.averaged, strata, key), metric, factor)
         levels = planned_levels(e, metric, planned, factor)
         lead = _lead_or_none(metric, means, _stratum(pairs, strata, key), factor, levels)
-        best.setdefault(_best_level(lead, factor), []).append(name)
+        best.setdefault((not lead.sure, _best_level(lead, factor)), []).append(name)
         for start, names in ((NO_VALUE, lead.lost), (TOO_FEW_OF_LEVEL, lead.few)):
             for level in names:
                 lacking[start].setdefault(f"{factor} = {level}", []).append(name)
-    if set(best) <= {LEVELS_CANNOT_RANK}:
+    if all(text == LEVELS_CANNOT_RANK for _, text in best):
         return None
     rest = [other for other in rest if other != NEVER_COMPARED]
-    ordered = sorted(best, key=lambda told: (not told.startswith("the best"), -len(best[told])))
-    text = "; ".join(f"{told} for {_who(best[told], rest)}" for told in ordered)
+    ordered = sorted(best.items(), key=lambda item: (item[0][0], -len(item[1])))
+    text = "; ".join(f"{text} for {_who(names, rest)}" for (_, text), names in ordered)
     by_width = e.settings_by_width.get(factor, pd.DataFrame())
     reversed_pairs = reversals(by_width[by_width["metric"] == metric] if len(by_width) else by_width)
     if len(reversed_pairs):
@@ -583,7 +584,7 @@ def _best_level(lead: Lead, factor: str) -> str:
         return LEVELS_CANNOT_RANK
     if lead.sure:
         return f"the best {factor} is {lead.leaders[0]}"
-    if lead.text.startswith("the same for all"):
+    if lead.equal:
         return "all levels are equal"
     if lead.seeds < seeds_needed():
         return f"{counted(lead.seeds, 'seed')} cannot show which level is best"

@@ -95,8 +95,8 @@ def positions(values: Sequence[Any], column: str) -> tuple[dict[Any, float], boo
     equal steps.
     """
     log = values[0] > 0 and values[-1] / values[0] > 3
-    to_scale = log or (values[0] >= 0 and column == "hidden_dim")
-    return {value: float(value) if to_scale else float(step) for step, value in enumerate(values)}, log
+    by_value = log or (values[0] >= 0 and column == "hidden_dim")
+    return {value: float(value) if by_value else float(step) for step, value in enumerate(values)}, log
 
 
 def axis_label(metric: str) -> str:

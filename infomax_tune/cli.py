@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-from infomax_tune.commands import answer, ask, check, train, watch  # noqa: F401 - each adds its commands
 from infomax_tune.commands.app import EXIT_BAD_INPUT, app
 from infomax_tune.commands.completion import whole_words
 from infomax_tune.errors import InfomaxTuneError

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sys
-import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from infomax_tune import answering, api
+from infomax_tune import api
 from infomax_tune.commands.app import (
     DataDir,
     Folder,
@@ -23,22 +20,19 @@ from infomax_tune.commands.app import (
     as_location,
     as_path,
     examples,
-    print_counts,
     typed_command,
 )
-from infomax_tune.errors import ConfigError, InfomaxTuneError
+from infomax_tune.commands.ending import print_answer, show_frame
+from infomax_tune.errors import ConfigError
 from infomax_tune.follow.display import choose, clock
-from infomax_tune.follow.show_table import show_table
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
 from infomax_tune.store.locks import Work
-from infomax_tune.store.objects import is_object
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
-from infomax_tune.study.trial_status import TrialStatus
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 @app.command(epilog=examples("results results/activation_study"))
@@ -105,11 +99,11 @@ def compare(
 
     if len(found.settings):
         typer.echo("settings that differ:")
-        _show(found.settings, text_columns=len(found.names) + 1)
+        show_frame(found.settings, text_columns=len(found.names) + 1)
     else:
         typer.echo("the settings are the same")
     typer.echo("")
-    _show(terminal_table(found), text_columns=2)
+    show_frame(terminal_table(found), text_columns=2)
     typer.echo(f"\nall metrics, with intervals: {page.resolve().as_uri()}")
 
 
@@ -141,32 +135,6 @@ def evaluate(
         typer.echo(f"to update the report: {folder.command('analyze')}")
     else:
         typer.echo(f"{out}: its record now has probe_accuracy")
-
-
-def print_answer(folder: SweepFolder, counts: Counter[str], finding: str, page: Path | None) -> None:
-    """Prints the end of a sweep: its counts, the metrics as a table, what to run next, and last the answer in words."""
-    print_counts(counts, folder.checkpoints() if counts[TrialStatus.MISSING] else 0)
-    if counts[TrialStatus.DONE]:
-        with contextlib.suppress(InfomaxTuneError):  # whatever stops the analysis: the table is on disk
-            table = answering.answer(folder.root)
-            _show(table, text_columns=2 if "objective" in table else 1)
-            typer.echo(
-                "(mean ± standard deviation over the seeds; for the ratio, geometric mean ×÷ geometric standard deviation)"
-            )
-    typer.echo(f"results: {folder.results_csv}")
-    if page:
-        typer.echo(f"report: {page if is_object(page) else page.resolve().as_uri()}")
-    typer.echo(f"curves: {folder.command('tensorboard')}")
-    if not page and counts[TrialStatus.DONE]:
-        typer.echo(f"statistics and report: {folder.command('analyze')}")
-    if finding:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(finding)
-        typer.echo(textwrap.fill(finding, width, break_long_words=False, break_on_hyphens=False))
-
-
-def _show(table: pd.DataFrame, *, text_columns: int) -> None:
-    """A DataFrame of text."""
-    show_table(sys.stdout, [str(name) for name in table], table.to_numpy().tolist(), text_columns=text_columns)
 
 
 class _Progress:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from infomax_tune import __version__
 from infomax_tune.commands.completion import complete_device
@@ -29,24 +29,8 @@ _EXIT_CODES = (
     "a problem; 2 bad input; 130 stopped."
 )
 
-_ORDER = (
-    *("spaces", "settings", "init"),
-    *("sweep", "resume", "stop", "run"),
-    *("status", "list", "tensorboard"),
-    *("results", "analyze", "compare", "evaluate"),
-    *("verify", "selfcheck", "check-part"),
-)
-"""The commands in the order of the help, which is the order in which a study needs them."""
-
-
-class _Commands(TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=_ORDER.index)
-
-
 app = typer.Typer(
     name="infomax-tune",
-    cls=_Commands,
     help="How does a layer's activation function change what the layer learns? "
     "Runs sweeps of single-layer InfoMax networks on Ray Tune.",
     epilog=_EXIT_CODES,

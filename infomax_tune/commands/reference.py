@@ -13,7 +13,6 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from infomax_tune.commands import answer, ask, check, train, watch  # noqa: F401 - each adds its commands
 from infomax_tune.commands.app import app
 
 _HEAD = """\

@@ -13,7 +13,6 @@ import typer
 
 from infomax_tune import sweeping
 from infomax_tune.answering import what_seeds_show
-from infomax_tune.commands.answer import print_answer
 from infomax_tune.commands.app import (
     EXIT_INCOMPLETE,
     DataDir,
@@ -30,6 +29,7 @@ from infomax_tune.commands.app import (
     typed_command,
 )
 from infomax_tune.commands.completion import complete_device, complete_setting, complete_space
+from infomax_tune.commands.ending import print_answer
 from infomax_tune.errors import ConfigError
 from infomax_tune.follow.stopping import stop_sweep
 from infomax_tune.packs.run_trial import run_trial

@@ -74,6 +74,28 @@ def status(
         typer.echo(f"to train it: {again}")
 
 
+@app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
+def list_(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", parser=as_location
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
+) -> None:
+    """List the sweeps and runs under a folder."""
+    folder = folder or listing.default_folder()
+    found = listing.list_outputs(folder)
+    if json_:
+        for each in found:
+            typer.echo(json.dumps(each.as_dict()))  # escapes a folder's name that is no text
+    elif found:
+        show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
+    else:
+        typer.echo(f"{folder}: no sweeps or runs here")
+
+
 @app.command(epilog=examples("tensorboard results/activation_study", "tensorboard results/tanh --port 7007"))
 def tensorboard(
     out: FolderOfAny,
@@ -133,25 +155,3 @@ def tensorboard(
     trials = trials_in(folder.runs_folder)
     warn(runs.mend_unless_busy(out, trials))
     raise typer.Exit(serve(folder.runs_folder, host, announce(trials)))
-
-
-@app.command("list", epilog=examples("list", "list /shared/studies", "list results --json"))
-def list_(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder to search. [default: results, else the current folder]", metavar="[FOLDER]", parser=as_location
-        ),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="For scripts: one line of JSON per sweep or run.")] = False,
-) -> None:
-    """List the sweeps and runs under a folder."""
-    folder = folder or listing.default_folder()
-    found = listing.list_outputs(folder)
-    if json_:
-        for each in found:
-            typer.echo(json.dumps(each.as_dict()))  # escapes a folder's name that is no text
-    elif found:
-        show_table(sys.stdout, listing.HEADINGS, listing.rows(found), text_columns=4)
-    else:
-        typer.echo(f"{folder}: no sweeps or runs here")
