@@ -14,8 +14,8 @@ BIN := $(VENV)/bin
 CLUSTER := $(VENV)/cluster
 # each process that a test starts would compile the sources again if none were allowed to keep what it compiled
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# pip would compile with one core, and the packages' own tests too; some files are templates and no Python
-COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
+# pip would compile with one core, and what is never or seldom imported too; some files are templates and no Python
+COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/(tests|databricks|debugpy|mlflow|moto|pip|setuptools|sympy)/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
 .PHONY: sweep test test-all quick check image clean
 .DELETE_ON_ERROR:

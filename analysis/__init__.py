@@ -12,11 +12,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.dynamics import convergence_speed, equal_spread, loss_spread, only_settled, still_moving
-    from analysis.intervals import bca_interval, cell_statistics, t_interval
+    from analysis.dynamics import only_settled, still_moving
+    from analysis.intervals import cell_statistics, t_interval
     from analysis.load import AnalysisError, Study, check_results, load_study
     from analysis.plots import metric_against, metric_box, redundancy_vs_dead
-    from analysis.plots_overview import critical_difference, heatmaps, trade_off_matrix
+    from analysis.plots_overview import heatmaps, trade_off_matrix
     from analysis.plots_training import before_and_after, training_curves
     from analysis.plots_weights import weight_gallery, weight_lines
     from analysis.power import Power, detectable_effect, power_of, seeds_needed, smallest_p
@@ -33,18 +33,14 @@ if TYPE_CHECKING:
     from analysis.run import Analysis, analyze, analyze_study
     from analysis.sign_flips import Flipped, flip_family
     from analysis.stats import (
-        average_ranks,
         by_activation_and_width,
         cell_means,
         compare,
         complete_blocks,
-        critical_distance,
-        friedman,
-        p_matrix,
         paired_p,
         rank_correlations,
     )
-    from analysis.widths import interaction, reversals
+    from analysis.widths import reversals
 
 _MODULES = (
     "load",
@@ -71,8 +67,6 @@ __all__ = [
     "Study",
     "analyze",
     "analyze_study",
-    "average_ranks",
-    "bca_interval",
     "before_and_after",
     "by_activation_and_width",
     "cell_means",
@@ -80,24 +74,16 @@ __all__ = [
     "check_results",
     "compare",
     "complete_blocks",
-    "convergence_speed",
     "counts",
-    "critical_difference",
-    "critical_distance",
     "detectable_effect",
     "done",
-    "equal_spread",
     "flip_family",
-    "friedman",
     "heatmaps",
-    "interaction",
     "load_study",
-    "loss_spread",
     "mean_over_width",
     "metric_against",
     "metric_box",
     "only_settled",
-    "p_matrix",
     "paired_p",
     "per_size",
     "points",

@@ -21,7 +21,7 @@ from analysis.metrics import METRICS, REDUNDANCY_METRICS, label, sign
 from analysis.report import SectionId, section_of_setting
 from analysis.reshape import as_tuple, cell_columns, done, varying
 from analysis.schema import LOSS_TERMS, OTHER_OUTPUTS, activation_order
-from analysis.stats import average_ranks, cell_means, friedman
+from analysis.stats import cell_means
 from analysis.wording import capital, counted, number, show, words
 
 if TYPE_CHECKING:
@@ -224,34 +224,6 @@ def _trajectories(e: Evidence) -> Iterator[Drawing]:
         )
 
 
-def _ranks(e: Evidence) -> Iterator[Drawing]:
-    # If other settings vary, the activations have no single ranking.
-    if e.others or e.infomax["activation"].nunique() < 3:
-        return
-    for metric, name in (("effective_rank", "ranks"), ("output_correlation", "ranks_output_correlation")):
-        if metric not in e.metrics:
-            continue
-        ranks, p = average_ranks(e.averaged, metric)
-        if ranks.empty:
-            continue
-        test = friedman(e.averaged, metric, "activation", []).iloc[0]
-        n = int(test["n_seeds"])
-        told = ", ".join(f"{level} {rank:.2g}" for level, rank in ranks.items())
-        widths = ", mean over widths" if e.sized else ""
-        yield Drawing(
-            name,
-            "activation",
-            f"Average ranks by {label(metric)}",
-            f"Critical-difference diagram of {label(metric)}. Average ranks: {told}.",
-            f"Rank 1 is best ({METRICS[metric].better} {label(metric)}), over {n} seeds with results for every activation{widths}. "
-            "A bar joins activations (dots) that do not differ significantly by the corrected pairwise tests. CD is the rank "
-            "difference that Nemenyi's test (5%) would require; it is shown only for scale.",
-            lambda ranks=ranks, p=p, metric=metric, test=test, n=n: plots_overview.critical_difference(
-                ranks, p, label(metric), n, float(test["p"])
-            ),
-        )
-
-
 def _by_width(e: Evidence) -> Iterator[Drawing]:
     shown = _redundancy(e)
     for one in _apart(e) if shown and e.sized else []:
@@ -319,27 +291,6 @@ def _trade_offs(e: Evidence) -> Iterator[Drawing]:
             "that width, from 0 (lowest) to 1 (highest); larger points are wider networks. Above: the correlation over seeds "
             "of the trials' ranks within their cell; red: both rise together; blue: one rises as the other falls.",
             lambda rows=one.rows, shown=shown: plots_overview.trade_off_matrix(rows, shown),
-        )
-
-
-def _training(e: Evidence) -> Iterator[Drawing]:
-    if "convergence_epoch" in e.metrics:
-        yield Drawing(
-            "convergence",
-            "activation",
-            "Convergence speed",
-            f"Box plots of the convergence epoch with every seed as a point. {_means(e, 'convergence_epoch')}",
-            f"The first epoch that reaches 90% of the decrease in training loss. {BOXES} {capital(_seeds(e))}.",
-            lambda: plots.metric_box(e.infomax, "convergence_epoch"),
-        )
-    if "loss" in e.metrics:
-        yield Drawing(
-            "loss_spread",
-            "activation",
-            "Spread of the final loss over seeds",
-            "Box plots of how far each trial's final loss is from the median of its cell, with every seed as a point.",
-            f"0 is the median of the trials that differ only in their seed. {BOXES} {capital(_seeds(e))}.",
-            lambda: plots.metric_box(e.infomax, "loss", from_median=True),
         )
 
 
@@ -413,12 +364,10 @@ ALBUM = (
     _forests,
     _trajectories,
     _effective_rank,
-    _ranks,
     _by_width,
     _heatmaps,
     _redundancy_vs_dead,
     _trade_offs,
-    _training,
     _curves,
     _settings,
 )

@@ -265,10 +265,8 @@ def _leaders_by_width(e: Evidence, metric: str, leads: Mapping[int, Lead]) -> st
     all_sure = all(lead.sure for lead in leads.values())
     reversed_pairs = turned(e, metric)
     if len(reversed_pairs):
-        found = e.interactions[e.interactions["metric"] == metric]["p"]
-        p = f" (interaction: {p_words(float(found.iloc[0]))})" if len(found) else ""
         each = _each_width(leads)
-        text = f"{start}: the order of the activations changes with the width{p}. {each if sure else capital(each)}."
+        text = f"{start}: the order of the activations changes with the width. {each if sure else capital(each)}."
         one = reversed_pairs.iloc[0]
         text += (
             f" {one['a']} is better than {one['b']} at K = {words([show(k) for k in one['a_better']])} and worse at "
@@ -519,8 +517,7 @@ def moving_sentence(e: Evidence) -> str | None:
         told = [f"{label(str(metric))} in {counted(int(n), 'cell')}" for metric, n in counts.items()]
         return (
             f"Training has not converged in {share(n['moving'], total, 'cells')}: {when}, {words(told)} still moved by more "
-            f"than the standard deviation over seeds, so more epochs would change these numbers.{unknown} No convergence "
-            "speed is given for these cells."
+            f"than the standard deviation over seeds, so more epochs would change these numbers.{unknown}"
         )
     if not n["settled"]:
         return f"Whether training has converged is unknown in {share(total, total, 'cells')}: {LACKING}."

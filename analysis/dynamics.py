@@ -1,19 +1,15 @@
-"""How training went: whether it converged, how fast, and how the final loss varies over seeds.
+"""How training went: whether it converged.
 
 DataFrame in, DataFrame out. Imports other statistics, nothing that draws or writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import RESAMPLES, bca_interval
 from analysis.metrics import REDUNDANCY_METRICS, to_scale
-from analysis.reshape import as_tuple, cell_columns, done, order, varying
-from analysis.stats import levels_of
+from analysis.reshape import as_tuple, cell_columns, done, order
 
 MANY_EPOCHS = 20
 """A tenth of fewer epochs than this is about one epoch."""
@@ -121,90 +117,3 @@ def only_settled(results: pd.DataFrame, moving: pd.DataFrame) -> pd.DataFrame:
     by = cell_columns(results)
     found = results[by].merge(convergence(results, moving), on=by, how="left")["state"]
     return results.assign(convergence_epoch=results["convergence_epoch"].where((found == "settled").to_numpy()))
-
-
-def convergence_speed(results: pd.DataFrame) -> pd.DataFrame:
-    """Epochs until 90% of the decrease in training loss, per cell.
-
-    results: from `only_settled`: a cell that has not converged has no value. Columns: the cell, planned (trials), n
-    (with a value), median, q25, q75, min, max (epochs; lower is faster), and share (the median as a share of the epochs
-    run, if the table has that number).
-    """
-    by = cell_columns(results)
-    planned = results.groupby(by, dropna=False).size().rename("planned")
-    groups = done(results).groupby(by, dropna=False)["convergence_epoch"]
-    table = pd.DataFrame(
-        {
-            "n": groups.count(),
-            "median": groups.median(),
-            "q25": groups.quantile(0.25),
-            "q75": groups.quantile(0.75),
-            "min": groups.min(),
-            "max": groups.max(),
-        }
-    )
-    table = planned.to_frame().join(table).fillna({"n": 0}).astype({"n": int})
-    if "epochs" in results:
-        epochs = results.groupby(by, dropna=False)["epochs"].max()
-        table["share"] = table["median"] / epochs.where(epochs > 0)
-    return order(table.reset_index(), by)
-
-
-def loss_spread(results: pd.DataFrame, *, seed: int, n_resamples: int = RESAMPLES) -> pd.DataFrame:
-    """How much the final loss depends on the seed, per cell.
-
-    Columns: the cell, n, mean, sd with its BCa bootstrap interval (sd_low, sd_high), iqr, min, max, in units of the loss. A
-    smaller spread means that one seed says more about the others. Compare spreads only within a width: the loss is a sum
-    over units.
-    """
-    by = cell_columns(results)
-    rows = done(results)
-    if rows.empty:
-        return pd.DataFrame(columns=[*by, "n"])
-    cells = {key: group["loss"].dropna().to_numpy(float) for key, group in rows.groupby(by, dropna=False)}
-    # One row per cell, padded with gaps: cells may have lost seeds.
-    wide = np.full((len(cells), max(1, *map(len, cells.values()))), np.nan)
-    for row, losses in enumerate(cells.values()):
-        wide[row, : len(losses)] = losses
-    low, high = bca_interval(wide, _sd, seed=seed, n_resamples=n_resamples)
-    groups = pd.DataFrame(wide).T
-    table = pd.DataFrame(list(cells), columns=by).assign(
-        n=groups.count(),
-        mean=groups.mean(),
-        sd=groups.std(),
-        sd_low=low,
-        sd_high=high,
-        iqr=groups.quantile(0.75) - groups.quantile(0.25),
-        min=groups.min(),
-        max=groups.max(),
-    )
-    return order(table, by)
-
-
-def equal_spread(results: pd.DataFrame, within: Sequence[str] | None = None) -> pd.DataFrame:
-    """Brown-Forsythe test of whether all activations have the same spread of the final loss, per stratum.
-
-    Columns: the stratum, levels, n (values), statistic, p. It treats seeds as independent between activations although
-    they share initial weights and batches, so its p is only a guide. Source: Brown & Forsythe (1974); scipy.stats.levene.
-    """
-    from scipy import stats
-
-    within = list(within) if within is not None else varying(results, but=("activation",))
-    rows = done(results).dropna(subset=["loss"])
-    records = []
-    for key, group in rows.groupby(within, dropna=False) if within else [((), rows)]:
-        samples = [
-            group.loc[group["activation"] == name, "loss"].to_numpy(float) for name in levels_of(group, "activation")
-        ]
-        samples = [sample for sample in samples if len(sample) >= 3]
-        statistic = p = np.nan
-        if len(samples) >= 2 and any(np.ptp(sample) > 0 for sample in samples):
-            statistic, p = stats.levene(*samples, center="median")
-        names = dict(zip(within, as_tuple(key), strict=True))
-        n = sum(map(len, samples))
-        records.append({**names, "levels": len(samples), "n": n, "statistic": statistic, "p": p})
-    return pd.DataFrame(records)
-
-
-def _sd(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.std(values, axis=axis, ddof=1)

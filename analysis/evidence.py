@@ -13,15 +13,11 @@ import pandas as pd
 
 from analysis import reshape
 from analysis.dynamics import only_settled, still_moving
-from analysis.intervals import RESAMPLES, t_interval
+from analysis.intervals import t_interval
 from analysis.load import Study
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, bounds, from_scale, sign, to_scale
 from analysis.schema import BASELINE_COLUMNS, LOSS_TERMS, NEVER_COMPARED, OTHER_OUTPUTS
 from analysis.stats import compare, complete_blocks, seed_blocks
-from analysis.widths import interaction
-
-LARGE = 2_000
-"""With more trials than this, the bootstrap draws 1,999 resamples instead of 9,999: its error stays below the seeds'."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +29,10 @@ class Evidence:
     values are per size (`reshape.per_size`). averaged: the infomax trials, each metric averaged over the widths, one row
     per seed. others: settings that vary besides activation and width. pooled, by_width: pairs of activations on averaged
     values, and within each width, on complete blocks, except for metrics by which activations are not ranked.
-    interactions: of activation and width, one row per metric. moving: what still moved when training ended. change: trained
+    moving: what still moved when training ended. change: trained
     against untrained. baselines: InfoMax against each baseline. baseline_rows: the trials of both, those of a baseline at
     every level of a setting that it ignores. settings, settings_by_width: factor -> pairs of its levels, on averaged
-    values, and within each width if there are several; not of the data set. seed, n_resamples: of every bootstrap.
+    values, and within each width if there are several; not of the data set.
     """
 
     study: Study
@@ -50,14 +46,11 @@ class Evidence:
     summary: pd.DataFrame
     pooled: pd.DataFrame
     by_width: pd.DataFrame
-    interactions: pd.DataFrame
     moving: pd.DataFrame
     stages: pd.DataFrame
     change: pd.DataFrame
     baseline_rows: pd.DataFrame
     baselines: pd.DataFrame
-    seed: int
-    n_resamples: int
     settings: dict[str, pd.DataFrame] = field(default_factory=dict)
     settings_by_width: dict[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -87,8 +80,8 @@ class Evidence:
         return table[table["objective"].isin(self.infomax["objective"])]
 
 
-def gather(study: Study, *, seed: int) -> Evidence:
-    """All shared statistics of a study. seed: of the bootstrap; randomly drawn sign patterns have their own seed."""
+def gather(study: Study) -> Evidence:
+    """All shared statistics of a study."""
     moving = still_moving(study.results, study.history)
     results = only_settled(study.results, moving)
     infomax = reshape.infomax_rows(results)
@@ -101,8 +94,6 @@ def gather(study: Study, *, seed: int) -> Evidence:
     stages = reshape.with_untrained(infomax, study.history)
     baseline_rows, baselines = _baselines(results, metrics)
     between = [metric for metric in metrics if METRICS[metric].ranked]
-    ranked = [metric for metric in between if sign(metric)]
-    several = sized and infomax["activation"].nunique() > 1
     return Evidence(
         study=study,
         results=results,
@@ -118,18 +109,11 @@ def gather(study: Study, *, seed: int) -> Evidence:
         by_width=(
             _each(between, finished, "activation", [*others, "hidden_dim"], complete=True) if sized else pd.DataFrame()
         ),
-        interactions=(
-            stack([interaction(finished, metric, "activation", others) for metric in ranked])
-            if several
-            else pd.DataFrame()
-        ),
         moving=moving,
         stages=stages,
         change=_change(stages, [*others, "activation", "hidden_dim"]),
         baseline_rows=baseline_rows,
         baselines=baselines,
-        seed=seed,
-        n_resamples=RESAMPLES if len(results) <= LARGE else 1_999,
         settings={factor: _levels(factor, metrics, averaged, others) for factor in compared},
         settings_by_width=(
             {factor: _levels(factor, metrics, finished, [*others, "hidden_dim"]) for factor in compared}

@@ -192,7 +192,7 @@ def _baselines(e: Evidence) -> Finding | None:
 
 def _ended(e: Evidence) -> Finding | None:
     text = claims.moving_sentence(e)
-    return Finding(text, "moving", "convergence") if text else None
+    return Finding(text, "moving") if text else None
 
 
 def methods(e: Evidence) -> str:
@@ -226,8 +226,7 @@ def methods(e: Evidence) -> str:
     if e.sized:
         parts.append(
             "Before averaging over widths, effective rank, dead units and Gaussian total correlation were divided by K, and "
-            "weight redundancy and output correlation by K (K - 1). The same max-T procedure, on the contrasts between "
-            "widths, tested whether differences depend on the width."
+            "weight redundancy and output correlation by K (K - 1)."
         )
     parts += [
         "The variance ratio was compared by its logarithm, and its means are geometric.",
@@ -235,6 +234,5 @@ def methods(e: Evidence) -> str:
         f"Training counts as converged in a cell if, {last_epochs(e.results)}, neither the loss nor any redundancy metric, "
         "averaged over seeds, moved by more than the standard deviation over seeds; the convergence epoch (90% of the loss's "
         "decrease) is given only for such cells.",
-        f"Bootstrap intervals (BCa) use {e.n_resamples:,} resamples.",
     ]
     return " ".join(parts)

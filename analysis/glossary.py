@@ -27,18 +27,12 @@ SHARED: Terms = [
     (
         "95% interval",
         "For a mean: Student's t over the seeds. Over many studies, 95% of such intervals contain the true mean if the seeds "
-        "are roughly normally distributed. Intervals are cut off at the limits of the metric's range. We recommend the t "
-        "interval for 10 seeds. The bootstrap intervals (BCa) in cells.csv are too short there; use them with 30 seeds or "
-        "more, and for medians and interquartile means.",
+        "are roughly normally distributed. Intervals are cut off at the limits of the metric's range.",
     ),
     (
         "leads",
         "Some setting is always best on average. A setting leads only if it differs significantly from every other ranked setting by the "
         "corrected test, on the seeds that all settings have. A setting with fewer than half as many seeds as the most complete one is not ranked.",
-    ),
-    (
-        "IQM",
-        "Interquartile mean: the mean of the middle half of the seeds. A single outlier cannot move it far.",
     ),
     (
         "a - b",
@@ -67,8 +61,7 @@ SHARED: Terms = [
         "p corrected for the number of comparisons by flipping the signs of a seed in all of them at once. A family is one "
         "metric and one kind of comparison (for example, all pairs of activations at all widths). If nothing differs within "
         "a family, the chance of even one p (max-T) of 0.05 or less is about 5%. \u201cSignificant\u201d means a p (max-T) of "
-        "0.05 or less. p (Holm) is an older correction; with ten seeds it cannot reach 0.05 in a family of more than 25 "
-        "comparisons. p is not corrected across metrics.",
+        "0.05 or less. p is not corrected across metrics.",
     ),
 ]
 

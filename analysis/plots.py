@@ -25,7 +25,7 @@ from analysis.panels import (
     scale,
     ticks_apart,
 )
-from analysis.reshape import cell_columns, done, points
+from analysis.reshape import done, points
 from analysis.schema import activation_order
 from analysis.stats import levels_of
 from analysis.style import (
@@ -54,28 +54,20 @@ MAX_POINTS = 400
 
 
 @styled
-def metric_box(
-    results: pd.DataFrame, metric: str = "effective_rank", factor: str | None = None, *, from_median: bool = False
-) -> Figure:
+def metric_box(results: pd.DataFrame, metric: str = "effective_rank", factor: str | None = None) -> Figure:
     """Box plot of a metric with every seed as a point, one panel per width (and other setting).
 
     factor: what is drawn side by side, by default the activation (or another varying setting if there is only one
     activation). Box: quartiles and median; whiskers: the last point within 1.5 interquartile ranges. Finished trials only.
-    from_median: draw each trial's difference from the median of its cell; this shows the spread even if cells differ by
-    far more.
     """
     rows = done(results).dropna(subset=[metric])
     if rows.empty:
         return empty_figure(f"no finished trial has a value for {label(metric)}")
     factor = factor or main_factor(results)
-    if from_median:
-        rows = rows.assign(**{metric: rows[metric] - _cell_medians(rows, metric)})
     panels = panels_of(rows, factor)
     levels = levels_of(rows, factor)[::-1]
     figure, grid = grid_of(len(panels), 0.75 + 0.3 * len(levels), sharey=True, extra=0.35)
     for axes, (title, panel) in zip(grid.flat, panels, strict=False):
-        if from_median:
-            axes.axvline(0, color=MUTED, linewidth=0.9)
         for y, level in enumerate(levels):
             _box(axes, panel[panel[factor] == level], metric, y, color(level, factor), marker(level, factor))
         axes.set_yticks(range(len(levels)), [show(level) for level in levels])
@@ -83,13 +75,8 @@ def metric_box(
         axes.grid(axis="y", visible=False)
         axes.set_title(fill(title, 30))
         scale(axes, "x", metric, rows[metric])
-    words = f"{label(metric)}: difference from the cell's median" if from_median else axis_label(metric)
-    figure.supxlabel(words, fontsize=9)
+    figure.supxlabel(axis_label(metric), fontsize=9)
     return figure
-
-
-def _cell_medians(rows: pd.DataFrame, metric: str) -> pd.Series:
-    return rows.groupby(cell_columns(rows), dropna=False)[metric].transform("median")
 
 
 @styled

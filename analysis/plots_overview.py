@@ -1,11 +1,10 @@
-"""Figures that compare metrics or activations with each other: heatmaps, trade-offs, the critical-difference diagram.
+"""Figures that compare metrics or activations with each other: heatmaps, trade-offs.
 
 Each function takes tables or weights and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from analysis.metrics import METRICS, label, sign
 from analysis.panels import matrix_of
 from analysis.reshape import cell_columns, done, recorded_metrics
 from analysis.schema import activation_order
-from analysis.stats import by_activation_and_width, critical_distance, rank_correlations
+from analysis.stats import by_activation_and_width, rank_correlations
 from analysis.style import (
     INK,
     MUTED,
@@ -32,7 +31,6 @@ from analysis.style import (
     paper_width,
     styled,
 )
-from analysis.wording import format_p
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,66 +182,6 @@ def trade_off_metrics(results: pd.DataFrame) -> list[str]:
     chosen = [name for name in recorded_metrics(results) if sign(name) and METRICS[name].ranked]
     chosen = [name for name in chosen if name != "convergence_epoch"]  # how long it took, not what was learned
     return [name for name in chosen if rows[name].notna().mean() > 0.5 and rows[name].nunique() > 1]
-
-
-@styled
-def critical_difference(
-    ranks: pd.Series, p: pd.DataFrame, title: str, n_seeds: int, friedman_p: float = np.nan
-) -> Figure:
-    """Critical-difference diagram: average rank of each activation over seeds (1 = best); bars join those that do not differ
-    significantly.
-
-    ranks, p: from stats.average_ranks, with p of the corrected pairs: a bar has a dot at each activation it joins.
-    friedman_p: of the test whether any differ. The length labeled CD is Nemenyi's critical difference at 5%, which a test
-    of ranks alone would require. Source: Demsar (2006); scikit_posthocs.critical_difference_diagram.
-    """
-    import scikit_posthocs
-
-    if ranks.empty:
-        return empty_figure("a critical-difference diagram needs at least three activations and two complete seeds")
-    figure = new_figure(8.5, 0.22 * len(ranks) + 1.7)
-    axes = figure.subplots()
-    axes.grid(visible=False)
-    palette = {name: color(name) for name in ranks.index}
-    drawn = scikit_posthocs.critical_difference_diagram(
-        ranks,
-        p,
-        ax=axes,
-        color_palette=palette,
-        label_fmt_left="{label} ({rank:.2g})  ",
-        label_fmt_right="  ({rank:.2g}) {label}",
-        label_props={"fontsize": 9},
-        marker_props={"s": 0},
-        crossbar_props={"color": INK, "linewidth": 2.4, "marker": "o", "markersize": 5.5},
-        text_h_margin=0.03,
-    )
-    for name, rank in ranks.items():
-        axes.scatter(rank, 0, s=62, color=color(name), marker=marker(name), edgecolors=PAPER, linewidths=0.8, zorder=4)
-    # It takes a bar's points from a set, whose order differs between processes; the file's bytes would differ too.
-    for bar in itertools.chain.from_iterable(drawn["crossbars"]):
-        bar.set_xdata(sorted(bar.get_xdata()))
-    # The axis would stop at the worst observed rank, not at the last possible one.
-    first, last = 1.0, float(len(ranks))
-    length = critical_distance(len(ranks), n_seeds)
-    top = 1.3
-    if np.isfinite(length):
-        last = max(last, first + length)
-        axes.plot([first, first + length], [top, top], color=MUTED, marker="|", markersize=7, linewidth=1.2)
-        axes.text(
-            first + length / 2, top + 0.1, f"CD = {length:.2f}", ha="center", va="bottom", fontsize=8, color=MUTED
-        )
-    axes.set_xlim(first - 0.08 * (last - first), last + 0.08 * (last - first))
-    axes.set_xticks(range(1, len(ranks) + 1))
-    axes.set_ylim(top=top + 0.6)
-    test = f"; Friedman's {p_text(friedman_p)}" if np.isfinite(friedman_p) else ""
-    axes.set_title(f"{title}: average rank over {n_seeds} seeds, 1 = best{test}", pad=10)
-    return figure
-
-
-def p_text(p: float) -> str:
-    """p = 0.012, p < 0.0001."""
-    text = format_p(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _write_values(axes: Axes, values: np.ma.MaskedArray, colors: np.ndarray, complete: np.ndarray) -> None:

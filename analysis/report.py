@@ -35,7 +35,6 @@ HEADINGS = {
     "sim_low": "simult. 95% from",
     "sim_high": "simult. 95% to",
     "p_max_t": "p (max-T)",
-    "p_holm": "p (Holm)",
     "difference": "a - b",
 }
 """Headings that several tables share. Other columns use their name, or the heading that their table sets."""
@@ -225,7 +224,7 @@ def _cell(column: str, value: Any) -> Cell:
 
 
 def _digits(column: str, value: float) -> str:
-    if column in ("p", "p_max_t", "p_holm", "smallest_p"):
+    if column in ("p", "p_max_t", "smallest_p"):
         return format_p(value)
     if column in ("superiority", "share"):
         return f"{value:.0%}"

@@ -54,7 +54,6 @@ def analyze(
     out: str | os.PathLike[str],
     output_dir: str | os.PathLike[str] | None = None,
     *,
-    seed: int = 0,
     command: str | None = None,
     host: bool = False,
     formats: Sequence[str] = ("png",),
@@ -65,7 +64,7 @@ def analyze(
     """Analyze a sweep's output folder: summary.csv, tables of all statistics, figures, and report.html.
 
     out: the folder a sweep wrote; only its results.csv is needed. output_dir: where to write, by default
-    `<out>/analysis`. seed: for the bootstrap; the same tables and seed give the same bytes. command: the command that the
+    `<out>/analysis`. The same tables give the same bytes. command: the command that the
     report shows for repeating the study, by default the one in environment.json. host: whether the report names the
     machine, as environment.json does. formats: of the figures, any of png, pdf and svg. dpi: of the figures, 30 to 1,200.
     width: of the figures' files in inches, 2.5 to 20, for a paper: at that width their text has 7 to 9 points. latex: whether
@@ -83,21 +82,20 @@ def analyze(
         for problem in link_problems([output_dir]):
             raise AnalysisError(problem)
     target = Output(output_dir)
-    return analyze_study(study, target, seed=seed, command=command, files=files, latex=latex)
+    return analyze_study(study, target, command=command, files=files, latex=latex)
 
 
 def analyze_study(
     study: Study,
     target: Output,
     *,
-    seed: int = 0,
     command: str | None = None,
     files: FigureFiles | None = None,
     latex: bool = False,
 ) -> Analysis:
     """Like `analyze`, for a study already in memory."""
     files = files or FigureFiles()
-    evidence = gather(study, seed=seed)
+    evidence = gather(study)
     tables = list(study_tables(evidence))
     for table in tables:
         if table.rows is not None and len(table.rows.columns):

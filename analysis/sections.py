@@ -45,9 +45,9 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
         "notes": [
             *study.notes,
             *gaps(study.results),
-            f"Bootstrap intervals: {e.n_resamples:,} resamples, seed {e.seed}. Sign patterns: all of them up to "
-            f"{MAX_EXACT_SEEDS} seeds; above that, {DRAWS:,} draws with a fixed seed. The differences that a number of seeds can "
-            "detect are simulated, with a fixed seed. No other number here is drawn at random.",
+            f"Sign patterns: all of them up to {MAX_EXACT_SEEDS} seeds; above that, {DRAWS:,} draws with a fixed seed. The "
+            "differences that a number of seeds can detect are simulated, with a fixed seed. No other number here is drawn at "
+            "random.",
         ],
         "sections": found,
         "glossary": glossary(e.metrics, e.study.own_parts(), [term for of_study in tables for term in of_study.terms]),
@@ -88,12 +88,12 @@ def _redundancy(e: Evidence) -> Section:
         section.lead.append(
             "Each trained network is compared, seed by seed, with itself before training (epoch 0: the same random weights)."
         )
-        _say_power(section, e.change, "trained against untrained")
+        _say_power(section, e.change, "trained against untrained", only_caution=True)
     else:
         section.lead.append(f"{_no_change(e)}, so trained networks cannot be compared with untrained ones.")
     if len(e.baselines):
         section.findings += claims.baseline_sentences(e)
-        _say_power(section, e.baselines, "InfoMax against the baselines")
+        _say_power(section, e.baselines, "InfoMax against the baselines", only_caution=True)
     else:
         section.lead.append(_no_baselines(e))
     return section
@@ -144,8 +144,10 @@ def _activation(e: Evidence) -> Section:
             "averaging, metrics that grow with the width are divided by K or K (K - 1)."
         )
         section.findings = claims.leader_sentences(e) + claims.equivalent_sentences(e)
-        _say_power(section, e.pooled, "pairs of activations, mean over widths")
-        _say_power(section, e.by_width, "pairs of activations within each width")
+        if e.others:
+            _say_power(section, e.pooled, "pairs of activations, mean over widths")
+        else:
+            _say_power(section, e.by_width, "pairs of activations within each width")
     moving = claims.moving_sentence(e)
     if moving:
         section.notes.append(moving)
@@ -167,7 +169,7 @@ def _about_settings(section: Section, e: Evidence, factors: Sequence[str]) -> Se
     section.lead.append("Levels are compared seed by seed on the mean over widths, with all other settings equal.")
     for factor in factors:
         section.findings += _told(claims.setting_sentence(e, factor, metric) for metric in e.metrics)
-        _say_power(section, e.settings[factor], f"levels of {factor}")
+        _say_power(section, e.settings[factor], f"levels of {factor}", only_caution=True)
     return section
 
 
@@ -185,10 +187,10 @@ def _told(sentences: Any) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _say_power(section: Section, pairs: pd.DataFrame, what: str) -> None:
+def _say_power(section: Section, pairs: pd.DataFrame, what: str, *, only_caution: bool = False) -> None:
     """What the largest family of these comparisons can show, as a note; as a caution if it can show nothing."""
     note = claims.power_note(pairs, what)
-    if note is not None:
+    if note is not None and (note.caution or not only_caution):
         (section.cautions if note.caution else section.notes).append(note.text)
 
 

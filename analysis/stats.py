@@ -1,13 +1,11 @@
-"""Comparisons between settings, paired by seed: pairs, rank tests, average ranks, correlations of ranks.
+"""Comparisons between settings, paired by seed, and how metrics vary together.
 
 DataFrame in, DataFrame out. Imports intervals and names, nothing that draws or writes.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -100,7 +98,7 @@ def compare(
     pair alone), sim_low, sim_high (95% simultaneous interval over the family's differences), median_difference; cohens_d
     (mean / sd of the differences); superiority (share of seeds in which a is better, or larger if the metric has no better
     direction; ties count half); percent, percent_low, percent_high (the difference and its simultaneous interval in
-    percent of b's mean, if values cannot be negative); p, p_max_t, p_holm, method (see `sign_flips`); family_size;
+    percent of b's mean, if values cannot be negative); p, p_max_t, method (see `sign_flips`); family_size;
     smallest_p (the smallest p and p_max_t that this many seeds allow), significant (p_max_t <= alpha).
     A ratio (`metrics.is_log`) is compared by its logarithm: its means are geometric, and its differences and intervals are
     of natural logarithms.
@@ -155,7 +153,7 @@ def compare(
         table[name] = percent(metric, table[of], table["mean_b"])
     # Readers expect means of ratios, not of logarithms.
     table["mean_a"], table["mean_b"] = from_scale(metric, table["mean_a"]), from_scale(metric, table["mean_b"])
-    for name in ("p", "p_max_t", "p_holm", "method", "family_size"):
+    for name in ("p", "p_max_t", "method", "family_size"):
         table[name] = tests[name].to_numpy()
     table["smallest_p"] = table["n"].map(smallest_p).where(table["p"].notna())
     table["significant"] = (table["p_max_t"] <= alpha).fillna(False)
@@ -184,83 +182,6 @@ def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[
     """
     p = np.array([flip_family(d, draws=draws).p[0] for d in differences])
     return p, [_method(len(d), len(d), draws) for d in differences]
-
-
-def friedman(
-    rows: pd.DataFrame, metric: str, factor: str = "activation", within: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """Friedman's rank test, with seeds as blocks: does any level of the factor differ?
-
-    One row per stratum. Columns: the stratum, metric, n_seeds (complete blocks), left_out (incomplete ones), levels,
-    statistic, p, kendalls_w (agreement of the seeds on the ranking, 0 to 1). p is missing for fewer than 3 levels or 2
-    seeds, or if all values are equal. Source: Friedman (1937); scipy.stats.friedmanchisquare (chi-squared limit).
-    """
-    from scipy import stats
-
-    if within is None:
-        within = varying(rows, but=(factor,))
-    within = [column for column in within if column in rows]
-    blocks = seed_blocks(rows, metric, factor, within)
-    records = []
-    for key, block in blocks.groupby(level=within, dropna=False) if within else [((), blocks)]:
-        full = complete_blocks(block)
-        n, k = full.shape
-        statistic = p = np.nan
-        # A block of equal values has no ranking; if no block has one, the statistic is 0 / 0.
-        if k >= 3 and n >= 2 and (np.ptp(full.to_numpy(), axis=1) > 0).any():
-            statistic, p = stats.friedmanchisquare(*full.to_numpy().T)
-        names = dict(zip(within, as_tuple(key), strict=True))
-        records.append(
-            {
-                **names,
-                "metric": metric,
-                "n_seeds": n,
-                "left_out": len(block) - n,
-                "levels": k,
-                "statistic": statistic,
-                "p": p,
-                "kendalls_w": statistic / (n * (k - 1)) if n and k > 1 else np.nan,
-            }
-        )
-    return pd.DataFrame(records)
-
-
-def average_ranks(rows: pd.DataFrame, metric: str, factor: str = "activation") -> tuple[pd.Series, pd.DataFrame]:
-    """Average rank of each level over the seeds (1 = best), and the corrected p between levels, for the diagram.
-
-    rows: one row per seed and level (see reshape.mean_over_width). Only complete seeds count (`complete_blocks`). p: p_max_t
-    of `compare`, 1 on the diagonal. A metric without a better direction ranks the largest first. Both are empty with fewer
-    than 3 levels or 2 complete seeds.
-    """
-    full = complete_blocks(seed_blocks(rows, metric, factor, []))
-    if full.shape[1] < 3 or len(full) < 2:
-        return pd.Series(dtype=float), pd.DataFrame()
-    ranks = full.rank(axis=1, ascending=sign(metric) < 0).mean().sort_values(kind="stable")
-    return ranks, p_matrix(compare(rows, metric, factor, [], complete=True), list(full.columns))
-
-
-def p_matrix(pairs: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
-    """p_max_t of one stratum's pairs as a symmetric matrix of levels; 1 on the diagonal and for pairs without a test."""
-    place = {level: i for i, level in enumerate(levels)}
-    values = np.ones((len(levels), len(levels)))
-    for a, b, p in zip(pairs["a"], pairs["b"], pairs["p_max_t"], strict=True) if len(pairs) else []:
-        if a in place and b in place and np.isfinite(p):
-            values[place[a], place[b]] = values[place[b], place[a]] = p
-    return pd.DataFrame(values, index=list(levels), columns=list(levels))
-
-
-def critical_distance(levels: int, n_seeds: int, alpha: float = ALPHA) -> float:
-    """Nemenyi's critical difference of average ranks, the length CD in a critical-difference diagram.
-
-    q / sqrt(2) * sqrt(k (k + 1) / (6 n)), with q the studentized range of k levels. NaN below 2 levels or seeds. Only a scale
-    for the ranks; `compare` decides which pairs differ significantly. Source: Demsar (2006).
-    """
-    from scipy import stats
-
-    if levels < 2 or n_seeds < 2:
-        return math.nan
-    q = float(stats.studentized_range.ppf(1 - alpha, levels, np.inf))
-    return q / math.sqrt(2) * math.sqrt(levels * (levels + 1) / (6 * n_seeds))
 
 
 def rank_correlations(rows: pd.DataFrame, metrics: Sequence[str], within: Sequence[str]) -> pd.DataFrame:
@@ -296,7 +217,7 @@ def _describe(x: np.ndarray, y: np.ndarray, d: np.ndarray, direction: int) -> tu
 
 
 def _tests(differences: np.ndarray, groups: np.ndarray, draws: int) -> pd.DataFrame:
-    """The tests of each family: p, p_max_t, sim_low, sim_high, p_holm, family_size, method."""
+    """The tests of each family: p, p_max_t, sim_low, sim_high, family_size, method."""
     table = pd.DataFrame(index=range(len(differences)))
     n = np.isfinite(differences).sum(axis=1)
     for group in np.unique(groups):
@@ -306,7 +227,7 @@ def _tests(differences: np.ndarray, groups: np.ndarray, draws: int) -> pd.DataFr
         table.loc[rows, "sim_low"], table.loc[rows, "sim_high"] = found.low, found.high
         seeds = int(np.isfinite(differences[rows]).any(axis=0).sum())
         table.loc[rows, "method"] = [_method(size, seeds, draws) for size in n[rows]]
-    table["p_holm"], table["family_size"] = _holm(table["p"], pd.Series(groups))
+    table["family_size"] = table["p"].groupby(groups).transform("count")
     return table
 
 
@@ -315,24 +236,3 @@ def _method(n: int, seeds: int, draws: int) -> str:
     if n < 2:
         return "none"
     return "sign-flip, exact" if seeds <= MAX_EXACT_SEEDS else f"sign-flip, {draws:,} draws"
-
-
-def _holm(p: pd.Series, groups: pd.Series) -> tuple[pd.Series, pd.Series]:
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted, size = pd.Series(np.nan, index=p.index), pd.Series(0, index=p.index)
-    # multipletests ends with gc.collect(), which visits every object of every imported library: a third of the time of an
-    # analysis. It skips frozen objects.
-    freeze = gc.get_freeze_count() == 0
-    if freeze:
-        gc.freeze()
-    try:
-        for _, family in p.groupby(groups):
-            tested = family.dropna()
-            size[family.index] = len(tested)
-            if len(tested):
-                adjusted[tested.index] = multipletests(tested, method="holm")[1]
-    finally:
-        if freeze:
-            gc.unfreeze()
-    return adjusted, size

@@ -12,21 +12,19 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import reshape
-from analysis.dynamics import convergence_speed, equal_spread, last_epochs, loss_spread
+from analysis.dynamics import last_epochs
 from analysis.equivalence import MARGIN, equivalence
-from analysis.evidence import Evidence, stack
+from analysis.evidence import Evidence
 from analysis.intervals import cell_statistics
-from analysis.metrics import METRICS
 from analysis.report import SectionId, section_of_setting
 from analysis.schema import DONE
-from analysis.stats import friedman
 from analysis.wording import capital
 
 Terms = tuple[tuple[str, str], ...]
 
 PAIR_COLUMNS = (
     *("a", "b", "n", "left_out", "difference", "sim_low", "sim_high", "percent", "percent_low", "percent_high"),
-    *("cohens_d", "superiority", "p", "p_max_t", "p_holm"),
+    *("cohens_d", "superiority", "p", "p_max_t"),
 )
 
 
@@ -89,13 +87,8 @@ def study_tables(e: Evidence) -> Iterator[StudyTable]:
         shown=e.by_width,
         columns=_pair_columns(e, "hidden_dim"),
     )
-    yield _interactions(e)
     yield _equivalence(e)
-    yield _friedman(e)
     yield _moving(e)
-    yield _convergence(e)
-    yield _loss_spread(e)
-    yield _equal_spread(e)
     for factor, pairs in e.settings.items():
         yield StudyTable(
             "comparisons.csv",
@@ -144,10 +137,10 @@ def _summary(e: Evidence) -> StudyTable:
 
 def _cells(e: Evidence) -> StudyTable:
     by = reshape.cell_columns(e.results)
-    cells = cell_statistics(reshape.done(e.results), e.metrics, seed=e.seed, by=by, n_resamples=e.n_resamples)
+    cells = cell_statistics(reshape.done(e.results), e.metrics, by=by)
     cells = reshape.order(cells, by)
     shown = e.of_infomax(cells).rename(columns={"t_low": "ci_low", "t_high": "ci_high"})
-    numbers = ("n", "mean", "ci_low", "ci_high", "sd", "median", "iqm")
+    numbers = ("n", "mean", "ci_low", "ci_high", "sd", "median")
     return StudyTable(
         "cells.csv",
         cells,
@@ -156,7 +149,6 @@ def _cells(e: Evidence) -> StudyTable:
         caption="Every metric by activation and width",
         shown=shown,
         columns=["activation", *e.others, "hidden_dim", "metric", *numbers],
-        headings={"iqm": "IQM"},
     )
 
 
@@ -200,38 +192,6 @@ def _equivalence(e: Evidence) -> StudyTable:
     )
 
 
-def _friedman(e: Evidence) -> StudyTable:
-    return StudyTable(
-        "friedman.csv",
-        stack([friedman(e.averaged, metric, "activation", e.others) for metric in e.metrics if METRICS[metric].ranked]),
-        section="activation",
-        id="friedman",
-        caption="Friedman's test over activations, mean over widths",
-        headings={"kendalls_w": "Kendall's W"},
-        terms=(
-            (
-                "Friedman, Kendall's W",
-                "Do the activations differ at all? The test compares ranks within each seed; W is how well the seeds agree on "
-                "the ranking, 0 to 1.",
-            ),
-            (
-                "critical-difference diagram",
-                "Average ranks over seeds; a bar joins activations that do not differ significantly by the corrected test (5%).",
-            ),
-        ),
-    )
-
-
-def _convergence(e: Evidence) -> StudyTable:
-    return StudyTable(
-        "convergence.csv",
-        convergence_speed(e.results) if "convergence_epoch" in e.results else pd.DataFrame(),
-        section="activation",
-        id="convergence-table",
-        caption="Convergence speed (epochs), for cells that have converged",
-    )
-
-
 def _moving(e: Evidence) -> StudyTable:
     return StudyTable(
         "still_moving.csv",
@@ -244,52 +204,6 @@ def _moving(e: Evidence) -> StudyTable:
                 "still moving",
                 f"{capital(last_epochs(e.results))}, the mean over seeds moved by more than the standard deviation over seeds. A "
                 "cell has converged if the loss and every redundancy metric are known there, and none is still moving.",
-            ),
-        ),
-    )
-
-
-def _interactions(e: Evidence) -> StudyTable:
-    return StudyTable(
-        "interactions.csv",
-        e.interactions,
-        section="activation",
-        id="interactions",
-        caption="Do the differences between activations depend on the width?",
-        terms=(
-            (
-                "interaction",
-                "p for \u201cno difference between two activations depends on the width\u201d, by the same test over all pairs of "
-                "activations and widths. Metrics that grow with the width are first divided by K or K (K - 1).",
-            ),
-        ),
-    )
-
-
-def _loss_spread(e: Evidence) -> StudyTable:
-    recorded = "loss" in e.metrics
-    return StudyTable(
-        "loss_spread.csv",
-        loss_spread(e.results, seed=e.seed, n_resamples=e.n_resamples) if recorded else pd.DataFrame(),
-        section="activation",
-        id="spread",
-        caption="Spread of the final loss over seeds",
-        headings={"sd_low": "sd from", "sd_high": "sd to", "iqr": "IQR"},
-    )
-
-
-def _equal_spread(e: Evidence) -> StudyTable:
-    return StudyTable(
-        "equal_spread.csv",
-        equal_spread(e.infomax) if "loss" in e.metrics else pd.DataFrame(),
-        section="activation",
-        id="equal-spread",
-        caption="Brown-Forsythe test of equal spread of the final loss",
-        terms=(
-            (
-                "Brown-Forsythe",
-                "Do the activations differ in how much the final loss varies over seeds? A guide only: it assumes that seeds "
-                "are independent between activations.",
             ),
         ),
     )

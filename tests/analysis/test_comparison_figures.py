@@ -116,45 +116,6 @@ def test_redundancy_against_the_width_is_drawn_on_a_logarithmic_axis():
     assert [one.get_yscale() for one in axes] == ["linear", "log", "log"]
 
 
-def test_bars_of_the_diagram_join_what_the_corrected_pairs_do_not_tell_apart():
-    """Nemenyi's test joined 7 of 15 pairs that differed significantly in the text."""
-    table = synthetic.make_results(seeds=10, effect=1.0)
-    averaged = reshape.mean_over_width(reshape.per_size(table))
-    ranks, p = stats.average_ranks(averaged, "output_correlation")
-    pairs = stats.compare(averaged, "output_correlation", "activation", [], complete=True)
-    (axes,) = plots_overview.critical_difference(ranks, p, "x", 10, 0.00002).axes
-    bars = [line for line in axes.lines if line.get_marker() == "o"]
-    joined = {
-        tuple(sorted(pair)) for line in bars for pair in zip(line.get_xdata()[:-1], line.get_xdata()[1:], strict=True)
-    }
-    alike = pairs[~pairs["significant"]]
-    assert joined <= {tuple(sorted((ranks[row.a], ranks[row.b]))) for row in alike.itertuples()}
-    assert len(pairs) > len(alike)
-    assert "Friedman's p < 0.0001" in axes.get_title()
-    length = next(line for line in axes.lines if line.get_marker() == "|").get_xdata()
-    assert np.ptp(length) == pytest.approx(2.850 * np.sqrt(6 * 7 / (6 * 10)), abs=2e-3)  # Demsar (2006), table 5
-
-
-def test_rank_diagrams_use_the_activations_markers():
-    """The docs promise the same marker in every figure."""
-    ranks = pd.Series({"tanh": 1.0, "relu": 2.2, "softmax": 2.8})
-    p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
-    (axes,) = plots_overview.critical_difference(ranks, p, "x", 5).axes
-    shapes = [len(points.get_paths()[0].vertices) for points in axes.collections if points.get_sizes()[0] > 0]
-    (blank,) = style.new_figure(2, 2).subplots(1, 1, squeeze=False)[0]
-    wanted = [blank.scatter([0], [0], marker=style.marker(name)) for name in ranks.index]
-    assert shapes == [len(points.get_paths()[0].vertices) for points in wanted]
-
-
-def test_the_spread_of_the_loss_is_drawn_about_each_cells_median(three):
-    """Cells 100 apart whose seeds differ by 1 would be points on a line."""
-    axes = plots.metric_box(three, "loss", from_median=True).axes[0]
-    drawn = np.sort(np.concatenate([np.asarray(p.get_offsets())[:, 0] for p in axes.collections]))
-    narrow = three[three["hidden_dim"] == 16]
-    wanted = narrow["loss"] - narrow.groupby("activation")["loss"].transform("median")
-    np.testing.assert_allclose(drawn, np.sort(wanted))
-
-
 def test_heatmap_colors_compare_activations_within_a_width(three):
     """The best of each column is brightest, even if lower is better; the widest does not use the whole color scale."""
     for metric, best in (("effective_rank", "idxmax"), ("output_correlation", "idxmin")):

@@ -10,6 +10,7 @@ import synthetic
 
 import analysis
 from analysis import AnalysisError, load_study, schema, style
+from analysis.album import _effective_rank
 from analysis.load import OwnPart
 from infomax_tune.errors import InfomaxTuneError
 from infomax_tune.study import columns
@@ -272,7 +273,8 @@ def test_every_column_that_names_a_part_is_shown_so_and_by_itself():
     assert shown["trial_id"].tolist() == table["trial_id"].tolist()
 
 
-def test_a_users_part_is_drawn_and_explained_as_it_says(tmp_path):
+def test_a_users_part_is_drawn_and_explained_as_it_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("analysis.album.ALBUM", (_effective_rank,))  # one figure instead of all
     mine = tmp_path / "mine.py"
     mine.write_text(
         "from infomax_tune.parts.activations import Activation\n\n"

@@ -56,7 +56,7 @@ def tables():
     results = synthetic.make_results(
         {"activation": ["relu", "leaky_relu", "tanh"], "hidden_dim": [16, 32]}, seeds=8, effect=2
     )
-    evidence = gather(analysis.Study("made up", results), seed=0)
+    evidence = gather(analysis.Study("made up", results))
     return evidence, paper.paper_tables(evidence)
 
 
@@ -103,10 +103,10 @@ def has_latex():
 @pytest.mark.parametrize("options", ["", "[twocolumn]"])
 def test_latex_takes_the_tables_and_they_fit(tables, options, tmp_path):
     """Into a page and into a column, of the class as it is; long names and counts of thousands too."""
-    with_losses = paper.paper_tables(gather(analysis.Study("made up", lost_seeds(relu_also=False)), seed=0))
+    with_losses = paper.paper_tables(gather(analysis.Study("made up", lost_seeds(relu_also=False))))
     wide = synthetic.make_results({"activation": ["relu", "an_activation_with_a_long_name"]}, seeds=7)
     wide[["effective_rank", "weight_redundancy", "variance_ratio"]] *= 12345
-    long = paper.paper_tables(gather(analysis.Study("made up", wide), seed=0))
+    long = paper.paper_tables(gather(analysis.Study("made up", wide)))
     (tmp_path / "tables.tex").write_text(DOCUMENT % (options, paper.as_latex([*tables[1], *with_losses, *long])))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -120,7 +120,7 @@ def test_the_best_is_bold_only_if_it_differs_from_any_other():
     results = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=8, effect=0)
     results["dead_units"] = np.where(results["activation"] == "tanh", 0, 9 + results["seed"])
     results["effective_rank"] = np.where(results["activation"] == "tanh", 9.0 + results["seed"] % 2, 9.5)
-    (table,) = paper.paper_tables(gather(analysis.Study("made up", results), seed=0))
+    (table,) = paper.paper_tables(gather(analysis.Study("made up", results)))
     entries = {name: dict(zip(table.metrics, row, strict=True)) for name, row in table.rows}
     dead = entries["tanh"]["dead_units"]
     assert (dead.value, dead.best, dead.letters) == ("0", False, "a")
@@ -146,21 +146,21 @@ def test_baselines_have_tables_of_their_own():
     infomax = synthetic.make_results({**axes, "optimizer": ["adam", "sgd"]}, seeds=8, effect=2)
     random = synthetic.make_results(axes, seeds=8, objective="random", epochs=0, lambda_tc=0.0, draw=1)
     both = pd.concat([random, infomax], ignore_index=True)
-    made = paper.paper_tables(gather(analysis.Study("made up", both), seed=0))
+    made = paper.paper_tables(gather(analysis.Study("made up", both)))
     assert [table.title for table in made] == [
         "objective = infomax, K = 16, optimizer = adam",
         "objective = infomax, K = 16, optimizer = sgd",
         "objective = random, K = 16",
     ]
     assert not any(entry.letters or entry.best for _, row in made[2].rows for entry in row)
-    alone = paper.paper_tables(gather(analysis.Study("made up", infomax), seed=0))
+    alone = paper.paper_tables(gather(analysis.Study("made up", infomax)))
     assert [table.rows for table in alone] == [table.rows for table in made[:2]]
 
 
 def test_each_data_set_has_as_many_tables():
     """If there are too many settings for a table of each."""
     axes = {"dataset": ["digits", "mnist"], "activation": ["relu", "tanh"], "lr": [i / 100 for i in range(1, 31)]}
-    made = paper.paper_tables(gather(analysis.Study("made up", synthetic.make_results(axes, seeds=2)), seed=0))
+    made = paper.paper_tables(gather(analysis.Study("made up", synthetic.make_results(axes, seeds=2))))
     assert [sum(f"dataset = {name}" in table.title for table in made) for name in ("digits", "mnist")] == [12, 12]
 
 
@@ -181,7 +181,7 @@ def test_bold_letters_and_colors_are_of_the_seeds_that_the_text_compares():
     """The mean of tanh's remaining seeds is above relu's of all seeds: tanh was bold and bright while the text said that relu
     leads. softplus has too few seeds to be compared. Without the hard seeds, nothing is marked."""
     table = lost_seeds(relu_also=False)
-    (made,) = paper.paper_tables(gather(analysis.Study("made up", table), seed=0))
+    (made,) = paper.paper_tables(gather(analysis.Study("made up", table)))
     rank = {name: entries[0] for name, entries in made.rows}
     assert rank["relu"] == paper.Entry("15.280 ± 0.020", best=True, letters="a", n=7, ranked=True)
     assert rank["tanh"] == paper.Entry("15.000 ± 0.023†", best=False, letters="b", n=7, ranked=True)
@@ -195,7 +195,7 @@ def test_bold_letters_and_colors_are_of_the_seeds_that_the_text_compares():
     assert axes.collections[0].get_array().ravel().tolist() == [1, 0, None]
 
     table = lost_seeds(relu_also=True)
-    (made,) = paper.paper_tables(gather(analysis.Study("made up", table), seed=0))
+    (made,) = paper.paper_tables(gather(analysis.Study("made up", table)))
     assert [(name, entries[0].best) for name, entries in made.rows if entries[0]] == [("relu", True), ("tanh", False)]
     assert "†" not in paper.as_markdown([made])
 
@@ -207,14 +207,14 @@ def test_a_setting_of_which_no_seed_is_complete_has_no_table():
     hard = table["lambda_tc"] == 10
     lost = hard & ((table["activation"] == "relu") == (table["seed"] == 1))
     table = synthetic.spoil(table, diverged=table.index[lost])
-    made = paper.paper_tables(gather(analysis.Study("made up", table), seed=0))
+    made = paper.paper_tables(gather(analysis.Study("made up", table)))
     assert [one.title for one in made] == ["K = 16, lambda_tc = 1"]
 
 
 def test_one_seed_has_neither_intervals_nor_letters():
     """Nothing was tested; the note promises nothing."""
     results = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16]}, seeds=1)
-    text = paper.as_markdown(paper.paper_tables(gather(analysis.Study("made up", results), seed=0)))
+    text = paper.as_markdown(paper.paper_tables(gather(analysis.Study("made up", results))))
     assert "<sup>" not in text
     assert "±" not in text
     assert "mean over 1 seed." in text
