@@ -62,7 +62,7 @@ WRITES = (
     "results.csv",
     "history.parquet",
 )
-MOMENTS = ("half", "written", "renamed")
+MOMENTS = ("begun", "written", "renamed")
 STARTING, ANOTHER, MOVED = "terminate while Ray starts", "another driver takes over", "the folder is moved"
 LINKED = ("results.csv", "sweep.yaml", "ray.log", "lock", "driver.json", "tensorboard", "environments", "trials")
 """What a link takes the place of: these, and a trial's folder and record."""

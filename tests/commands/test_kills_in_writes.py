@@ -20,7 +20,7 @@ EPOCHS = 5
 TRIAL = {"dataset": "digits", "activation": "tanh", "epochs": EPOCHS, "checkpoint_every": 1}
 OF_A_TRIAL = {
     "checkpoint.safetensors": "written",
-    "history.csv": "half",
+    "history.csv": "begun",
     "weights.safetensors": "renamed",
     "record.json": "renamed",
 }

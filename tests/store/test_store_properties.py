@@ -36,7 +36,7 @@ POINTS = [
         "results.csv",
         "tables.json",
     )
-    for moment in ("half", "written", "renamed")
+    for moment in ("begun", "written", "renamed")
 ]
 
 
