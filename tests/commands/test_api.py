@@ -212,8 +212,8 @@ def test_an_array_of_one_dimension_is_a_list(kind: Callable[[Sequence[int]], Any
         (lambda: sweep(None), "give its out"),
         (lambda: sweep(None, out="x", settings={"lr": 1}), "neither settings nor config"),
         (lambda: sweep(load_space("quickstart")[0], settings={"lr": 1}), "a SearchSpace is already complete"),
-        (lambda: sweep("quickstart", pack=0), "--pack: must be auto or a whole number of at least 1, got 0"),
-        (lambda: sweep("quickstart", pack="all", max_failures=-1), "--max-failures: must be 0 or more, got -1"),
+        (lambda: sweep("quickstart", pack=0), "pack: must be auto or a whole number of at least 1, got 0"),
+        (lambda: sweep("quickstart", pack="all", max_failures=-1), "max_failures: must be 0 or more, got -1"),
         (lambda: sweep("quickstart", config="nowhere.yaml"), "config file not found"),
         (lambda: sweep("quickstart", settings={"seed": np.eye(2)}), r"seed: must be a whole number, got \[1.0, 0.0\]"),
         (lambda: sweep("quickstart", settings={"seed": pd.DataFrame({"a": [1]})}), "seed: must be a whole number"),
@@ -221,7 +221,7 @@ def test_an_array_of_one_dimension_is_a_list(kind: Callable[[Sequence[int]], Any
         (lambda: run({"activation": np.array(["relu", "tanh"])}), "activation: .* is unknown"),
         (lambda: run({"lr": -1}), "lr: must be more than 0.0, got -1"),
         (lambda: run({"activation": "rleu"}), "did you mean 'relu'"),
-        (lambda: run(device="gpu"), "--device: 'gpu' is unknown"),
+        (lambda: run(device="gpu"), "device: 'gpu' is unknown"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(call: object, message: str) -> None:

@@ -107,9 +107,9 @@ def test_a_finished_sweep_is_exported_once(out: Path) -> None:
 def test_a_hand_over_that_is_killed_is_begun_anew(out: Path) -> None:
     unnoted, begun, whole, *_ = read_results(SweepFolder(out))["trial_id"]
     moments = {
-        unnoted: "half:1",  # its run was made a moment ago, and is not noted yet: that one stays, empty
+        unnoted: "begun:1",  # its run was made a moment ago, and is not noted yet: that one stays, empty
         begun: "renamed:1",  # noted as begun
-        whole: "half:2",  # all of it is there, and not noted yet
+        whole: "begun:2",  # all of it is there, and not noted yet
     }
     for trial_id, moment in moments.items():
         assert dies(f"{trial_id}.json:{moment}", "resume", out, "--no-report", "--logger", "mlflow")
@@ -243,8 +243,8 @@ def test_a_package_that_is_not_installed_is_told_before_anything_begins(
     told = call(*command.split(), "--logger", "mlflow", "--logger", "wandb", ok=False)
     assert told.returncode == 2
     assert told.stderr == (
-        "infomax-tune: --logger mlflow needs the packages mlflow, sqlalchemy and alembic: "
+        "infomax-tune: logger mlflow needs the packages mlflow, sqlalchemy and alembic: "
         "pip install '.[mlflow]' in infomax-tune's folder\n"
-        "--logger wandb needs the package wandb: pip install '.[wandb]' in infomax-tune's folder\n"
+        "logger wandb needs the package wandb: pip install '.[wandb]' in infomax-tune's folder\n"
     )
     assert not Path("out").exists()
