@@ -43,8 +43,8 @@ class Estimate:
     """What a sweep would take. ended: trials that have a record; at_once: packs trained at a time.
 
     seconds: from start to tables; cpu_hours: of the cores it occupies; memory: bytes of all its processes; disk: bytes
-    that its trials leave. report: whether one follows. pilot_s: the seconds that the estimate itself took. by_torch: how many
-    trials torch trains on a CPU, and not the compiled loops, by the reason why.
+    that its trials leave. pilot_s: the seconds that the estimate itself took. by_torch: how many trials torch trains on a
+    CPU, and not the compiled loops, by the reason why. report: whether one follows, which is not in the time.
     """
 
     trials: int
@@ -56,9 +56,9 @@ class Estimate:
     cpu_hours: float = 0.0
     memory: int = 0
     disk: int = 0
-    report: bool = False
     pilot_s: float = 0.0
     by_torch: Mapping[str, int] = field(default_factory=dict)
+    report: bool = False
 
     def lines(self) -> list[str]:
         first = f"{_count(self.trials, 'trial')} in {_count(self.cells, 'cell')}; {self.ended} done"

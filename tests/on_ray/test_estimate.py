@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,7 +58,8 @@ def test_one_pilot_for_each_width_and_objective(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_estimate_in_words() -> None:
-    text = Estimate(180, 30, 18, 15, 2, 600.0, 0.4, 3 * 2**30, 5 * 2**20, 12.0).lines()
+    estimate_of_study = Estimate(180, 30, 18, 15, 2, 600.0, 0.4, 3 * 2**30, 5 * 2**20, 12.0)
+    text = estimate_of_study.lines()
     assert text[0] == "180 trials in 18 cells; 30 done, 150 to train in 15 packs, 2 at a time"
     assert [line.split(maxsplit=1) for line in text[1:5]] == [
         ["time", "about 10 min"],
@@ -65,6 +67,8 @@ def test_an_estimate_in_words() -> None:
         ["memory", "3.0 GiB"],
         ["disk", "5 MiB"],
     ]
+    (time,) = (line for line in replace(estimate_of_study, report=True).lines() if line.startswith("time"))
+    assert time.endswith("about 10 min, then the report")
     for seconds, words in ((89, "about 89 s"), (91, "about 2 min"), (7200, "about 2.0 h")):
         assert words in Estimate(1, 0, 1, 1, 1, seconds).lines()[1]
 

@@ -469,14 +469,12 @@ SPEAK_OF_ONE = {
         "weight_redundancy",
         "dead_units",
         "output_correlation",
-        "convergence_epoch",
     },
     "analysis/plots.py": {"effective_rank", "weight_redundancy", "dead_units"},
     "analysis/plots_overview.py": {"effective_rank", "output_correlation", "convergence_epoch"},
     # sentences, and statistics that hold for one metric only
     "analysis/findings.py": {"effective_rank", "weight_redundancy", "output_correlation"},
     "analysis/dynamics.py": {"convergence_epoch"},
-    "analysis/tables.py": {"convergence_epoch"},
     "analysis/evidence.py": {"weight_redundancy"},
 }
 
