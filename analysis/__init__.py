@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from analysis.intervals import cell_statistics, t_interval
     from analysis.load import AnalysisError, Study, check_results, load_study
     from analysis.plots import metric_against, metric_box, redundancy_vs_dead
-    from analysis.plots_overview import heatmaps, trade_off_matrix
-    from analysis.plots_training import before_and_after, training_curves
+    from analysis.plots_comparison import forest
+    from analysis.plots_training import metric_over_epochs, training_curves
     from analysis.plots_weights import weight_gallery, weight_lines
     from analysis.power import Power, detectable_effect, power_of, seeds_needed, smallest_p
     from analysis.reshape import (
@@ -32,14 +32,7 @@ if TYPE_CHECKING:
     )
     from analysis.run import Analysis, analyze, analyze_study
     from analysis.sign_flips import Flipped, flip_family
-    from analysis.stats import (
-        by_activation_and_width,
-        cell_means,
-        compare,
-        complete_blocks,
-        paired_p,
-        rank_correlations,
-    )
+    from analysis.stats import compare, complete_blocks, paired_p
     from analysis.widths import reversals
 
 _MODULES = (
@@ -53,7 +46,7 @@ _MODULES = (
     "dynamics",
     "power",
     "plots",
-    "plots_overview",
+    "plots_comparison",
     "plots_training",
     "plots_weights",
 )
@@ -67,9 +60,6 @@ __all__ = [
     "Study",
     "analyze",
     "analyze_study",
-    "before_and_after",
-    "by_activation_and_width",
-    "cell_means",
     "cell_statistics",
     "check_results",
     "compare",
@@ -78,17 +68,17 @@ __all__ = [
     "detectable_effect",
     "done",
     "flip_family",
-    "heatmaps",
+    "forest",
     "load_study",
     "mean_over_width",
     "metric_against",
     "metric_box",
+    "metric_over_epochs",
     "only_settled",
     "paired_p",
     "per_size",
     "points",
     "power_of",
-    "rank_correlations",
     "redundancy_vs_dead",
     "reversals",
     "seeds_needed",
@@ -96,7 +86,6 @@ __all__ = [
     "still_moving",
     "summary",
     "t_interval",
-    "trade_off_matrix",
     "training_curves",
     "weight_gallery",
     "weight_lines",

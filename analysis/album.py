@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis import plots, plots_comparison, plots_overview, plots_training, plots_weights
+from analysis import plots, plots_comparison, plots_training, plots_weights
 from analysis.equivalence import MARGIN
 from analysis.evidence import Evidence, level_means
 from analysis.load import Weights
 from analysis.metrics import METRICS, REDUNDANCY_METRICS, label, sign
 from analysis.report import SectionId, section_of_setting
 from analysis.reshape import as_tuple, cell_columns, done, varying
-from analysis.schema import LOSS_TERMS, OTHER_OUTPUTS, activation_order
-from analysis.stats import cell_means
+from analysis.schema import OTHER_OUTPUTS, activation_order
 from analysis.wording import capital, counted, number, show, words
 
 if TYPE_CHECKING:
@@ -59,20 +58,6 @@ def album(e: Evidence) -> Iterator[Drawing]:
         return
     for figures in ALBUM:
         yield from figures(e)
-
-
-def _before_and_after(e: Evidence) -> Iterator[Drawing]:
-    shown = [metric for metric in REDUNDANCY_METRICS if METRICS[metric].headline and metric in e.stages]
-    if shown and len(e.stages):
-        yield Drawing(
-            "trained_vs_untrained",
-            "redundancy",
-            "Before and after training",
-            f"Mean {_labels(shown)} before training (open marker) and after (filled), by activation.",
-            f"Open marker: mean at epoch 0; filled: mean at the end; {_seeds(e)}. The bars are 95% intervals of the means. "
-            f"{ARROWS}",
-            lambda: plots_training.before_and_after(e.stages, shown),
-        )
 
 
 def _baselines(e: Evidence) -> Iterator[Drawing]:
@@ -115,37 +100,37 @@ def _weights(e: Evidence) -> Iterator[Drawing]:
 
 
 def _weights_of(e: Evidence, one: _Apart) -> Iterator[Drawing]:
-    """The first seed of the narrowest network of each activation, at the first value of every other setting."""
+    """One seed of each activation at up to three widths, at the first value of every other setting."""
     rows = done(one.rows)
-    k = int(rows["hidden_dim"].min())
-    first = rows[rows["hidden_dim"] == k]
+    every = sorted(rows["hidden_dim"].unique())
+    widths = [every[i] for i in sorted({0, len(every) // 2, len(every) - 1})]
+    first = rows[rows["hidden_dim"].isin(widths)]
     for column in varying(first, but=("activation", "hidden_dim")):
         first = first[first[column] == first[column].min()]
-    found: dict[str, Weights] = {}
-    for name, trials in first.sort_values("seed").groupby("activation"):
+    found: dict[str, dict[int, Weights]] = {}
+    for (name, width), trials in first.sort_values("seed").groupby(["activation", "hidden_dim"]):
         # The first with a weight file: weights are optional.
         for trial in trials["trial_id"].head(3):
             weights = e.study.load_weights(trial)
             if weights is not None:
-                found[str(name)] = weights
+                found.setdefault(str(name), {})[int(str(width))] = weights
                 break
-
-    def drawn_as(kind: str) -> dict[str, Weights]:
-        return {name: weights for name, weights in found.items() if plots_weights.drawable(weights[0]) == kind}
-
-    which = f"The narrowest network (K = {k}) of the first seed with saved weights"
-    tiles, lines = drawn_as("tiles"), drawn_as("lines")
-    if tiles:
+    kinds = {plots_weights.drawable(weight) for cells in found.values() for weight, _ in cells.values()}
+    which = "The first seed with saved weights"
+    if "tiles" in kinds:
         title = f"Learned weights{one.where}"
         yield Drawing(
             f"weights{one.suffix}",
             "redundancy",
             title,
-            f"{title} of one network with K = {k} for {words(activation_order(tiles))}.",
-            f"{which}, up to 16 units. Red is positive, blue is negative; each row states its scale.",
-            lambda: plots_weights.weight_gallery(tiles),
+            f"{title} of one seed for {words(activation_order(found))}, at {words([f'K = {width}' for width in widths])}.",
+            f"{which}: the units that are most like another unit come first. Red is positive, blue is negative, on a scale of "
+            "each network's own.",
+            lambda: plots_weights.weight_gallery(found),
         )
-    if lines:
+    if "lines" in kinds:
+        narrowest = {name: cells[min(cells)] for name, cells in found.items()}
+        k = min(widths)
         dataset = str(first["dataset"].iloc[0]) if "dataset" in first else ""
         clusters = plots_weights.clusters_of(dataset).centers
         title = "Learned weights as lines" + (" over the clusters" if clusters else "") + one.where
@@ -153,10 +138,10 @@ def _weights_of(e: Evidence, one: _Apart) -> Iterator[Drawing]:
             f"weight_lines{one.suffix}",
             "redundancy",
             title,
-            f"{title} of one network with K = {k} for {words(activation_order(lines))}.",
-            f"{which}. Each line is where a unit's pre-activation is 0; its arrow points to the positive side."
+            f"{title} of one network with K = {k} for {words(activation_order(narrowest))}.",
+            f"{which}, at K = {k}. Each line is where a unit's pre-activation is 0; its arrow points to the positive side."
             + (" The discs show one and two standard deviations of the clusters." if clusters else ""),
-            lambda: plots_weights.weight_lines(lines, dataset),
+            lambda: plots_weights.weight_lines(narrowest, dataset),
         )
 
 
@@ -172,35 +157,36 @@ def _effective_rank(e: Evidence) -> Iterator[Drawing]:
         )
 
 
-def _forests(e: Evidence) -> Iterator[Drawing]:
-    """For each metric, the activations against one reference."""
+def _forest(e: Evidence) -> Iterator[Drawing]:
+    """The activations against one reference, by the main metrics."""
     pairs = e.by_width
     if not len(pairs) and len(e.pooled):
         pairs = e.pooled.assign(hidden_dim=e.infomax["hidden_dim"].iloc[0])
-    if not len(pairs):
+    shown = [metric for metric in _ranked(e) if METRICS[metric].headline]
+    if not len(pairs) or not shown:
         return
     reference = plots_comparison.reference_activation(e.infomax["activation"])
-    for metric in _ranked(e):
-        rows = plots_comparison.against(pairs[pairs["metric"] == metric], reference)
-        rows = rows[rows["low"].notna()]
-        if rows.empty:
-            continue
-        by_level = rows.groupby("level", sort=False)["significant"].agg(["sum", "count"])
-        told = ", ".join(f"{level} in {row['sum']} of {row['count']}" for level, row in by_level.iterrows())
-        holds = f"holds for all {int(rows['family_size'].max())} pairs of this metric at once"
-        if not rows["simultaneous"].all():
-            holds = "holds for that pair alone, because there are too few seeds for an interval that holds for all pairs at once"
-        yield Drawing(
-            f"forest_{metric}",
-            "activation",
-            f"{capital(label(metric))}: each activation against {reference}",
-            f"Forest plot of the difference in {label(metric)} from {reference}. Significantly different: {told}.",
-            f"Mean difference from {reference}, seed by seed ({_n_of(rows)}), with a 95% interval that {holds}. Filled: "
-            f"significantly different; open: not. The gray band is {MARGIN:g}% of {reference}'s mean: activations whose interval "
-            "lies inside it are the same for most purposes.",
-            lambda metric=metric: plots_comparison.forest(pairs, metric, reference),
-            metric=metric,
-        )
+    rows = plots_comparison.relative(plots_comparison.against(pairs[pairs["metric"].isin(shown)], reference))
+    if rows.empty:
+        return
+    told = []
+    for metric, of_metric in rows.groupby("metric", sort=False):
+        by_level = of_metric.groupby("level", sort=False)["significant"].agg(["sum", "count"])
+        counts = ", ".join(f"{level} in {row['sum']} of {row['count']}" for level, row in by_level.iterrows())
+        told.append(f"{label(str(metric))}: {counts}")
+    holds = f"holds for all {int(rows['family_size'].max())} pairs of a metric at once"
+    if not rows["simultaneous"].all():
+        holds = "holds for that pair alone, because there are too few seeds for an interval that holds for all pairs at once"
+    yield Drawing(
+        "forest",
+        "activation",
+        f"Each activation relative to {reference}",
+        f"Forest plot of {_labels(shown)} relative to {reference}. Significantly different: {'; '.join(told)}.",
+        f"Mean difference from {reference}, seed by seed ({_n_of(rows)}), as a multiple of {reference}'s mean, with a 95% "
+        f"interval that {holds}. Filled: significantly different; open: not. The gray band is {MARGIN:g}% around {reference}: "
+        f"activations whose interval lies inside it are the same for most purposes. No interval is drawn below 0.001. {ARROWS}",
+        lambda: plots_comparison.forest(pairs, shown, reference),
+    )
 
 
 def _trajectories(e: Evidence) -> Iterator[Drawing]:
@@ -210,8 +196,9 @@ def _trajectories(e: Evidence) -> Iterator[Drawing]:
         return
     finished = set(done(e.infomax)["trial_id"])
     found = history[history["trial_id"].isin(finished) & (history["epoch"] > 0)]
-    for metric in _ranked(e):
-        if metric not in found or found[metric].notna().sum() == 0:
+    for metric in _redundancy(e):
+        drawn = METRICS[metric].headline or METRICS[metric].integer  # the course of the others is in TensorBoard
+        if not drawn or metric not in found or found[metric].nunique() < 2:
             continue
         yield Drawing(
             f"epochs_{metric}",
@@ -237,34 +224,8 @@ def _by_width(e: Evidence) -> Iterator[Drawing]:
         )
 
 
-def _heatmaps(e: Evidence) -> Iterator[Drawing]:
-    shown = [metric for metric in ("effective_rank", "output_correlation") if metric in e.metrics]
-    for one in _apart(e) if shown else []:
-        yield Drawing(
-            f"heatmaps{one.suffix}",
-            "activation",
-            f"Effective rank and output correlation by activation and width{one.where}",
-            f"Heatmaps of {_labels(shown)}. {_means(e, shown[0])}",
-            f"Mean over {_seeds(e)}. Colors compare activations within a width: in each column, the brightest is best and the "
-            f"darkest is worst.{_daggers(one.rows, shown)}",
-            lambda rows=one.rows: plots_overview.heatmaps(rows, shown),
-        )
-
-
-def _daggers(rows: pd.DataFrame, metrics: list[str]) -> str:
-    """What the daggers of the heatmaps mean, if there are any."""
-    cells = pd.concat([cell_means(rows, metric) for metric in metrics])
-    cells = cells[cells["mean"].notna()]
-    if cells["complete"].all():
-        return ""
-    text = " \u2020: some seeds have no value; activations are compared on the seeds that all of them have."
-    if not cells["ranked"].all():
-        text += " A cell without a color has too few seeds to be compared; its mean is over its own seeds."
-    return text
-
-
 def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
-    if {"weight_redundancy", "dead_units"} <= set(e.metrics):
+    if "weight_redundancy" in e.metrics and "dead_units" in _redundancy(e):
         yield Drawing(
             "redundancy_vs_dead",
             "activation",
@@ -277,26 +238,9 @@ def _redundancy_vs_dead(e: Evidence) -> Iterator[Drawing]:
         )
 
 
-def _trade_offs(e: Evidence) -> Iterator[Drawing]:
-    for one in _apart(e):
-        shown = plots_overview.trade_off_metrics(one.rows)
-        if len(shown) < 2:
-            continue
-        yield Drawing(
-            f"trade_offs{one.suffix}",
-            "activation",
-            f"Trade-offs between metrics{one.where}",
-            f"Matrix of scatter plots of {_labels(shown)}, with their rank correlations.",
-            f"Below the diagonal: each point is a cell ({_seeds(e)}), placed at the mean rank of its trials among all trials of "
-            "that width, from 0 (lowest) to 1 (highest); larger points are wider networks. Above: the correlation over seeds "
-            "of the trials' ranks within their cell; red: both rise together; blue: one rises as the other falls.",
-            lambda rows=one.rows, shown=shown: plots_overview.trade_off_matrix(rows, shown),
-        )
-
-
 def _curves(e: Evidence) -> Iterator[Drawing]:
     history = e.study.history
-    if history is None or not any(term in history for term in LOSS_TERMS[:3]):
+    if history is None or not any(term in history for term in plots_training.CURVES):
         return
     # Finished trials only: a median over seeds that stop one after another would jump.
     trained = done(e.infomax)
@@ -309,9 +253,9 @@ def _curves(e: Evidence) -> Iterator[Drawing]:
             f"training_curves_{name}",
             "activation",
             f"Training curves: {name}",
-            f"Loss, entropy and tc over the epochs for {name}, with thin lines for seeds and a bold line for their median.{ends}",
-            f"Thin lines: finished trials; bold line: their median; {_seeds(e)}. With more than 60 seeds in a panel, a band shows "
-            "the middle 90% instead of thin lines.",
+            f"Loss and tc over the epochs for {name}, with colored lines for seeds and a dark line for their median.{ends}",
+            f"Colored lines: finished trials; dark line: their median; {_seeds(e)}. With more than 60 seeds in a panel, "
+            "a band shows the middle 90% instead of lines.",
             lambda name=name: plots_training.training_curves(trained, history, name),
             folded=True,
         )
@@ -358,16 +302,13 @@ def _settings(e: Evidence) -> Iterator[Drawing]:
 
 
 ALBUM = (
-    _before_and_after,
     _baselines,
     _weights,
-    _forests,
+    _forest,
     _trajectories,
     _effective_rank,
     _by_width,
-    _heatmaps,
     _redundancy_vs_dead,
-    _trade_offs,
     _curves,
     _settings,
 )
@@ -395,7 +336,9 @@ def _n_of(pairs: pd.DataFrame) -> str:
 
 
 def _redundancy(e: Evidence) -> list[str]:
-    return [metric for metric in REDUNDANCY_METRICS if metric in e.metrics]
+    """The main metrics that differ anywhere: one that is the same in every trial has nothing to draw."""
+    rows = done(e.infomax)
+    return [metric for metric in REDUNDANCY_METRICS if metric in e.metrics and rows[metric].nunique() > 1]
 
 
 def _labels(metrics: list[str]) -> str:

@@ -69,7 +69,7 @@ def _redundancy(e: Evidence) -> Finding | None:
             answer = redundancy_answer(f"{who}{on}", metric, here, claims.trained_cells(e, dataset))
             if answer:
                 told.append(answer)
-    return Finding(" ".join(told), "change", "trained_vs_untrained") if told else None
+    return Finding(" ".join(told), "change", "epochs_output_correlation") if told else None
 
 
 def redundancy_answer(who: str, metric: str, pairs: pd.DataFrame, planned: int = 0) -> str | None:

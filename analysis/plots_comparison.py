@@ -1,21 +1,33 @@
-"""Figures of comparisons: each activation against one reference, with intervals for the whole family.
+"""The figure of comparisons: each activation against one reference, with intervals for the whole family.
 
-Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
+`forest` takes DataFrames and returns a matplotlib Figure; it neither reads a file nor touches pyplot.
 """
 
 from __future__ import annotations
 
-from textwrap import fill
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.equivalence import MARGIN
-from analysis.metrics import is_log, label, sign
-from analysis.panels import grid_of, panels_of
+from analysis.metrics import bounds, is_log, label
+from analysis.panels import arrow, first_panels, matrix_of, panels_of
 from analysis.schema import activation_order
-from analysis.style import GRID, MUTED, PAPER, color, empty_figure, hover, log_ticks, marker, round_ticks, styled
+from analysis.style import (
+    GRID,
+    MUTED,
+    PAPER,
+    color,
+    empty_figure,
+    hover,
+    log_ticks,
+    marker,
+    round_ticks,
+    styled,
+    wide_range,
+)
 from analysis.wording import number
 
 if TYPE_CHECKING:
@@ -53,44 +65,61 @@ def against(pairs: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 @styled
-def forest(pairs: pd.DataFrame, metric: str, reference: str) -> Figure:
-    """Each activation's difference from a reference, paired by seed, with its simultaneous 95% interval; one panel per width.
+def forest(pairs: pd.DataFrame, metrics: Sequence[str], reference: str) -> Figure:
+    """Each activation relative to a reference, with its simultaneous 95% interval; a row of panels per width, a column per metric.
 
-    pairs: from stats.compare, within each width; other strata make panels too. Filled: significantly different from the
-    reference (corrected for all pairs of the metric). Open: not. The gray band is the margin within which two are called the
-    same, 1% of the reference's mean. A metric that is a ratio is compared by the quotient, on a logarithmic axis, with 1 for
-    no difference.
+    pairs: from stats.compare, within each width; other strata make rows too. Differences are paired by seed and drawn as the
+    quotient by the reference's mean: 1 is no difference. Filled: significantly different from the reference (corrected for
+    all pairs of the metric). Open: not. The gray band is the margin within which two are called the same.
     """
-    rows = against(pairs[pairs["metric"] == metric], reference).dropna(subset=["difference", "low"])
+    rows = relative(against(pairs[pairs["metric"].isin(metrics)], reference))
     if rows.empty:
-        return empty_figure(f"no pair of activations can be compared by {label(metric)}")
-    ratio = is_log(metric)
-    if ratio:
-        # A few seeds of an unbounded ratio can have an interval that overflows.
-        rows = rows.assign(**{name: np.exp(rows[name].clip(-600, 600)) for name in ("difference", "low", "high")})
-    panels = panels_of(rows, "level")
+        return empty_figure("no pair of activations can be compared")
+    metrics = [metric for metric in metrics if (rows["metric"] == metric).any()]
+    every = panels_of(rows, "level", but=("metric",))
+    panels = first_panels(every, 4)
     levels = activation_order(rows["level"])[::-1]
-    figure, grid = grid_of(len(panels), 0.75 + 0.3 * len(levels), sharey=True, extra=0.35)
-    for axes, (title, panel) in zip(grid.flat, panels, strict=False):
-        none = 1.0 if ratio else 0.0
-        margin = MARGIN / 100 * (1.0 if ratio else abs(panel["mean"].mean()))
-        axes.axvspan(none - margin, none + margin, color=GRID, linewidth=0, zorder=0)
-        axes.axvline(none, color=MUTED, linewidth=0.9)
-        _intervals(axes, panel, levels)
-        axes.set_yticks(range(len(levels)), levels)
-        axes.set_ylim(-0.6, len(levels) - 0.4)
-        axes.grid(axis="y", visible=False)
-        axes.set_title(fill(title, 30))
-        ends = panel[["difference", "low", "high"]].to_numpy(float)
-        if ratio and ends.max() / ends.min() > 3:
-            axes.set_xscale("log")
-            log_ticks(axes.xaxis, ends)
-        else:
-            round_ticks(axes.xaxis, 5)
-    what = f"{label(metric)}: {'relative to' if ratio else 'difference from'} {reference}"
-    better = {1: " (right is better)", -1: " (left is better)", 0: ""}[sign(metric)]
-    figure.supxlabel(what + better, fontsize=9)
+    figure, grid, fit = matrix_of(
+        len(panels), len(metrics), (9.5, max(1.3, 0.6 + 0.27 * len(levels))), extra=0.5, sharey=True
+    )
+    for (title, panel), line in zip(panels, grid, strict=True):
+        for axes, metric in zip(line, metrics, strict=True):
+            axes.axvspan(1 - MARGIN / 100, 1 + MARGIN / 100, color=GRID, linewidth=0, zorder=0)
+            axes.axvline(1, color=MUTED, linewidth=0.9)
+            found = panel[panel["metric"] == metric]
+            _intervals(axes, found, levels)
+            axes.set_yticks(range(len(levels)), levels)
+            axes.set_ylim(-0.6, len(levels) - 0.4)
+            axes.grid(axis="y", visible=False)
+            ends = found[["low", "high"]].to_numpy(float)
+            if len(found) and wide_range(ends, 3):
+                axes.set_xscale("log")
+                log_ticks(axes.xaxis, ends)
+            else:
+                round_ticks(axes.xaxis, 4)
+        for axes in line[::fit]:
+            axes.set_ylabel(title.replace(", ", "\n"))
+    for line in grid if fit < len(metrics) else grid[:1]:
+        for axes, metric in zip(line, metrics, strict=True):
+            axes.set_title(label(metric) + arrow(metric))
+    shown = f" ({len(panels)} of {len(every)} settings)" if len(panels) < len(every) else ""
+    figure.supxlabel(f"relative to {reference}{shown}", fontsize=9)
     return figure
+
+
+def relative(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `against` with difference, low and high as quotients by the reference's mean; only those that have one.
+
+    A quotient of values that cannot be negative is at least 0.001 here: an interval may reach below 0.
+    """
+    is_ratio = rows["metric"].map(is_log).to_numpy(bool)
+    mean = rows["mean"].where((rows["mean"] > 0) & (rows["metric"].map(lambda name: bounds(str(name))[0]) >= 0))
+    quotients = {}
+    for name in ("difference", "low", "high"):
+        # A few seeds of an unbounded ratio can have an interval that overflows.
+        quotients[name] = np.where(is_ratio, np.exp(rows[name].clip(-600, 600)), 1 + rows[name] / mean)
+    rows = rows.assign(**quotients).dropna(subset=["difference", "low"])
+    return rows.assign(low=rows["low"].clip(lower=1e-3))
 
 
 def _intervals(axes: Axes, panel: pd.DataFrame, levels: list[str]) -> None:
@@ -112,5 +141,5 @@ def _intervals(axes: Axes, panel: pd.DataFrame, levels: list[str]) -> None:
             linewidths=1.3,
             zorder=3,
         )
-        told = f"{row.level}: {number(row.difference)} ({number(row.low)} to {number(row.high)}), {row.n} seeds"
+        told = f"{row.level}: {number(row.difference)} times ({number(row.low)} to {number(row.high)}), {row.n} seeds"
         hover(point, [told])

@@ -1,22 +1,19 @@
-"""Figures of training: loss curves, metrics over the epochs, and networks before and after training.
+"""Figures of training: loss curves, and metrics over the epochs.
 
 Each function takes DataFrames and returns a matplotlib Figure; none reads a file or touches pyplot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from analysis.metrics import label
 from analysis.panels import (
-    arrow,
     axis_label,
-    first_panels,
     grid_of,
     grows_in_factors,
     matrix_of,
@@ -25,8 +22,9 @@ from analysis.panels import (
     seed_mean,
 )
 from analysis.reshape import cell_columns, done
-from analysis.schema import LOSS_TERMS, activation_order
+from analysis.schema import activation_order
 from analysis.style import (
+    INK,
     PAPER,
     color,
     empty_figure,
@@ -41,54 +39,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CURVES = ("loss", "tc")
+"""The curves of training: without the other terms, which make up the rest of the loss."""
+
 MAX_MARKS = 25
 """Up to this many epochs, each evaluation has a marker."""
 
 MAX_LINES = 60
 """If a panel has more seeds than this, they are drawn as a band: lines would blur together, and the file would be large."""
-
-
-@styled
-def before_and_after(stages: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Untrained (open marker) and trained (filled) mean of each metric, by activation; one row of panels per width.
-
-    The bars are 95% t intervals over seeds. stages: from reshape.with_untrained.
-    """
-    every = panels_of(stages, "activation", but=("stage",))
-    panels = first_panels(every, 4)
-    levels = activation_order(stages["activation"])[::-1]
-    size = (9.5, 0.6 + 0.27 * len(levels))
-    figure, grid, fit = matrix_of(len(panels), len(metrics), size, extra=0.7, sharey=True)
-    for (title, panel), row in zip(panels, grid, strict=True):
-        for axes, metric in zip(row, metrics, strict=True):
-            # One row per seed: anything else that varies is averaged within it.
-            seeds = panel.groupby(["seed", "activation", "stage"])[metric].mean().unstack(["activation", "stage"])
-            bounds = seed_mean(seeds, metric)
-            for y, name in enumerate(levels):
-                if (name, "trained") in bounds.index and (name, "untrained") in bounds.index:
-                    _change(axes, y, name, bounds.xs(name))
-            axes.set_yticks(range(len(levels)), levels)
-            axes.set_ylim(-0.6, len(levels) - 0.4)
-            axes.grid(axis="y", visible=False)
-            scale(axes, "x", metric, panel[metric], log=grows_in_factors(metric))
-        for axes in row[::fit]:
-            axes.set_ylabel(title.replace(", ", "\n"))
-    for row in grid if fit < len(metrics) else grid[:1]:
-        for axes, metric in zip(row, metrics, strict=True):
-            axes.set_title(label(metric) + arrow(metric))
-    if len(panels) < len(every):
-        figure.supxlabel(f"{len(panels)} of {len(every)} settings", fontsize=8.5)
-    return figure
-
-
-def _change(axes: Axes, y: float, name: str, bounds: Any) -> None:
-    """bounds: mean, low and high of the stages untrained and trained."""
-    tint, mark = color(name), marker(name)
-    start, end = bounds.loc["untrained"], bounds.loc["trained"]
-    axes.plot([start["mean"], end["mean"]], [y, y], color=tint, lw=1, alpha=0.6)
-    for stage, inside in ((start, PAPER), (end, tint)):
-        axes.hlines(y, stage["low"], stage["high"], color=tint, linewidth=6, alpha=0.3)
-        axes.plot(stage["mean"], y, mark, mfc=inside, mec=tint, mew=1.2, ms=5)
 
 
 @styled
@@ -126,12 +84,12 @@ def metric_over_epochs(results: pd.DataFrame, history: pd.DataFrame, metric: str
 
 @styled
 def training_curves(results: pd.DataFrame, history: pd.DataFrame, activation: str) -> Figure:
-    """Loss, entropy and tc over the epochs for one activation: seeds as thin lines, their median in bold.
+    """Loss and tc over the epochs for one activation: seeds as thin lines, their median in bold.
 
     One row of panels per width (and other setting). The activation must match exactly: "relu" never matches "leaky_relu".
     """
     rows = results[results["activation"] == activation]
-    terms = [term for term in LOSS_TERMS[:3] if term in history]
+    terms = [term for term in CURVES if term in history]
     panels = panels_of(rows, "activation")
     panels = [(title, panel) for title, panel in panels if history["trial_id"].isin(panel["trial_id"]).any()]
     if not panels or not terms:
@@ -171,11 +129,11 @@ def _curves(axes: Axes, curves: pd.DataFrame, activation: str) -> None:
         hover(points, [str(trial) for trial in curves.columns])
     else:
         lines = LineCollection(
-            [np.column_stack([epochs, column]) for column in values.T], colors=tint, linewidths=0.6, alpha=0.5
+            [np.column_stack([epochs, column]) for column in values.T], colors=tint, linewidths=0.8, alpha=0.7
         )
         hover(lines, [str(trial) for trial in curves.columns])
         axes.add_collection(lines)
-    axes.plot(epochs, curves.median(axis=1), color=tint, linewidth=2.2, marker=mark, mec=PAPER, mew=0.5)
+    axes.plot(epochs, curves.median(axis=1), color=INK, linewidth=1.4, marker=mark, mec=PAPER, mew=0.5)
     axes.autoscale()
     axes.margins(x=0.02)
     if mark:

@@ -37,31 +37,49 @@ def drawable(weight: np.ndarray) -> str | None:
 
 
 @styled
-def weight_gallery(weights: Mapping[str, Weights], units: int = 16) -> Figure:
-    """The first units' weights as square tiles (784 -> 28 x 28, 64 -> 8 x 8), one row of tiles per activation.
+def weight_gallery(weights: Mapping[str, Mapping[int, Weights]]) -> Figure:
+    """Units' weights as square tiles (784 -> 28 x 28, 64 -> 8 x 8): a row per activation, a column per width.
 
-    weights: activation -> (weight (k, d), bias (k,)). Red is positive, blue is negative, pale is zero. The scale is the
-    largest absolute weight shown in that row: compare tiles only within a row.
+    weights: activation -> width -> (weight (k, d), bias (k,)). Shown are the units that are most like another one
+    (`most_alike`): near-duplicates stand side by side. Red is positive, blue is negative, pale is zero. The scale is the
+    largest absolute weight shown in that cell: compare tiles only within a cell.
     """
-    names = [name for name in activation_order(weights) if drawable(weights[name][0]) == "tiles"]
+    names = activation_order(weights)
+    widths = sorted({width for cell in weights.values() for width in cell})
     if not names:
         return empty_figure("no weights with square images as input")
-    shown = min(units, max(len(weights[name][0]) for name in names))
-    columns = min(shown, 16)
-    figure = new_figure(9.5, max(0.36, 0.66 * (paper_width() or 9.5) / 9.5) * len(names) + 0.35)
-    grid = figure.subplots(len(names), 1, squeeze=False)[:, 0]
-    for axes, name in zip(grid, names, strict=True):
-        weight = weights[name][0][:columns].astype(float)
-        side = math.isqrt(weight.shape[1])
-        # One image per activation, with one-pixel gaps between tiles: sixteen axes per row would take seconds to lay out.
-        row = np.full((side, columns * (side + 1) - 1), np.nan)
-        for i, tile in enumerate(weight):
-            row[:, i * (side + 1) : i * (side + 1) + side] = tile.reshape(side, side)
-        top = np.nanmax(np.abs(row)) or 1.0
-        axes.imshow(row, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="none")
-        axes.set_axis_off()
-        axes.text(-0.01, 0.5, f"{name}\n±{top:.2g}", transform=axes.transAxes, ha="right", va="center", fontsize=8)
+    units = min(16, 24 // len(widths), max(widths))
+    figure = new_figure(9.5, 0.35 + len(names) * 1.2 * (paper_width() or 9.5) / (len(widths) * units + 2))
+    grid = figure.subplots(len(names), len(widths), squeeze=False)
+    for name, line in zip(names, grid, strict=True):
+        for width, axes in zip(widths, line, strict=True):
+            axes.set_axis_off()
+            if width in weights[name]:
+                tiles = _side_by_side(most_alike(weights[name][width][0].astype(float))[:units], units)
+                top = np.nanmax(np.abs(tiles)) or 1.0
+                axes.imshow(tiles, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="none")
+        line[0].text(-0.02, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8)
+    for width, axes in zip(widths, grid[0], strict=True):
+        axes.set_title(f"K = {width}" + (f", {units} units" if units < width else ""))
     return figure
+
+
+def most_alike(weight: np.ndarray) -> np.ndarray:
+    """The rows of (k, d), those first whose direction is most like another row's, by the absolute cosine; (k, d)."""
+    norms = np.linalg.norm(weight, axis=1, keepdims=True)
+    unit = weight / np.where(norms > 0, norms, 1)
+    cosines = np.abs(unit @ unit.T).round(12)  # the same for both of a pair
+    np.fill_diagonal(cosines, 0)
+    return weight[np.argsort(-cosines.max(axis=1), kind="stable")]
+
+
+def _side_by_side(weight: np.ndarray, units: int) -> np.ndarray:
+    """One image with a pixel between the tiles: axes for each would take seconds to lay out."""
+    side = math.isqrt(weight.shape[1])
+    row = np.full((side, units * (side + 1) - 1), np.nan)
+    for i, tile in enumerate(weight):
+        row[:, i * (side + 1) : i * (side + 1) + side] = tile.reshape(side, side)
+    return row
 
 
 @styled

@@ -1,4 +1,4 @@
-"""Comparisons between settings, paired by seed, and how metrics vary together.
+"""Comparisons between settings, paired by seed.
 
 DataFrame in, DataFrame out. Imports intervals and names, nothing that draws or writes.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.intervals import t_interval
 from analysis.metrics import bounds, from_scale, is_log, sign, to_scale
 from analysis.power import ALPHA, smallest_p
-from analysis.reshape import as_tuple, done, varying
+from analysis.reshape import as_tuple, varying
 from analysis.schema import activation_order
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS, flip_family
 
@@ -43,33 +43,6 @@ def complete_blocks(blocks: pd.DataFrame) -> pd.DataFrame:
     most = int(there.max()) if len(there) else 0
     kept = blocks.columns[(there > 0) & (2 * there >= most)]
     return blocks[kept].dropna()
-
-
-def cell_means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Mean of each activation at each width, over the blocks (seeds and other settings) that every ranked activation has there.
-
-    One row per planned width and activation. Columns: hidden_dim, activation, mean, ranked (whether it is compared with the
-    others; if not, its mean is over its own trials; see `complete_blocks`), complete (whether each planned trial has a value).
-    """
-    others = varying(results, but=("activation", "hidden_dim"))
-    rows = done(results)
-    records = []
-    for width, planned in results.groupby("hidden_dim"):
-        blocks = seed_blocks(rows[rows["hidden_dim"] == width], metric, "activation", others)
-        full = complete_blocks(blocks)
-        ranked = list(full.columns) if len(full) else []
-        for name in levels_of(planned, "activation"):
-            own = blocks[name] if name in blocks else pd.Series(dtype=float)
-            mean = full[name].mean() if name in ranked else own.mean()
-            complete = own.count() == (planned["activation"] == name).sum()
-            records.append((width, name, mean, name in ranked, complete))
-    return pd.DataFrame(records, columns=["hidden_dim", "activation", "mean", "ranked", "complete"])
-
-
-def by_activation_and_width(results: pd.DataFrame, metric: str, column: str = "mean") -> pd.DataFrame:
-    """A column of `cell_means` as a matrix: activations down, widths across."""
-    table = cell_means(results, metric).pivot(index="activation", columns="hidden_dim", values=column)
-    return table.reindex(activation_order(table.index))
 
 
 def compare(
@@ -182,18 +155,6 @@ def paired_p(differences: Sequence[np.ndarray], *, draws: int = DRAWS) -> tuple[
     """
     p = np.array([flip_family(d, draws=draws).p[0] for d in differences])
     return p, [_method(len(d), len(d), draws) for d in differences]
-
-
-def rank_correlations(rows: pd.DataFrame, metrics: Sequence[str], within: Sequence[str]) -> pd.DataFrame:
-    """How metrics vary together from trial to trial within groups: the correlation of their ranks, as a symmetric matrix.
-
-    within: the columns that define a group (activation, width and anything else that varies). Ranks are taken within each
-    group: differences between groups, which could create or reverse an overall correlation, do not contribute. NaN if a
-    metric does not vary within any group.
-    """
-    ranks = rows.groupby(list(within), dropna=False)[list(metrics)].rank(pct=True)
-    centered = ranks - ranks.groupby([rows[column] for column in within], dropna=False).transform("mean")
-    return centered.corr()
 
 
 DESCRIBED = ("mean_a", "mean_b", "difference", "median_difference", "cohens_d", "superiority")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from jaxtyping import install_import_hook
 
-os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # a report is drawn here: processes to draw it would import for seconds
 # before the modules are imported; a new module of the room is checked too
 install_import_hook("infomax_tune.science", "beartype.beartype")
 
@@ -30,51 +29,32 @@ hypothesis.settings.load_profile("suite")
 MakeConfig = Callable[..., TrialConfig]
 
 SLOW = (
+    "cluster/",
+    "commands/",
+    "docker/test_commands.py",
+    "on_ray/",
     "analysis/test_browser.py",
     "analysis/test_calibration.py",
-    "analysis/test_claims.py::test_every_lead_sign_and_told_apart_is_so",
-    "analysis/test_claims.py::test_why_nothing_can_be_compared",
+    "analysis/test_claims.py",
     "analysis/test_load.py::test_a_users_part_is_drawn",
     "analysis/test_page.py",
+    "analysis/test_paper.py",
     "analysis/test_plots.py",
     "analysis/test_report.py",
-    "cluster/",
-    "commands/test_what_a_sweep_shows.py",
-    "commands/test_api.py::test_analyze_writes",
-    "commands/test_api.py::test_ctrl_c",
-    "commands/test_api.py::test_sweep_after_sweep",
-    "commands/test_api.py::test_two_threads",
-    "commands/test_beside_a_running_sweep.py",
-    "commands/test_bad_input.py::test_bad_input_is_refused_in_a_process_of_its_own",
-    "commands/test_cli.py::test_a_sweep_needs_neither",
-    "commands/test_full_disk.py",
-    "commands/test_docs.py::test_the_readme_s_python",
-    "commands/test_evaluate.py::test_what_takes_long",
-    "commands/test_failing_trials.py",
-    "commands/test_first_use.py::test_bash",
-    "commands/test_leaves_no_trace.py::test_a_host_program",
-    "commands/test_leaves_no_trace.py::test_the_report_names",
-    "commands/test_interrupts.py",
-    "commands/test_kills.py",
-    "commands/test_environment_drift.py",
-    "commands/test_notebook.py",
-    "commands/test_object_store.py",
-    "commands/test_old_folders.py::test_a_finished_sweep",
-    "commands/test_old_folders.py::test_tensorboard",
-    "commands/test_shadowed_analysis.py",
-    "commands/test_status.py",
-    "commands/test_stop.py::test_a_sweep_is_stopped",
-    "commands/test_study.py",
-    "commands/test_sweep.py",
-    "commands/test_tensorboard.py",
-    "commands/test_trackers.py",
-    "commands/test_wheel.py",
-    "docker/test_commands.py",
-    "on_ray/test_cluster.py::test_tune_s_actors",
-    "on_ray/test_cluster.py::test_two_clusters",
+    "packs/test_pilot.py::test_a_pilot_measures",
+    "parts/test_own.py::test_the_id_does_not_depend_on_the_process",
+    "parts/test_plugin.py",
+    "process/test_streams.py",
+    "science/test_compiled.py::test_a_broken_cache",
     "science/test_compiled.py::test_a_cpu_without_wide_registers",
+    "science/test_compiled.py::test_two_formulas_of_one_file",
+    "science/test_compiled.py::test_with_numba_turned_off",
+    "science/test_data.py::test_every_array_is_part",
+    "science/test_selfcheck.py",
+    "science/test_training.py::test_a_trials_numbers_do_not_depend_on_its_pack[",
+    "store/test_store_properties.py",
 )
-"""What `make quick` leaves out, by the beginning of its name: it starts Ray or other processes, or takes seconds."""
+"""What `make quick` leaves out, by the beginning of its name: it starts Ray or other processes, draws, or takes seconds."""
 LONG = (
     "cluster/test_failing_machines.py",
     "cluster/test_nodes.py::test_a_sweep_is_submitted_as_a_job",
@@ -154,6 +134,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _one_thread() -> None:
     """As in a sweep: a trial's bits depend on the number of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reports_are_drawn_here() -> Iterator[None]:
+    """Processes to draw a report's figures would import for seconds."""
+    with mock.patch("analysis.run.share", lambda draw, tasks, **environment: [draw(*task) for task in tasks]):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from analysis.panels import panels_of
 from analysis.paper import paper_tables
 from analysis.reshape import done, mean_over_width, per_size, points, summary
 from analysis.sections import sections
-from analysis.stats import compare, rank_correlations
+from analysis.stats import compare
 from analysis.widths import reversals
 
 SETTINGS = {"status": "done", "hidden_dim": 16, "epochs": 100}
@@ -516,19 +516,6 @@ def test_activations_are_not_ranked_by_what_their_range_decides():
     told = claims.leader_sentences(e)
     assert not [text for text in told if text.startswith(("Loss", "Entropy", "Weight term", "Decorrelation"))]
     assert [text for text in told if text.startswith("Weight redundancy")]
-
-
-def test_correlations_of_metrics_are_those_within_groups():
-    """Over two activations the metrics fall together, within each they rise together."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=100)
-    a = pd.DataFrame({"activation": "relu", "u": x, "v": x + 0.1 * rng.normal(size=100)})
-    b = pd.DataFrame({"activation": "tanh", "u": x + 10, "v": x - 10 + 0.1 * rng.normal(size=100)})
-    both = pd.concat([a, b])
-    assert both[["u", "v"]].corr(method="spearman").iloc[0, 1] < -0.4
-    assert rank_correlations(both, ["u", "v"], ["activation"]).loc["u", "v"] > 0.9
-    flat = both.assign(w=1.0)
-    assert np.isnan(rank_correlations(flat, ["u", "w"], ["activation"]).loc["u", "w"])
 
 
 def test_findings_come_in_the_order_of_their_size_in_per_cent():
@@ -1188,17 +1175,12 @@ def test_no_figure_draws_data_sets_together(two_datasets):
             for axes in drawing.draw().axes
         ]
 
-    for name in ("by_width", "heatmaps", "by_lambda_tc", "pareto_lambda_tc"):
+    for name in ("by_width", "by_lambda_tc", "pareto_lambda_tc"):
         assert {f"{name}_digits", f"{name}_mnist"} <= set(figures)
         assert name not in figures
         assert str(numbers(figures[f"{name}_digits"])) == str(numbers(expected[name]))
         assert figures[f"{name}_mnist"].title.endswith("(dataset = mnist)")
-    for name in (
-        "forest_effective_rank",
-        "epochs_effective_rank",
-        "effective_rank",
-        "redundancy_vs_dead",
-    ):
+    for name in ("epochs_effective_rank", "effective_rank", "redundancy_vs_dead"):
         for axes in figures[name].draw().axes:
             assert not axes.get_visible() or "dataset = " in " ".join(axes.get_title().split())
     linked = findings.Finding("", figure="by_width").linked([], list(figures))
@@ -1220,7 +1202,7 @@ def test_a_choice_of_panels_has_every_data_set(two_datasets):
     panels = panels_of(synthetic.make_results(axes, seeds=1), "activation")
     assert len(panels) == 12
     assert all(part["dataset"].nunique() == 1 for _, part in panels)
-    rows = {drawing.name: drawing for drawing in album(two_datasets[0])}["trained_vs_untrained"].draw()
+    rows = {drawing.name: drawing for drawing in album(two_datasets[0])}["forest"].draw()
     labels = [axes.get_ylabel() for axes in rows.axes if axes.get_ylabel()]
     assert [sum(name in label for label in labels) for name in ("digits", "mnist")] == [2, 2]
 

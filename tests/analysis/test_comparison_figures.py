@@ -7,7 +7,7 @@ import synthetic
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
-from analysis import plots, plots_comparison, plots_overview, plots_training, reshape, stats, style
+from analysis import plots, plots_comparison, plots_training, stats, style
 from analysis.intervals import t_interval
 
 PAIR = {"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}
@@ -20,21 +20,23 @@ def three():
 
 
 def test_a_forest_plot_draws_the_difference_to_the_reference_and_its_simultaneous_interval(three):
-    """The reference's own row is not there; a pair is turned so that right of 0 is more than the reference."""
+    """The reference's own row is not there; a pair is turned so that right of 1 is more than the reference."""
     pairs = stats.compare(three, "effective_rank", within=["hidden_dim"], complete=True)
-    narrow, wide = plots_comparison.forest(pairs, "effective_rank", "leaky_relu").axes
-    assert (narrow.get_title(), wide.get_title()) == ("K = 16", "K = 32")
+    narrow, wide = plots_comparison.forest(pairs, ["effective_rank"], "leaky_relu").axes
+    assert (narrow.get_ylabel(), wide.get_ylabel()) == ("K = 16", "K = 32")
+    assert narrow.get_title() == "effective rank \u2191"
     assert [text.get_text() for text in narrow.get_yticklabels()] == ["tanh", "relu"]
     drawn = {float(p.get_offsets()[0][1]): p for p in narrow.collections if isinstance(p, PathCollection)}
     at = pairs[pairs["hidden_dim"] == 16].set_index(["a", "b"])
     relu, tanh = at.loc[("relu", "leaky_relu")], at.loc[("leaky_relu", "tanh")]
-    assert drawn[1.0].get_offsets()[0][0] == pytest.approx(relu["difference"])
-    assert drawn[0.0].get_offsets()[0][0] == pytest.approx(-tanh["difference"])
+    reference = three.query("activation == 'leaky_relu' and hidden_dim == 16")["effective_rank"].mean()
+    assert drawn[1.0].get_offsets()[0][0] == pytest.approx(1 + relu["difference"] / reference)
+    assert drawn[0.0].get_offsets()[0][0] == pytest.approx(1 - tanh["difference"] / reference)
     segments = [
         ends for lines in narrow.collections if isinstance(lines, LineCollection) for ends in lines.get_segments()
     ]
     spans = {float(ends[0][1]): ends[:, 0] for ends in segments if ends[0][1] == ends[1][1]}
-    np.testing.assert_allclose(spans[0.0], [-tanh["sim_high"], -tanh["sim_low"]])
+    np.testing.assert_allclose(spans[0.0], [1 - tanh["sim_high"] / reference, 1 - tanh["sim_low"] / reference])
 
 
 def test_a_filled_point_is_told_apart_and_an_open_one_is_not():
@@ -45,7 +47,7 @@ def test_a_filled_point_is_told_apart_and_an_open_one_is_not():
     rank = again["effective_rank"] + 0.1 * (noise - noise.mean())
     table = pd.concat([table, again.assign(effective_rank=rank)], ignore_index=True)
     pairs = stats.compare(table, "effective_rank", within=["hidden_dim"])
-    (axes,) = plots_comparison.forest(pairs, "effective_rank", "relu").axes
+    (axes,) = plots_comparison.forest(pairs, ["effective_rank"], "relu").axes
     colors = [to_hex(p.get_facecolor()[0]) for p in axes.collections if isinstance(p, PathCollection)]
     assert colors == [style.PAPER, style.COLORS["tanh"]]
 
@@ -56,9 +58,19 @@ def test_a_ratio_is_compared_by_its_quotient():
     relu = table.loc[table["activation"] == "relu", "variance_ratio"].to_numpy()
     table.loc[table["activation"] == "tanh", "variance_ratio"] = 2 * relu
     pairs = stats.compare(table, "variance_ratio", within=["hidden_dim"])
-    axes = plots_comparison.forest(pairs, "variance_ratio", "relu").axes[0]
+    axes = plots_comparison.forest(pairs, ["variance_ratio"], "relu").axes[0]
     (point,) = (p for p in axes.collections if isinstance(p, PathCollection))
     assert point.get_offsets()[0][0] == pytest.approx(2)
+
+
+def test_a_metric_whose_quotient_says_nothing_is_not_in_the_forest():
+    """Of values that can be negative, or of a reference at 0, which no unit is dead in."""
+    table = synthetic.make_results(PAIR, seeds=6)
+    table["dead_units"] = np.where(table["activation"] == "relu", 0, 3)
+    metrics = ["effective_rank", "dead_units", "gaussian_total_correlation"]
+    pairs = pd.concat([stats.compare(table, metric, within=["hidden_dim"]) for metric in metrics])
+    found = plots_comparison.relative(plots_comparison.against(pairs, "relu"))
+    assert set(found["metric"]) == {"effective_rank"}
 
 
 def test_few_seeds_get_each_pairs_own_interval():
@@ -69,7 +81,7 @@ def test_few_seeds_get_each_pairs_own_interval():
     turned = plots_comparison.against(pairs, "relu")
     assert not turned["simultaneous"].any()
     np.testing.assert_allclose(turned["high"], -pairs["ci_low"])
-    assert plots_comparison.forest(pairs, "effective_rank", "relu").axes
+    assert plots_comparison.forest(pairs, ["effective_rank"], "relu").axes
 
 
 def test_a_metric_over_the_epochs_is_the_mean_over_seeds_with_its_interval(three):
@@ -114,36 +126,6 @@ def test_redundancy_against_the_width_is_drawn_on_a_logarithmic_axis():
     table = synthetic.make_results(seeds=3)
     axes = plots.metric_against(table, ["effective_rank", "weight_redundancy", "output_correlation"]).axes
     assert [one.get_yscale() for one in axes] == ["linear", "log", "log"]
-
-
-def test_heatmap_colors_compare_activations_within_a_width(three):
-    """The best of each column is brightest, even if lower is better; the widest does not use the whole color scale."""
-    for metric, best in (("effective_rank", "idxmax"), ("output_correlation", "idxmin")):
-        (axes,) = plots_overview.heatmaps(three, [metric]).axes
-        colors = axes.collections[0].get_array().reshape(3, 2)
-        table = stats.by_activation_and_width(three, metric)
-        for j, width in enumerate(table):
-            assert sorted(colors[:, j])[::2] == [0, 1]
-            assert table.index[int(colors[:, j].argmax())] == getattr(table[width], best)()
-
-
-def test_trade_offs_are_drawn_in_ranks_within_the_width(three):
-    """Raw values form one cluster per width, which hides the activations."""
-    figure = plots_overview.trade_off_matrix(three, ["effective_rank", "output_correlation"])
-    points = {p.get_label(): np.asarray(p.get_offsets()) for p in figure.axes[2].collections}
-    ranks = three.groupby("hidden_dim")["effective_rank"].rank(pct=True)
-    wanted = ranks.groupby([three["activation"], three["hidden_dim"]]).mean()
-    np.testing.assert_allclose(points["tanh"][:, 0], wanted["tanh"])
-
-
-def test_before_and_after_have_intervals(three):
-    """A bar behind each marker, as wide as the mean's t interval."""
-    stages = reshape.with_untrained(three, synthetic.make_history(three))
-    axes = plots_training.before_and_after(stages, ["effective_rank"]).axes[0]
-    ends = sorted(tuple(bar.get_segments()[0][:, 0]) for bar in axes.collections)
-    values = stages[stages["hidden_dim"] == 16].groupby(["activation", "stage"])["effective_rank"]
-    low, high = t_interval(values.mean(), values.std(), values.count())
-    np.testing.assert_allclose(ends, sorted(zip(low, high, strict=True)))
 
 
 def test_redundancy_against_dead_units_wastes_no_room_where_none_is_dead():

@@ -7,7 +7,7 @@ import synthetic
 from typer.testing import CliRunner
 
 import analysis
-from analysis.album import _effective_rank, _heatmaps, album
+from analysis.album import _by_width, _effective_rank, album
 from analysis.evidence import gather
 from infomax_tune import cli
 
@@ -38,18 +38,19 @@ def test_captions_say_how_many_seeds_there_are_and_what_a_band_is(drawings):
             assert "the band is its 95% interval" in one.caption
 
 
-def test_each_ranked_metric_has_its_figures(drawings):
-    """A forest plot and its way over the epochs."""
-    for metric in (
-        "effective_rank",
-        "weight_redundancy",
-        "dead_units",
-        "output_correlation",
-        "gaussian_total_correlation",
-    ):
-        assert {f"forest_{metric}", f"epochs_{metric}"} <= set(drawings)
-        assert drawings[f"forest_{metric}"].metric == drawings[f"epochs_{metric}"].metric == metric
-    assert not {"forest_loss", "forest_entropy"} & set(drawings)
+def test_the_main_metrics_have_figures(drawings):
+    """One forest of all, each one's way over the epochs; none of the loss, and none of what never varies."""
+    for metric in ("effective_rank", "weight_redundancy", "dead_units", "output_correlation"):
+        assert drawings[f"epochs_{metric}"].metric == metric
+    assert "effective rank: identity in" in drawings["forest"].alt
+    assert "relu" in drawings["forest"].title
+    assert not {"epochs_loss", "epochs_entropy"} & set(drawings)
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [16, 32]}, seeds=3, epochs=5)
+    table["dead_units"] = 0.0
+    evidence = gather(analysis.Study("made up", table, synthetic.make_history(table)))
+    found = {one.name: one for one in album(evidence)}
+    assert not {"redundancy_vs_dead", "epochs_dead_units"} & set(found)
+    assert "dead units" not in found["by_width"].alt
 
 
 def test_a_space_of_lambdas_has_its_pareto_curve():
@@ -70,7 +71,7 @@ def tiny(tmp_path_factory):
 
 def test_figures_are_written_in_the_formats_that_are_asked_for(tiny, tmp_path, monkeypatch):
     """From the command line; PNG in more or fewer pixels, LaTeX only if wanted."""
-    monkeypatch.setattr("analysis.album.ALBUM", (_effective_rank, _heatmaps))  # two figures instead of all
+    monkeypatch.setattr("analysis.album.ALBUM", (_effective_rank, _by_width))  # two figures instead of all
     options = ["--format", "png,PDF,svg", "--dpi", "50", "--latex"]
     ended = CliRunner().invoke(cli.app, ["analyze", str(tiny), "--output-dir", str(tmp_path), *options])
     assert ended.exit_code == 0, ended.output

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import analysis
-from analysis import paper, plots_overview
+from analysis import paper
 from analysis.equivalence import equivalence
 from analysis.evidence import gather
 
@@ -159,7 +159,7 @@ def test_baselines_have_tables_of_their_own():
 
 def test_each_data_set_has_as_many_tables():
     """If there are too many settings for a table of each."""
-    axes = {"dataset": ["digits", "mnist"], "activation": ["relu", "tanh"], "lr": [i / 100 for i in range(1, 31)]}
+    axes = {"dataset": ["digits", "mnist"], "activation": ["relu", "tanh"], "lr": [i / 100 for i in range(1, 14)]}
     made = paper.paper_tables(gather(analysis.Study("made up", synthetic.make_results(axes, seeds=2))))
     assert [sum(f"dataset = {name}" in table.title for table in made) for name in ("digits", "mnist")] == [12, 12]
 
@@ -190,9 +190,6 @@ def test_bold_letters_and_colors_are_of_the_seeds_that_the_text_compares():
     assert "† Some seeds have no value; activations are compared on the seeds that all of them have." in made.note
     assert "is not compared and has no letter." in made.note
     assert "15.000 $\\pm$ 0.023$\\dagger$" in paper.as_latex([made])
-    (axes,) = plots_overview.heatmaps(table, ["effective_rank"]).axes
-    assert [text.get_text() for text in axes.texts] == ["15.3", "15†", "15.6†"]
-    assert axes.collections[0].get_array().ravel().tolist() == [1, 0, None]
 
     table = lost_seeds(relu_also=True)
     (made,) = paper.paper_tables(gather(analysis.Study("made up", table)))

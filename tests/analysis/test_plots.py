@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 from matplotlib import rcParams
@@ -13,10 +14,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 import analysis
-from analysis import AnalysisError, plots, plots_overview, plots_training, plots_weights, reshape, stats, style
-from analysis.album import _heatmaps, album
+from analysis import AnalysisError, plots, plots_comparison, plots_training, plots_weights, stats, style
+from analysis.album import _by_width, album
 from analysis.evidence import gather
 from analysis.panels import panels_of, ticks_apart
+from analysis.reshape import varying
 
 SHOWN = [
     "effective_rank",
@@ -31,23 +33,24 @@ SHOWN = [
 def figures_of(results):
     """Every figure that a table allows, by name."""
     history = synthetic.make_history(results)
-    stages = reshape.with_untrained(results, history)
+    pairs = [stats.compare(results, metric, within=varying(results, ["activation"])) for metric in SHOWN[:2]]
     made = {
         "effective_rank": plots.metric_box(results),
         "variance_ratio": plots.metric_box(results, "variance_ratio"),
         "convergence": plots.metric_box(results, "convergence_epoch"),
         "redundancy_vs_dead": plots.redundancy_vs_dead(results),
         "by_width": plots.metric_against(results, SHOWN, "hidden_dim"),
-        "before_and_after": plots_training.before_and_after(stages, SHOWN[:2] + SHOWN[3:4]),
-        "heatmaps": plots_overview.heatmaps(results),
-        "trade_offs": plots_overview.trade_off_matrix(results),
+        "forest": plots_comparison.forest(pd.concat(pairs), SHOWN[:2], "relu"),
     }
     # One activation's curves are laid out as another's.
     made["curves"] = plots_training.training_curves(results, history, "leaky_relu")
     rng = np.random.default_rng(0)
-    pairs = {name: tuple(synthetic.make_weights(rng, 16, 784).values()) for name in results["activation"].unique()}
+    cells = {
+        name: {k: tuple(synthetic.make_weights(rng, k, 784).values()) for k in (16, 64)}
+        for name in results["activation"].unique()
+    }
     lines = {name: tuple(synthetic.make_weights(rng, 16, 2).values()) for name in results["activation"].unique()}
-    return made | {"weights": plots_weights.weight_gallery(pairs), "weight_lines": plots_weights.weight_lines(lines)}
+    return made | {"weights": plots_weights.weight_gallery(cells), "weight_lines": plots_weights.weight_lines(lines)}
 
 
 STUDIES = {
@@ -246,20 +249,21 @@ def test_box_plot_draws_every_finished_seed_once():
     np.testing.assert_allclose(sorted(drawn), sorted(table["effective_rank"].dropna()))
 
 
-def test_heatmap_writes_the_mean_of_each_cell(results):
-    """Six by three numbers."""
-    axes = plots_overview.heatmaps(results, ["effective_rank"]).axes[0]
-    written = [text.get_text() for text in axes.texts]
-    wanted = stats.by_activation_and_width(results, "effective_rank").to_numpy().ravel()
-    assert written == [f"{value:.3g}" for value in wanted]
-
-
 def test_gallery_tiles_are_the_weights():
-    """The first tile of the only row, pixel by pixel."""
+    """The first tiles of the only row, pixel by pixel."""
     weight = np.arange(2 * 64, dtype=float).reshape(2, 64)
-    image = plots_weights.weight_gallery({"relu": (weight, np.zeros(2))}).axes[0].images[0].get_array()
+    image = plots_weights.weight_gallery({"relu": {2: (weight, np.zeros(2))}}).axes[0].images[0].get_array()
     np.testing.assert_array_equal(image[:, :8], weight[0].reshape(8, 8))
     np.testing.assert_array_equal(image[:, 9:17], weight[1].reshape(8, 8))
+
+
+def test_near_duplicates_stand_side_by_side():
+    """A copy, one with the other sign, and one of another length come before what is like nothing else."""
+    rng = np.random.default_rng(0)
+    a, b, c, d = np.linalg.qr(rng.normal(size=(16, 4)))[0].T
+    found = plots_weights.most_alike(np.stack([c, a, 0 * a, b + 0.1 * a, d, -2 * b, 3 * a]))
+    np.testing.assert_array_equal(found[:2], [a, 3 * a])
+    np.testing.assert_array_equal(found[2:4], [b + 0.1 * a, -2 * b])
 
 
 def test_weight_lines_pass_where_the_pre_activation_is_zero():
@@ -282,8 +286,6 @@ def test_weights_are_drawn_as_their_inputs_allow(d, kind):
     [
         lambda t: plots.metric_box(t, "loss"),
         plots.redundancy_vs_dead,
-        plots_overview.heatmaps,
-        plots_overview.trade_off_matrix,
         lambda t: plots.metric_against(t, ["loss"]),
         lambda t: plots_training.training_curves(t, synthetic.make_history(t), "relu"),
     ],
@@ -361,8 +363,8 @@ def test_figures_for_a_paper_have_its_width_and_text_of_7_to_9_points(width):
     e = gather(analysis.Study("made up", table, synthetic.make_history(table)))
     drawings = {drawing.name: drawing for drawing in album(e)}
     names = (
-        *("trained_vs_untrained", "forest_effective_rank", "epochs_effective_rank", "by_width", "heatmaps"),
-        *("redundancy_vs_dead", "trade_offs", "training_curves_relu", "pareto_lambda_tc"),
+        *("forest", "epochs_effective_rank", "by_width"),
+        *("redundancy_vs_dead", "training_curves_relu", "pareto_lambda_tc"),
     )
     for name in names:
         with style.for_paper(width):
@@ -375,21 +377,21 @@ def test_figures_for_a_paper_have_its_width_and_text_of_7_to_9_points(width):
             box = text.get_window_extent()
             assert text.get_clip_on() or (box.x0 >= -1 and box.x1 <= figure.bbox.width + 1), (name, text)
         columns = {round(axes.bbox.x0) for axes in figure.axes if axes.get_visible()}
-        assert name == "trade_offs" or len(columns) == (1 if width == 3.25 else min(3, len(columns)))
+        assert len(columns) == (1 if width == 3.25 else min(3, len(columns)))
     assert drawings["by_width"].draw().get_figwidth() == 9.5
 
 
 def test_the_files_have_the_width_and_the_page_keeps_its_figures(tmp_path, monkeypatch):
     """In inches: pixels by dpi, points of the PDF and the SVG."""
-    monkeypatch.setattr("analysis.album.ALBUM", (_heatmaps,))  # one figure instead of all
-    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [8]}, seeds=2)
+    monkeypatch.setattr("analysis.album.ALBUM", (_by_width,))  # one figure instead of all
+    table = synthetic.make_results({"activation": ["relu", "tanh"], "hidden_dim": [8, 16]}, seeds=2)
     folder = synthetic.write_study(tmp_path / "out", table, history=False)
     pages = []
     for width in (None, 3.25):
         made = analysis.analyze(folder, tmp_path / str(width), formats=["png", "pdf", "svg"], dpi=100, width=width)
         pages.append(made.report.read_text())
     assert pages[0] == pages[1]
-    figure = tmp_path / "3.25" / "heatmaps"
+    figure = tmp_path / "3.25" / "by_width"
     assert Image.open(figure.with_suffix(".png")).width == 325
     assert b"/MediaBox [ 0 0 234 " in figure.with_suffix(".pdf").read_bytes()
     assert 'width="234pt"' in figure.with_suffix(".svg").read_text()

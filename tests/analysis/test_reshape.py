@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from analysis import reshape, stats, wording
+from analysis import reshape, wording
 from analysis.metrics import METRICS
 from analysis.schema import activation_order
 from infomax_tune.parts import catalogue
@@ -99,15 +99,6 @@ def test_infinite_values_are_missing_to_the_statistics_and_told():
     assert "variance_ratio is infinite in 1 of 3 finished trials" in told
     assert "variance_ratio has no value in 1 of 3 finished trials" in told
     assert "Not recorded in this study: max_avg_responsibility, probe_accuracy." in told
-
-
-def test_heatmap_matrix_has_activations_down_and_widths_across(results):
-    """The mean of one cell, by hand."""
-    matrix = stats.by_activation_and_width(results, "effective_rank")
-    assert matrix.index.tolist() == list(synthetic.ACTIVATIONS)
-    assert matrix.columns.tolist() == [16, 32, 64]
-    cell = results.query("activation == 'relu' and hidden_dim == 32")["effective_rank"]
-    assert matrix.loc["relu", 32] == pytest.approx(cell.mean())
 
 
 def test_trained_and_untrained_are_the_same_trials(results):

@@ -464,14 +464,8 @@ SPEAK_OF_ONE = {
     "infomax_tune/follow/progress.py": {"effective_rank"},  # the live table has this one
     "infomax_tune/packs/pack_training.py": {"effective_rank"},  # and this computes it
     # figures that are about one metric, or set one against another
-    "analysis/album.py": {
-        "effective_rank",
-        "weight_redundancy",
-        "dead_units",
-        "output_correlation",
-    },
+    "analysis/album.py": {"effective_rank", "weight_redundancy", "dead_units"},
     "analysis/plots.py": {"effective_rank", "weight_redundancy", "dead_units"},
-    "analysis/plots_overview.py": {"effective_rank", "output_correlation", "convergence_epoch"},
     # sentences, and statistics that hold for one metric only
     "analysis/findings.py": {"effective_rank", "weight_redundancy", "output_correlation"},
     "analysis/dynamics.py": {"convergence_epoch"},
