@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ RAY_SCHEMA = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
 DOCKERFILE = DOCKER / "Dockerfile"
 RAY_CLUSTER = DOCKER / "ray-cluster.yaml"
 RAY_JOB = DOCKER / "rayjob.yaml"
+LOADED = """
+import sys
+import infomax_tune.on_ray.sweep, infomax_tune.on_ray.preload, analysis.report, ray.scripts.scripts, s3fs, tensorboard.program
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None))
+print(open("/proc/self/maps").read().replace(" /", "\\n/"))
+"""
+"""Prints the files of the modules and libraries that the image's commands load."""
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -83,6 +92,21 @@ def test_the_image_is_pinned_and_runs_the_command_without_root() -> None:
     assert re.search(r"^USER 1000$", last_stage, flags=re.MULTILINE)
     assert '\nENTRYPOINT ["infomax-tune"]\n' in last_stage
     assert image_environment()["RAY_AUTH_MODE"] == "token"
+
+
+def test_the_image_leaves_out_nothing_that_is_imported() -> None:
+    """The Dockerfile's rules, here only printed, for these packages: no module or library of a worker, a cluster or a report."""
+    text = re.sub(r"^ +#.*\n", "", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (rules,) = re.findall(r"^RUN find \S+ (.*?) -exec rm -r \{\} \+", text, flags=re.DOTALL | re.MULTILINE)
+    packages = sysconfig.get_path("purelib")
+    found = subprocess.run(["sh", "-c", f"find {packages} {rules} -print"], capture_output=True, text=True, check=True)
+    out = found.stdout.splitlines()
+    assert f"{packages}/pandas/tests" in out
+    assert not [path for path in out if ".dist-info" in path]
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()
+    assert any("libtorch_python" in path for path in loaded)
+    assert [path for path in loaded if path.startswith(tuple(out))] == []
 
 
 def test_a_login_shell_in_the_image_finds_its_commands(tmp_path: Path) -> None:
