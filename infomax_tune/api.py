@@ -232,8 +232,8 @@ def evaluate(
     its null, which take seconds a trial and are measured only here. trust_parts: run the code of parts that the folder brings
     along. address: the Ray cluster that measures; without it, what takes long is measured on a Ray that is started here.
     on_trial: called with the number of trials measured so far, and their total. You can stop it and start it again. Raises
-    StoreError if a trial is not finished or has no weights, DataError or EnvironmentDriftError if the data or the arithmetic
-    differs from that of the trials.
+    StoreError if a trial is not finished or has no weights, DataError if the data differs from that of the trials, and for
+    a probe EnvironmentDriftError if the arithmetic does.
     """
     folder, alone = SweepFolder(location(out)), TrialFolder(location(out))
     data_folder = None if data_dir is None else user_path(data_dir)

@@ -76,8 +76,8 @@ def add_to_sweep(
 
     probe: whether with the probe accuracy. slow: whether with the slow metrics. on_trial: called with the trials done, and
     their total. It can be killed at any time and started again. Raises StoreError if the sweep is not finished or is running,
-    or a trial has no weights; ConfigError if the data has no labels for a probe; DataError or EnvironmentDriftError if the
-    data or the arithmetic differs from that of the trials.
+    or a trial has no weights; ConfigError if the data has no labels for a probe; DataError if the data differs from that of the
+    trials, and for a probe EnvironmentDriftError if the arithmetic does.
     """
     with folder.lock():
         space = folder.read_space()
@@ -101,7 +101,8 @@ def add_to_sweep(
             if record.trial_id != new.trial_id or _lacking(record, new, slow=slow)
         ]
         datasets = {name: load(name, data_dir) for name in sorted({new.data.dataset for _, new in left})}
-        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=False, environments=folder.environments)
+        # what is added to trials as they are is the same whichever arithmetic trained them
+        refuse_to_mix(folder.kept(), datasets, mix_arithmetic=not probe, environments=folder.environments)
         folder.driver.take_over()
         tasks = [Task(record, Pack.of([new]).to_json(), folder.address, slow) for record, new in left]
         done = len(pairs) - len(left)
@@ -136,7 +137,7 @@ def add_to_run(folder: TrialFolder, data_dir: Path | None, *, probe: bool = Fals
         check_labels(new)
         if _lacking(record, new, slow=slow):
             datasets = {config.data.dataset: load(config.data.dataset, data_dir)}
-            refuse_to_mix([record], datasets, mix_arithmetic=False)
+            refuse_to_mix([record], datasets, mix_arithmetic=not probe)
             completed = _completed(record, new, folder, datasets[config.data.dataset], slow=slow)
             for trial in of_run(folder):
                 trial.run.remove()
