@@ -58,7 +58,8 @@ def forget_the_end(out: Path) -> None:
         record = read_json(path, RECORD) or {}
         del record["units"]
         early = (*columns.HISTORY, "convergence_epoch")
-        result = {name: value for name, value in record["result"].items() if name in early and math.isfinite(value)}
+        numbers = {name: value for name, value in record["result"].items() if name in early}
+        result = {name: None if math.isnan(value) else value for name, value in numbers.items()}
         write_json(path, RECORD, {**record, "result": result})
     shutil.rmtree(out / "tensorboard")
     mend(out / "tensorboard", of_sweep(SweepFolder(out).read_plan(), SweepFolder(out)))
