@@ -14,7 +14,8 @@ from infomax_tune.parts.catalogue import ours
 from infomax_tune.parts.column import Column
 from infomax_tune.parts.loss_columns import LOSS_COLUMNS
 
-_COLUMNS: dict[str, Column] = ours("metrics") | LOSS_COLUMNS
+_NUMBERS = {name: metric for name, metric in ours("metrics").items() if metric.shape == "number"}
+_COLUMNS: dict[str, Column] = _NUMBERS | LOSS_COLUMNS
 
 METRICS = dict(sorted(_COLUMNS.items(), key=lambda item: item[1].report_place))
 """Every metric of the results table by its column, in the order of the report."""

@@ -217,22 +217,24 @@ def analyze(
 def evaluate(
     out: str | Path,
     *,
-    probe: bool = True,
+    probe: bool = False,
+    mutual_information: bool = False,
     data_dir: str | Path | None = None,
     trust_parts: bool = False,
     address: str | None = None,
     on_trial: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Measures the probe accuracy of a finished sweep or run from its saved weights, without training.
+    """Measures what the trials of a finished sweep or run lack from their saved weights, without training.
 
-    Afterwards, records and tables are the same as if `logging.probe` had been true from the start, so the trials get the
-    ids of that setting. trust_parts: run the code of parts that the folder brings along. address: the Ray cluster that
-    measures; without it, what takes long is measured on a Ray that is started here. on_trial: called with the number of
-    trials measured so far, and their total. You can stop it and start it again. Raises StoreError if a trial is not finished
-    or has no weights, DataError or EnvironmentDriftError if the data or the arithmetic differs from that of the trials.
+    That is each metric that is always measured today and was not yet when they were trained, and what is asked for. Afterwards,
+    records and tables are the same as if it had been measured from the start. probe: also probe_accuracy, as if
+    `logging.probe` had been true, so the trials get the ids of that setting. mutual_information: also mutual_information and
+    its null, which take seconds a trial and are measured only here. trust_parts: run the code of parts that the folder brings
+    along. address: the Ray cluster that measures; without it, what takes long is measured on a Ray that is started here.
+    on_trial: called with the number of trials measured so far, and their total. You can stop it and start it again. Raises
+    StoreError if a trial is not finished or has no weights, DataError if the data differs from that of the trials, and for
+    a probe EnvironmentDriftError if the arithmetic does.
     """
-    if not probe:
-        raise ConfigError("nothing to evaluate: give probe=True.")
     folder, alone = SweepFolder(location(out)), TrialFolder(location(out))
     data_folder = None if data_dir is None else user_path(data_dir)
     is_run = not folder.has_sweep() and alone.has_config()
@@ -242,16 +244,16 @@ def evaluate(
     parts = folder.read_space().parts() if not is_run else config.parts() if config else []
     part_copies.bring(parts, [folder.root, data_folder], trust=trust_parts)
 
-    from infomax_tune.packs import later_probe  # imports torch
+    from infomax_tune.packs import later_metrics  # imports torch
 
     if is_run:
-        later_probe.add_to_run(alone, data_folder)
+        later_metrics.add_to_run(alone, data_folder, probe=probe, slow=mutual_information)
         return
     from infomax_tune.on_ray.spreading import spread
 
     with sweeping.alone():
         on_machines = functools.partial(spread, folder=folder, options=Options(address=address))
-        later_probe.add_to_sweep(folder, data_folder, on_trial, on_machines)
+        later_metrics.add_to_sweep(folder, data_folder, on_trial, on_machines, probe=probe, slow=mutual_information)
 
 
 def load_layer(

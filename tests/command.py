@@ -104,7 +104,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
 
 def tables(out: Path) -> dict[str, bytes]:
     """The bytes that must never differ: the tables, and every trial's history and weights."""
-    tables = [out / name for name in ("results.csv", "results.parquet", "history.parquet")]
+    tables = [out / name for name in ("results.csv", "results.parquet", "history.parquet", "units.parquet")]
     of_trials = [
         path for name in ("history.csv", "weights.safetensors") for path in sorted(out.glob(f"trials/*/{name}"))
     ]

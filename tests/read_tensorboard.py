@@ -53,8 +53,9 @@ def told(trial: TrialFolder) -> Curves:
     for name in columns.HISTORY[1:]:
         rows = [(int(epoch), value) for epoch, value in zip(history["epoch"], history[name], strict=True)]
         found[name] = [(epoch, float(np.float32(value))) for epoch, value in rows if math.isfinite(value)]
-    for name in ("convergence_epoch", "probe_accuracy"):
-        found[name] = [(record.epoch, float(np.float32(record.result[name])))] if name in record.result else []
+    for name in set(columns.FINAL) - set(columns.HISTORY):
+        value = record.result.get(name, math.nan)
+        found[name] = [(record.epoch, float(np.float32(value)))] if math.isfinite(value) else []
     return {name: rows for name, rows in found.items() if rows}
 
 

@@ -228,7 +228,7 @@ def author(folder: Path) -> None:
     look_for(shell.type("infomax-tune analyze results/activation_study --format pdf,svg --latex"), "report.html")
     made = folder / "results/activation_study/analysis"
     assert {path.suffix for path in made.rglob("*")} >= {".pdf", ".svg", ".tex"}
-    look_for(shell.type("infomax-tune evaluate results/activation_study --probe"), "probe_accuracy")
+    look_for(shell.type("infomax-tune evaluate results/activation_study --probe"), "every metric asked for")
     assert pd.read_csv(folder / "results/activation_study/results.csv")["probe_accuracy"].notna().all()
     look_for(shell.type("infomax-tune verify results/activation_study"), "no damage")
     look_for(shell.type("infomax-tune selfcheck"), "digest")

@@ -23,7 +23,6 @@ from infomax_tune.commands.app import (
     typed_command,
 )
 from infomax_tune.commands.ending import print_answer, show_frame
-from infomax_tune.errors import ConfigError
 from infomax_tune.follow.display import choose, clock
 from infomax_tune.process.signals import EXIT_INTERRUPTED
 from infomax_tune.process.streams import write_line
@@ -107,10 +106,18 @@ def compare(
     typer.echo(f"\nall metrics, with intervals: {page.resolve().as_uri()}")
 
 
-@app.command(epilog=examples("evaluate results/activation_study --probe"))
+@app.command(
+    epilog=examples("evaluate results/activation_study", "evaluate results/activation_study --mutual-information")
+)
 def evaluate(
     out: FolderOfAny,
     probe: Annotated[bool, typer.Option("--probe", help="Measure probe_accuracy, as with logging.probe=true.")] = False,
+    mutual_information: Annotated[
+        bool,
+        typer.Option(
+            "--mutual-information", help="Measure mutual_information and its null, which take seconds a trial."
+        ),
+    ] = False,
     data_dir: DataDir = None,
     trust_parts: TrustParts = False,
     address: Annotated[
@@ -120,21 +127,28 @@ def evaluate(
 ) -> None:
     """Add metrics to finished trials without training.
 
-    Computes them from the saved weights. The tables are the same as if the metrics had been requested from the start.
+    Computes those that did not exist when the trials were trained, and those that you ask for, from the saved weights. The
+    tables are the same as if they had been measured from the start.
     """
-    if not probe:
-        raise ConfigError("nothing to evaluate: add --probe.")
-    folder, progress = SweepFolder(out), _Progress("probe")
+    folder, progress = SweepFolder(out), _Progress("measured")
     try:
-        api.evaluate(out, data_dir=data_dir, trust_parts=trust_parts, address=address, on_trial=progress)
+        api.evaluate(
+            out,
+            probe=probe,
+            mutual_information=mutual_information,
+            data_dir=data_dir,
+            trust_parts=trust_parts,
+            address=address,
+            on_trial=progress,
+        )
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; measurements so far are kept; to resume: {typed_command()}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if folder.has_sweep():
-        typer.echo(f"results: {folder.results_csv} now has probe_accuracy")
+        typer.echo(f"results: {folder.results_csv} now has every metric asked for")
         typer.echo(f"to update the report: {folder.command('analyze')}")
     else:
-        typer.echo(f"{out}: its record now has probe_accuracy")
+        typer.echo(f"{out}: its record now has every metric asked for")
 
 
 class _Progress:

@@ -115,6 +115,11 @@ class Run:
         self.ended = True
         faults.point("tensorboard:ended")
 
+    def remove(self) -> None:
+        """Removes the run, so that `mend` makes it again. Raises StoreError; does nothing in an object store."""
+        if not is_object(self.folder):
+            self._clear()
+
     def make(self, folder: TrialFolder) -> None:
         """Makes the run from the trial's record or its checkpoint; does nothing if it has neither.
 

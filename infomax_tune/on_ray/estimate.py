@@ -1,6 +1,6 @@
 """Estimates what a sweep would take: times one pack of each kind on Ray, and calculates the others from it.
 
-A pack takes epochs, evaluations and a probe for each of its trials. Each costs a trial the same in all packs of a kind.
+A pack takes epochs, evaluations and an end for each of its trials. Each costs a trial the same in all packs of a kind.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _measure(
 def _pack_s(pack: Pack, cost: Cost) -> float:
     """Seconds from the start of a pack to its end."""
     epochs = pack.config.training.epochs
-    return len(pack) * (epochs * cost.epoch_s + _evaluations(pack.config) * cost.evaluate_s + cost.probe_s)
+    return len(pack) * (epochs * cost.epoch_s + _evaluations(pack.config) * cost.evaluate_s + cost.end_s)
 
 
 def _evaluations(config: TrialConfig) -> int:

@@ -100,7 +100,7 @@ def train_pack(
         ]
         to_train = [trial for trial in trials if trial.status is None]
         if to_train:
-            require_memory(pack[0].model.hidden_dim, len(dataset.test))
+            require_memory(pack[0].model.hidden_dim, len(dataset.train), len(dataset.test))
         if (
             to_train
             and execution.stacked
@@ -274,11 +274,15 @@ def _finish(
     """Ends the trial, and returns what writes its record."""
     config = trial.config
     result: dict[str, float] = {}
+    units: dict[str, list[float]] = {}
     if finite:
         losses = [row["loss"] for row in trial.history if row["epoch"] > 0]
         result = {name: value for name, value in trial.history[-1].items() if name != "epoch"}
         result |= {name: metric.measure(losses) for name, metric in asked_for(config, "losses").items()}
-        result |= report.probe(i)
+        with trial.timed("evaluate_s"):
+            measured = report.measure_at_the_end(i)
+        result |= measured.numbers
+        units = measured.units
     trial.status = status = TrialStatus.DONE if finite else TrialStatus.DIVERGED
     weights = None
     if config.logging.save_weights:
@@ -300,6 +304,7 @@ def _finish(
         config.nested(),
         result,
         timing,
+        units=units,
         data=trial.dataset.digest,
         arithmetic=arithmetic_of(config.nested()),
     )

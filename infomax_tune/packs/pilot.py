@@ -20,14 +20,14 @@ _ENOUGH_S = 0.5
 
 @dataclass(frozen=True)
 class Cost:
-    """What each trial of a pack costs: seconds of an epoch, of an evaluation, and of a probe (0 without one).
+    """What each trial of a pack costs: seconds of an epoch, of an evaluation, and of what is measured only at the end.
 
     memory: bytes that the pack's process holds. pilot_s: seconds that these measurements took.
     """
 
     epoch_s: float
     evaluate_s: float
-    probe_s: float
+    end_s: float
     memory: int
     pilot_s: float
 
@@ -44,7 +44,7 @@ def measure(text: str, dataset: Dataset, device: str, threads: int) -> Cost:
     report.evaluate(0)  # a process loads libraries at its first evaluation
     begun = time.perf_counter()
     evaluate_s = _seconds(lambda: report.evaluate(0))
-    probe_s = _seconds(lambda: report.probe(0)) if pack.config.logging.probe else 0.0
+    end_s = _seconds(lambda: report.measure_at_the_end(0))
     in_an_epoch = (
         1 if pack.config.data.batch_size == -1 else math.ceil(len(dataset.train) / pack.config.data.batch_size)
     )
@@ -57,7 +57,7 @@ def measure(text: str, dataset: Dataset, device: str, threads: int) -> Cost:
         next(reports)  # before any training
         train_s, trained = _seconds(lambda reports=reports: list(reports)), epochs * batches
     epoch_s = train_s / len(pack) * in_an_epoch / trained
-    return Cost(epoch_s, evaluate_s, probe_s, resident_memory(), time.perf_counter() - begun)
+    return Cost(epoch_s, evaluate_s, end_s, resident_memory(), time.perf_counter() - begun)
 
 
 def resident_memory() -> int:

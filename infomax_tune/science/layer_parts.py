@@ -23,6 +23,17 @@ class LayerParts:
     weights: dict[str, float]
     own: dict[str, tuple[Term, float]]
 
+    @property
+    def bound(self) -> float | None:
+        """sup |a| of the layer's outputs; None if they are not bounded."""
+        return (self.head or self.activation).bound
+
+    @property
+    def competitive(self) -> bool:
+        """Whether the loss has a term by which the units compete."""
+        terms = [(term, self.weights[term.weight]) for term in catalogue.ours("terms").values()]
+        return any(term.competitive and weight for term, weight in (*terms, *self.own.values()))
+
 
 def parts_of(config: TrialConfig) -> LayerParts:
     """The parts of a trial. Raises ConfigError if one cannot be loaded."""

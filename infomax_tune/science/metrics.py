@@ -7,6 +7,8 @@ a metric cannot depend on its trial's pack.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -18,23 +20,27 @@ from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.study.config import TrialConfig
 
 
-def asked_for(config: TrialConfig, on: str) -> dict[str, Metric]:
-    """The metrics that are measured on this (`Metric.on`) in a trial of these settings, by name: ours and the user's own."""
+def asked_for(config: TrialConfig, *on: str, slow: bool = False) -> dict[str, Metric]:
+    """The metrics that are measured on any of these (`Metric.on`) in a trial of these settings, by name: ours and the user's own.
+
+    slow: whether with those that only `evaluate` measures.
+    """
     settings = config.flat()
     own = {short(name): find(kind, name) for kind, name in config.parts() if kind == "metrics"}
     return {
         name: metric
         for name, metric in (ours("metrics") | own).items()
-        if metric.on == on and (not metric.setting or settings[metric.setting])
+        if metric.on in on and (not metric.setting or settings[metric.setting]) and (slow or not metric.slow)
     }
 
 
-def require_memory(units: int, rows: int) -> None:
-    """Raises ResourceError if this process may not have the memory that `evaluate` takes of a layer of so many units.
+def require_memory(units: int, train_rows: int, test_rows: int) -> None:
+    """Raises ResourceError if this process may not have the memory that it takes to measure a layer of so many units.
 
     torch would raise an error that is like any other. Of the memory asked for here, nothing is used.
     """
-    needed = 5 * 8 * units**2 + 12 * units * rows  # matrices of all pairs, and the activations in both precisions
+    # matrices of all pairs; the activations before and after f, and on the test set in several forms in double precision
+    needed = 5 * 8 * units**2 + 8 * units * train_rows + 48 * units * test_rows
     try:
         np.empty(needed, np.uint8)
     except MemoryError:
@@ -53,3 +59,19 @@ def evaluate(
     layer = Layer(weight.double(), a.double())
     measured = ours("metrics") if metrics is None else metrics
     return {name: float(metric.measure(layer)) for name, metric in measured.items() if metric.on == "layer"}
+
+
+@dataclass
+class Measured:
+    """What was measured of a trial. numbers: by metric. units: by metric, of each unit."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    units: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, metric: Metric, *given: Any) -> None:
+        """Measures one more metric. given: what it is a function of."""
+        value = metric.measure(*given)
+        if metric.shape == "units":
+            self.units[name] = value.tolist()
+        else:
+            self.numbers[name] = float(value)

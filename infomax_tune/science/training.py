@@ -22,12 +22,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from infomax_tune.parts.metrics import Layer, Metric
 from infomax_tune.process.environment import without_numba
 from infomax_tune.process.signals import kept_from_threads
 from infomax_tune.science import metrics
 from infomax_tune.science.activations import layer_activation
 from infomax_tune.science.data import Dataset
 from infomax_tune.science.layer_parts import parts_of
+from infomax_tune.science.metrics import Measured
 from infomax_tune.science.model import SingleLayer
 from infomax_tune.science.optimizers import Optimizer
 from infomax_tune.science.stack import Stack, stackable
@@ -67,10 +69,11 @@ class EpochReport:
         weight = stack.parameters(replica)["weight"].cpu()
         return metrics.evaluate(weight, activations, metrics.asked_for(stack.config, "layer"))
 
-    def probe(self, trial: int) -> dict[str, float]:
-        """The trial's metrics on labels that its settings ask for."""
-        stack, _ = self._members[trial]
-        return _probe(stack.config, self._layer(trial), self._dataset)
+    def measure_at_the_end(self, trial: int) -> Measured:
+        """The trial's metrics that are measured only at the end, but those of its losses."""
+        config = self._members[trial][0].config
+        asked_for = metrics.asked_for(config, "trained layer", "labels")
+        return _measure(config, self._layer(trial), self._dataset, asked_for)
 
     def _layer(self, trial: int) -> SingleLayer:
         """The trial's layer: a stack of one."""
@@ -78,9 +81,14 @@ class EpochReport:
         return _layer(stack.parameters(replica))
 
 
-def probe_of(config: TrialConfig, state: TrialState, dataset: Dataset) -> dict[str, float]:
-    """What `EpochReport.probe` gives on a CPU, bit for bit, for a finished trial from its weights."""
-    return _probe(config, _layer(state.tensors), dataset)
+def measure_later(
+    config: TrialConfig, weights: Mapping[str, Tensor], dataset: Dataset, asked_for: Mapping[str, Metric]
+) -> Measured:
+    """What a finished trial's `EpochReport` would have measured on a CPU at its end, bit for bit, from its weights.
+
+    asked_for: the metrics, by name, none of them of its losses.
+    """
+    return _measure(config, _layer(weights), dataset, asked_for)
 
 
 def shapes_of(config: TrialConfig, inputs: int) -> dict[str, tuple[int, ...]]:
@@ -213,14 +221,19 @@ def _activations(config: TrialConfig, layer: SingleLayer, rows: np.ndarray) -> F
     return layer_activation(parts.activation, parts.head).forward(z)[0].cpu()
 
 
-def _probe(config: TrialConfig, layer: SingleLayer, data: Dataset) -> dict[str, float]:
-    """The metrics on labels that the settings ask for, of a stack of one layer."""
-    asked_for = metrics.asked_for(config, "labels")
-    if not asked_for:
-        return {}
-    train, test = _activations(config, layer, data.train), _activations(config, layer, data.test)
-    labeled = (train, data.train_labels, test, data.test_labels)
-    return {name: float(metric.measure(*labeled)) for name, metric in asked_for.items()}
+def _measure(config: TrialConfig, layer: SingleLayer, data: Dataset, asked_for: Mapping[str, Metric]) -> Measured:
+    """These metrics of a stack of one layer."""
+    found, parts = Measured(), parts_of(config)
+    test = _activations(config, layer, data.test)
+    measured = Layer(layer.weight[0].cpu().double(), test.double(), parts.bound, parts.competitive)
+    labeled: tuple[Any, ...] = ()
+    for name, metric in asked_for.items():
+        if metric.on == "labels":
+            labeled = labeled or (_activations(config, layer, data.train), data.train_labels, test, data.test_labels)
+            found.add(name, metric, *labeled)
+        else:
+            found.add(name, metric, measured)
+    return found
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -106,6 +106,12 @@ def _with_history(files: dict[str, str]) -> dict[str, str]:
     return files
 
 
+def _of_the_same_units(units: dict[str, list[float]]) -> dict[str, list[float]]:
+    if len({len(values) for values in units.values()}) > 1:
+        raise ValueError("they are of different numbers of units")
+    return units
+
+
 class _Timing(TypedDict, total=False):
     """In seconds, and how it was trained. epoch_s: of each epoch trained, from epoch 1 on."""
 
@@ -139,6 +145,7 @@ class _OfTrial(TypedDict):
 class _Record(_OfTrial):
     status: Literal["done", "diverged"]
     result: dict[str, _Number]
+    units: NotRequired[Annotated[dict[str, list[_Number]], AfterValidator(_of_the_same_units)]]
     files: Annotated[dict[Literal["history.csv", "weights.safetensors"], str], AfterValidator(_with_history)]
 
 

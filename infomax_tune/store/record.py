@@ -33,7 +33,8 @@ RecordFile = Literal["history.csv", "weights.safetensors"]
 class Record:
     """The record of a finished trial. status: done or diverged. epoch: the last epoch trained. result: the final numbers.
 
-    files: the sha256 of each file that belongs to the record, by name. data: the digest of its dataset, "" if an older
+    units: what was measured of each unit, by name; a version before did not save it. files: the sha256 of each file that
+    belongs to the record, by name. data: the digest of its dataset, "" if an older
     version did not save it. arithmetic: the number of the arithmetic it was trained with.
     """
 
@@ -46,6 +47,7 @@ class Record:
     files: dict[RecordFile, str] = field(default_factory=dict)
     data: str = ""
     arithmetic: int = 1
+    units: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def has_weights(self) -> bool:
@@ -54,14 +56,19 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of record.json."""
-        result = {name: value if math.isfinite(value) else None for name, value in self.result.items()}
-        return {**vars(self), "status": str(self.status), "result": result}
+        result = {name: _or_none(value) for name, value in self.result.items()}
+        units = {name: [_or_none(value) for value in values] for name, values in self.units.items()}
+        return {**vars(self), "status": str(self.status), "result": result, "units": units}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Record:
         """The inverse of `to_dict`, of a content that `formats.RECORD` has read."""
         known: dict[str, Any] = content | {"status": TrialStatus(content["status"])}
         return cls(**known)
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ from infomax_tune.study.read_config import from_nested
 from infomax_tune.study.space import SWEEP_FILE, SearchSpace
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
-HISTORY_PARQUET, TIMINGS_CSV = "history.parquet", "timings.csv"
-TABLES = (RESULTS_CSV, RESULTS_PARQUET, HISTORY_PARQUET, TIMINGS_CSV)
+HISTORY_PARQUET, UNITS_PARQUET, TIMINGS_CSV = "history.parquet", "units.parquet", "timings.csv"
+TABLES = (RESULTS_CSV, RESULTS_PARQUET, HISTORY_PARQUET, UNITS_PARQUET, TIMINGS_CSV)
 TABLES_NOTE = "tables.json"
 _RAY_LOG = "ray.log"
 

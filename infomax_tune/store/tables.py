@@ -27,7 +27,7 @@ from infomax_tune.store.files import (
     write_atomically,
     write_json,
 )
-from infomax_tune.store.record import Finding
+from infomax_tune.store.record import Finding, Record
 from infomax_tune.store.sweep_folder import (
     HISTORY_PARQUET,
     RESULTS_CSV,
@@ -35,6 +35,7 @@ from infomax_tune.store.sweep_folder import (
     TABLES,
     TABLES_NOTE,
     TIMINGS_CSV,
+    UNITS_PARQUET,
     SweepFolder,
 )
 from infomax_tune.study import columns
@@ -72,7 +73,8 @@ class Tables:
 
 
 def write_tables(folder: SweepFolder, plan: Plan) -> pd.DataFrame:
-    """Assembles results.csv, results.parquet, history.parquet and timings.csv from the records; returns the results.
+    """Assembles results.csv, results.parquet, history.parquet, units.parquet and timings.csv from the records; returns the
+    results.
 
     One row per trial of the plan, sorted by settings; status is done, diverged, failed or missing. Except for timings.csv,
     columns are stable: the same records give the same bytes, whatever was killed, packed, reordered or extended.
@@ -156,6 +158,7 @@ def make_tables(folder: SweepFolder, plan: Plan) -> Tables:
         RESULTS_CSV: _csv(results),
         RESULTS_PARQUET: _parquet(results),
         HISTORY_PARQUET: _parquet(_stack(histories, columns.further_of(trials))),
+        UNITS_PARQUET: _parquet(_units(records)),
         TIMINGS_CSV: _csv(timings),
     }
     return Tables(results, files, digest_of_records(findings))
@@ -313,6 +316,19 @@ def _stack(histories: Sequence[pd.DataFrame], further: Sequence[str]) -> pd.Data
     types = _HISTORY_TYPES | dict.fromkeys(further, "float64")
     names = list(types)
     table = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=names)
+    return pd.DataFrame(table, columns=names).astype(types)
+
+
+def _units(records: Mapping[str, Record]) -> pd.DataFrame:
+    """What was measured of each unit, one row per trial and unit."""
+    of_trials = [
+        pd.DataFrame(record.units).assign(trial_id=trial_id, unit=range(len(next(iter(record.units.values())))))
+        for trial_id, record in records.items()
+        if record.units
+    ]
+    names = list(columns.UNITS)
+    table = pd.concat(of_trials, ignore_index=True) if of_trials else pd.DataFrame(columns=names)
+    types = {"trial_id": "str", "unit": "int64"} | dict.fromkeys(columns.OF_UNITS, "float64")
     return pd.DataFrame(table, columns=names).astype(types)
 
 

@@ -35,11 +35,15 @@ TERMS: tuple[str, ...] = ("loss", *(name for name, term in ours("terms").items()
 METRICS: tuple[str, ...] = tuple(name for name, metric in ours("metrics").items() if metric.on == "layer")
 """Measured on the weights and on the whole test set's activations: at epoch 0, during training and at the end."""
 
-FINAL: tuple[str, ...] = (*TERMS, *ours("metrics"))
+FINAL: tuple[str, ...] = (*TERMS, *(name for name, metric in ours("metrics").items() if metric.shape == "number"))
 """The final numbers of a trial."""
+
+OF_UNITS: tuple[str, ...] = tuple(name for name, metric in ours("metrics").items() if metric.shape == "units")
+"""What is measured of each unit at the end."""
 
 RESULTS: tuple[str, ...] = ("trial_id", "status", "diverged_epoch", *SETTINGS, *FINAL)
 HISTORY: tuple[str, ...] = ("epoch", *TERMS, *METRICS)
+UNITS: tuple[str, ...] = ("trial_id", "unit", *OF_UNITS)
 TIMINGS: tuple[str, ...] = (
     "trial_id",
     "train_s",

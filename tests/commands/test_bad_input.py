@@ -415,7 +415,7 @@ def test_what_the_system_refuses_is_a_message_too(here: Path, monkeypatch: pytes
     )
 
 
-@pytest.mark.parametrize(("units", "message"), [(65536, "measuring it takes 160.3 GiB"), (8, "memory ran out")])
+@pytest.mark.parametrize(("units", "message"), [(65536, "measuring it takes 161.8 GiB"), (8, "memory ran out")])
 def test_memory_that_a_process_may_not_have_is_a_message(
     units: int, message: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

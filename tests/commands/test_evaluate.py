@@ -1,8 +1,9 @@
-"""evaluate --probe (packs/later_probe.py): a metric that was not asked for at the time, with the bytes that it would have had."""
+"""evaluate (packs/later_metrics.py): a metric that was not measured at the time, with the bytes that it would have had."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 
@@ -10,10 +11,16 @@ import pandas as pd
 import pytest
 
 from infomax_tune import InfomaxTuneError, evaluate, load_results
+from infomax_tune.follow.tensorboard_runs import mend, of_sweep
 from infomax_tune.on_ray import spreading
+from infomax_tune.store.files import read_json, write_json
+from infomax_tune.store.formats import RECORD
+from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.trial_folder import TrialFolder
+from infomax_tune.study import columns
 from tests.command import call, dies, infomax_tune, tables
 from tests.folders import finish_sweep, make_interrupted_sweep, make_sweep
+from tests.read_tensorboard import curves, told
 
 SETTINGS = ("epochs=3", "activation=relu,tanh", "seed=1,2")
 
@@ -35,13 +42,62 @@ def test_the_tables_are_the_same_bytes_as_if_asked_at_once(plain: Path, at_once:
     shutil.copytree(plain, out)
     assert load_results(out)["probe_accuracy"].isna().all()
     done = call("evaluate", out, "--probe")
-    assert "probe: 4 of 4 trials" in done.stdout
+    assert "measured: 4 of 4 trials" in done.stdout
     assert tables(out) == tables(at_once)
     assert (load_results(out)["probe_accuracy"] > 0.5).all()
     assert call("verify", out).stdout == "4 trial folders checked: no damage\n"
     before = tables(out)
-    evaluate(out)  # there is nothing left to measure
+    evaluate(out, probe=True)  # there is nothing left to measure
+    evaluate(out)
     assert tables(out) == before
+
+
+def forget_the_end(out: Path) -> None:
+    """Makes a sweep's records and runs those of a version that did not measure a trained layer."""
+    for path in out.glob("trials/*/record.json"):
+        record = read_json(path, RECORD) or {}
+        del record["units"]
+        early = (*columns.HISTORY, "convergence_epoch")
+        numbers = {name: value for name, value in record["result"].items() if name in early}
+        result = {name: None if math.isnan(value) else value for name, value in numbers.items()}
+        write_json(path, RECORD, {**record, "result": result})
+    shutil.rmtree(out / "tensorboard")
+    mend(out / "tensorboard", of_sweep(SweepFolder(out).read_plan(), SweepFolder(out)))
+    call("results", out)
+
+
+def test_what_did_not_exist_when_they_were_trained_is_the_same_bytes_later(plain: Path) -> None:
+    """Whatever the process that measures is killed in; and the curves get it too."""
+    out = Path("older")
+    shutil.copytree(plain, out)
+    forget_the_end(out)
+    assert load_results(out)["rankme"].isna().all()
+    assert tables(out) != tables(plain)
+    assert dies("record.json:renamed:3", "evaluate", out)
+    assert "measured: 4 of 4 trials" in call("evaluate", out).stdout
+    assert tables(out) == tables(plain)
+    assert (load_results(out)["ridge_accuracy"] > 0.5).all()
+    assert (load_results(out)["saturation"].notna() == (load_results(out)["activation"] == "tanh")).all()
+    for trial in of_sweep(SweepFolder(out).read_plan(), SweepFolder(out)):
+        record, of_plain = (
+            folder.trial(trial.folder.path.name).read_record() for folder in map(SweepFolder, (out, plain))
+        )
+        assert record
+        assert of_plain
+        assert repr((record.result, record.units)) == repr((of_plain.result, of_plain.units))  # in which NaN is NaN
+        assert curves(trial.run.folder) == told(trial.folder)
+
+
+def test_mutual_information_is_measured_when_asked_for_and_stays(plain: Path) -> None:
+    out = Path("mutual")
+    shutil.copytree(plain, out)
+    call("evaluate", out, "--mutual-information")
+    found = load_results(out)
+    assert (found["mutual_information"] > found["mutual_information_null"]).all()
+    before = tables(out)
+    call("evaluate", out)
+    assert tables(out) == before
+    pd.testing.assert_frame_equal(found[[*columns.METRICS]], load_results(plain)[[*columns.METRICS]])
 
 
 def test_what_takes_long_is_measured_on_ray(
@@ -52,7 +108,7 @@ def test_what_takes_long_is_measured_on_ray(
     out = Path("later")
     shutil.copytree(plain, out)
     shown = call("evaluate", out, "--probe").stdout
-    assert "probe: 4 of 4 trials" in shown
+    assert "measured: 4 of 4 trials" in shown
     assert tables(out) == tables(at_once)
     assert "the workers' output is under" in (out / "ray.log").read_text()
 
@@ -80,7 +136,7 @@ def test_trials_that_a_narrower_sweep_has_left_out_are_measured_too(
     damaged = out / "trials" / "tanh-k16-s3-0123456789abcdef"
     shutil.copytree(next(out.glob("trials/tanh-k16-s2-*")), damaged)
     call("sweep", "quickstart", *set_, "--set", "seed=[1]", "--narrow", "--no-report", "--out", out)
-    assert "probe: 4 of 4 trials" in call("evaluate", out, "--probe").stdout
+    assert "measured: 4 of 4 trials" in call("evaluate", out, "--probe").stdout
     assert len(load_results(out)) == 2
     assert len(list(damaged.iterdir())) == 3
     shutil.rmtree(damaged)
@@ -95,7 +151,7 @@ def test_a_trial_left_out_whose_part_is_not_loaded_is_left_as_it_is(tmp_path: Pa
     space = folder.read_space()
     folder.write_space(dataclasses.replace(space, axes=space.axes | {"model.activation": ["relu"]}))
     # in a process that has not loaded it
-    assert "probe: 1 of 1 trials" in infomax_tune("evaluate", folder.root, "--probe").stdout
+    assert "measured: 1 of 1 trials" in infomax_tune("evaluate", folder.root, "--probe").stdout
     assert len(load_results(folder.root)) == 1
     assert len(folder.trial_folders()) == 2
 
@@ -118,14 +174,12 @@ def test_trials_that_diverged_have_no_probe_and_an_unfinished_sweep_is_refused(t
     assert done.returncode == 2
     assert f"is missing; finish the sweep first: infomax-tune resume {folder.root}" in done.stderr
     finish_sweep(folder)
-    evaluate(folder.root)
+    evaluate(folder.root, probe=True)
     table = load_results(folder.root)
     pd.testing.assert_series_equal(table["probe_accuracy"].notna(), table["status"] == "done", check_names=False)
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
-    done = call("evaluate", tmp_path, ok=False)
-    assert (done.returncode, done.stderr) == (2, "infomax-tune: nothing to evaluate: add --probe.\n")
     out = make_sweep(tmp_path / "light", "epochs=1", "activation=relu", "seed=1,2", "save_weights=false").root
     with pytest.raises(InfomaxTuneError, match=r"its weights were not saved \(save_weights was false\)"):
-        evaluate(out)
+        evaluate(out, probe=True)

@@ -414,6 +414,7 @@ def test_a_setting_of_another_version_can_be_looked_at_but_not_trained_with(out:
     for command in (
         ["resume", out],
         ["evaluate", out, "--probe"],
+        ["evaluate", out],
         ["sweep", "quickstart", "--out", out, "--no-report"],
     ):
         refused = call(*command, ok=False)

@@ -15,6 +15,7 @@ import pytest
 from infomax_tune import load_results
 from infomax_tune.store.files import read_json, write_json
 from infomax_tune.store.formats import ENVIRONMENT
+from infomax_tune.store.trial_folder import TrialFolder
 from tests.command import call, free_port, start, wait_until
 from tests.without_ray import sweep_here
 
@@ -86,6 +87,23 @@ def test_a_finished_sweep_is_extended_and_analysed(left: Path) -> None:
     pd.testing.assert_frame_equal(after.loc[before.index], before)
     call("analyze", out)
     assert "effective rank" in (out / "analysis" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_measured_now_is_added_without_training(left: Path) -> None:
+    """Its trials are those of another arithmetic, and stay what they are."""
+    out = left / "finished"
+    before = load_results(out).set_index("trial_id")
+    call("evaluate", out)
+    after = load_results(out).set_index("trial_id")
+    pd.testing.assert_series_equal(after["rankme"].notna(), before["status"] == "done", check_names=False)
+    there = [name for name in before if before[name].notna().any()]
+    pd.testing.assert_frame_equal(after[there], before[there])
+    assert "no damage" in call("verify", out).stdout
+    call("evaluate", left / "run")
+    record = TrialFolder(left / "run").read_record()
+    assert record is not None
+    assert len(record.units["activation_rate"]) == 16
+    assert "done after 5 epochs" in call("run", left / "run" / "config.yaml", "--out", left / "run").stdout
 
 
 def test_a_run_is_known_as_what_it_is(left: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infomax_tune.errors import TakenOverError
-from infomax_tune.packs import later_probe
+from infomax_tune.packs import later_metrics
 from infomax_tune.store import objects
 from infomax_tune.store.files import digest
 from infomax_tune.store.objects import location
@@ -201,7 +201,7 @@ def test_evaluate_stops_where_a_later_sweep_has_taken_the_folder(tmp_path: Path)
             after.update(objects_in(store))
 
     with pytest.raises(TakenOverError, match="another process has taken over this folder; this one stops"):
-        later_probe.add_to_sweep(folder, None, be_suspended, one_by_one)
+        later_metrics.add_to_sweep(folder, None, be_suspended, one_by_one, probe=True)
     assert objects_in(store) == after
     assert len(after) > 8
 

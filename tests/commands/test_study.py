@@ -49,6 +49,8 @@ def test_the_whole_study_runs_on_mnist(tmp_path: Path) -> None:
     assert results["dead_units"].between(0, width).all()
     for metric in ("weight_redundancy", "output_correlation"):
         assert results[metric].between(0, width * width).all()
+    assert results["rankme"].between(1, width).all()
+    assert results["ridge_accuracy"].between(0.3, 0.95).all()
     assert (results["variance_ratio"] >= 0).all()
     assert (results["gaussian_total_correlation"] > 0).all()
     assert (results["convergence_epoch"] == 1).all()

@@ -32,9 +32,9 @@ def test_packs_are_laid_out_as_slots_come_free() -> None:
 
 
 def test_a_pack_s_seconds_by_hand(make_config: MakeConfig) -> None:
-    """4 trials, 25 epochs of 0.5 s, evaluated at 0, 10, 20, 25 for 0.1 s each, and a probe."""
+    """4 trials, 25 epochs of 0.5 s, evaluated at 0, 10, 20, 25 for 0.1 s each, and at the end for 0.3 s more."""
     pack = [make_config(dataset="digits", epochs=25, seed=seed) for seed in range(1, 5)]
-    cost = Cost(epoch_s=0.5, evaluate_s=0.1, probe_s=0.3, memory=1, pilot_s=1.0)
+    cost = Cost(epoch_s=0.5, evaluate_s=0.1, end_s=0.3, memory=1, pilot_s=1.0)
     assert _pack_s(Pack.of(pack), cost) == pytest.approx(4 * (25 * 0.5 + 4 * 0.1 + 0.3))
 
 

@@ -14,6 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.integrate import quad
+from scipy.special import digamma, entr, softmax
+from scipy.stats import kurtosis, norm
+from sklearn.linear_model import RidgeClassifier
 
 from infomax_tune.errors import ConfigError
 from infomax_tune.parts import metrics
@@ -79,9 +83,61 @@ def gaussian_total_correlation(a: Array) -> float:
     return -0.5 * np.sum(np.log(np.linalg.eigvalsh(correlations(a) + 1e-6 * np.eye(a.shape[1]))))
 
 
+def entropy_rank(matrix: Array) -> float:
+    s = np.linalg.svd(matrix, compute_uv=False)
+    return np.exp(np.sum(entr(s / np.sum(s)))) if s.any() else math.nan
+
+
+def rms_off_diagonal(matrix: Array) -> float:
+    entries = [matrix[i, j] for i, j in itertools.permutations(range(len(matrix)), 2)]
+    return np.sqrt(np.mean(np.square(entries))) if entries else math.nan
+
+
+def rms_weight_cosine(weight: Array) -> float:
+    rows = np.array([row / np.linalg.norm(row) for row in weight if row.any()]).reshape(-1, weight.shape[1])
+    return rms_off_diagonal(rows @ rows.T)
+
+
+def constant(a: Array) -> NDArray[np.bool_]:
+    variance = a.var(axis=0, ddof=1)
+    return (variance < 1e-4 * np.median(variance)) | (np.ptp(a, axis=0) == 0)
+
+
+def live(a: Array) -> Array:
+    """The outputs of the units that are neither dead nor constant."""
+    return a[:, ~constant(a) & (np.mean(np.abs(a) > 1e-6, axis=0) >= 0.01)]
+
+
+def mean_over_units(of_one: Callable[[Array], float], a: Array) -> float:
+    return np.mean([of_one(unit) for unit in live(a).T]) if live(a).size else math.nan
+
+
+def expected(function: Callable[[Array], Array]) -> float:
+    """E f(v), v standard normal, f even."""
+    return 2 * quad(lambda v: function(v) * norm.pdf(v), 0, 12)[0]
+
+
+def log_cosh(y: Array) -> Array:
+    return np.log(np.cosh(y))
+
+
+def negentropy(unit: Array) -> float:
+    """(E G(y) - E G(v))^2 / (2 d^2): d^2 is the variance that G(v) has beside 1, v and v^2 (Hyvarinen 1998, section 4)."""
+    mean = expected(log_cosh)
+    along_square = expected(lambda v: log_cosh(v) * (v**2 - 1) / math.sqrt(2))
+    rest = expected(lambda v: log_cosh(v) ** 2) - mean**2 - along_square**2
+    return (np.mean(log_cosh((unit - unit.mean()) / unit.std())) - mean) ** 2 / (2 * rest)
+
+
+def responsibility(a: Array) -> Array:
+    return a if np.all(a >= 0) and np.allclose(a.sum(axis=1), 1, atol=1e-5) else softmax(a, axis=1)
+
+
 OF_WEIGHT: dict[str, Callable[[Array], float]] = {
     "effective_rank": effective_rank,
     "weight_redundancy": weight_redundancy,
+    "roy_vetterli_rank": entropy_rank,
+    "rms_weight_cosine": rms_weight_cosine,
 }
 OF_ACTIVATIONS: dict[str, Callable[[Array], float]] = {
     "dead_units": dead_units,
@@ -91,6 +147,13 @@ OF_ACTIVATIONS: dict[str, Callable[[Array], float]] = {
     "activation_std": lambda a: np.std(a, ddof=1),
     "max_avg_responsibility": max_avg_responsibility,
     "gaussian_total_correlation": gaussian_total_correlation,
+    "rankme": entropy_rank,
+    "constant_units": lambda a: np.sum(constant(a)),
+    "rms_output_correlation": lambda a: rms_off_diagonal(correlations(live(a)) if live(a).size else np.eye(1)),
+    "excess_kurtosis": partial(mean_over_units, kurtosis),
+    "negentropy": partial(mean_over_units, negentropy),
+    "responsibility_entropy": lambda a: np.mean(np.sum(entr(responsibility(a)), axis=1)),
+    "largest_responsibility": lambda a: np.mean(np.max(responsibility(a), axis=1)),
 }
 
 
@@ -140,7 +203,7 @@ ACTIVATIONS = (
 def test_a_metric_of_weights_is_its_formula(name: str, kind: str, dtype: torch.dtype) -> None:
     weight = torch.from_numpy(weights(kind)).to(dtype)
     expected = OF_WEIGHT[name](weight.double().numpy())
-    assert measured(name, weight) == pytest.approx(expected, rel=1e-9)
+    assert measured(name, weight) == pytest.approx(expected, rel=1e-9, nan_ok=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -432,6 +495,101 @@ def test_probe_accuracy_standardises_on_the_training_set() -> None:
 def test_a_probe_of_a_dead_layer_is_chance_and_does_not_warn() -> None:
     labels = np.arange(40) % 4
     assert METRICS["probe_accuracy"].measure(torch.zeros(40, 3), labels, torch.zeros(40, 3), labels) == 0.25
+
+
+# ---- ridge_accuracy
+
+
+def test_ridge_accuracy_is_that_of_least_squares_on_standardized_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solved as one system with the penalty's rows, and by scikit-learn; of labels that are not 0, 1, ...; some rows at a time."""
+    monkeypatch.setattr("infomax_tune.parts.metrics.ridge_accuracy._ROWS", 64)
+    train, train_labels = blobs(150, 1, distance=2)
+    test, test_labels = blobs(200, 2, distance=2)
+    scale, offset = torch.tensor([1.0, 1e-2, 1e2]), torch.tensor([0.0, 3.0, -50.0])
+    train, test, classes = train * scale + offset, test * scale + offset, np.array([7, -3, 40])
+    train_labels, test_labels = classes[train_labels], classes[test_labels]
+    found = METRICS["ridge_accuracy"].measure(train, train_labels, test, test_labels)
+
+    mean, spread = train.double().numpy().mean(axis=0), train.double().numpy().std(axis=0, ddof=1) + 1e-6
+    x, x_test = ((rows.double().numpy() - mean) / spread for rows in (train, test))
+    y = (train_labels[:, None] == classes).astype(float)
+    slopes = np.linalg.lstsq(np.vstack([x, np.eye(3)]), np.vstack([y - y.mean(axis=0), np.zeros((3, 3))]), rcond=None)[
+        0
+    ]
+    by_hand = np.mean(classes[np.argmax(x_test @ slopes + y.mean(axis=0), axis=1)] == test_labels)
+    assert found == by_hand == RidgeClassifier(alpha=1).fit(x, train_labels).score(x_test, test_labels)
+    assert 0.6 < found < 0.95
+
+
+def test_ridge_accuracy_of_a_dead_layer_is_the_commonest_label_and_without_labels_it_is_missing() -> None:
+    dead, labels = torch.zeros(40, 3), np.arange(40) % 4
+    labels[labels == 3] = 1
+    measure = METRICS["ridge_accuracy"].measure
+    assert measure(dead, labels, dead, labels) == 0.5
+    assert math.isnan(measure(dead, labels * 0, dead, labels * 0))
+
+
+# ---- what a layer's activation and loss say of it
+
+
+def test_saturation_is_of_bounded_outputs_alone_and_for_shares_of_the_largest() -> None:
+    a = torch.tensor([[1.9, -1.95, 0.0], [2.0, 0.1, 0.0]]).double()
+    bounded = Layer(torch.ones(3, 1), a, bound=2.0)
+    assert METRICS["saturation"].measure(bounded) == pytest.approx(2 / 6)  # 1.9 is not over it
+    assert METRICS["saturation_rate"].measure(bounded).tolist() == [0.5, 0.5, 0.0]
+    assert METRICS["activation_rate"].measure(bounded).tolist() == [1.0, 1.0, 0.0]
+    shares = Layer(torch.ones(3, 1), torch.tensor([[0.96, 0.04, 0.0], [0.5, 0.5, 0.0], [0, 0, 1]]).double(), bound=1.0)
+    assert METRICS["saturation"].measure(shares) == pytest.approx(2 / 3)
+    assert math.isnan(METRICS["saturation"].measure(of_activations(a)))
+    assert METRICS["saturation_rate"].measure(of_activations(a)).isnan().tolist() == [True] * 3
+
+
+def test_units_that_compete_by_the_loss_are_responsible_by_softmax_of_minus_a() -> None:
+    a = torch.from_numpy(activations("random"))
+    competing = Layer(torch.ones(5, 1), a, competitive=True)
+    np.testing.assert_allclose(competing.responsibility, softmax(-a.numpy(), axis=1))
+    assert METRICS["largest_responsibility"].measure(competing) == METRICS["largest_responsibility"].measure(
+        of_activations(-a)
+    )
+
+
+def test_one_hot_shares_are_all_one_unit_s() -> None:
+    one_hot = Layer(torch.ones(4, 1), torch.eye(4).double().repeat(5, 1), bound=1.0)
+    expected = {"responsibility_entropy": 0, "largest_responsibility": 1, "saturation": 1, "rankme": 4}
+    assert {name: METRICS[name].measure(one_hot) for name in expected} == pytest.approx(expected)
+
+
+def test_a_single_unit_has_no_pair() -> None:
+    alone = Layer(torch.ones(1, 3).double(), torch.arange(10.0).double()[:, None])
+    for name in ("rms_weight_cosine", "rms_output_correlation", "mutual_information", "mutual_information_null"):
+        assert math.isnan(METRICS[name].measure(alone)), name
+    assert METRICS["rankme"].measure(alone) == METRICS["roy_vetterli_rank"].measure(alone) == pytest.approx(1)
+
+
+# ---- mutual_information
+
+
+def kraskov(x: Array, y: Array, k: int = 3) -> float:
+    """The first estimator of Kraskov, Stoegbauer and Grassberger (2004), from every distance."""
+    far_x, far_y = (np.abs(unit[:, None] - unit[None, :]) for unit in (x / x.std(), y / y.std()))
+    radius = np.sort(np.maximum(far_x, far_y), axis=1)[:, k]  # the sample itself comes first
+    near = [np.sum(far < radius[:, None], axis=1) - 1 for far in (far_x, far_y)]
+    return max(0.0, digamma(k) + digamma(len(x)) - sum(np.mean(digamma(count + 1)) for count in near))
+
+
+def test_mutual_information_is_kraskovs_over_the_pairs_of_live_units() -> None:
+    a = np.hstack([activations("random"), np.full((300, 1), 0.5)])
+    found = METRICS["mutual_information"].measure(of_activations(torch.from_numpy(a)))
+    assert found == pytest.approx(np.mean([kraskov(*pair) for pair in itertools.combinations(a[:, :5].T, 2)]), abs=1e-3)
+
+
+def test_mutual_information_of_correlated_gaussians_is_theirs_and_none_is_left_if_permuted() -> None:
+    """-1/2 log(1 - rho^2); on 1,000 of 5,000 samples, which are the same each time."""
+    a = np.random.default_rng(1).multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=5000)
+    layer = of_activations(torch.from_numpy(a))
+    measure = METRICS["mutual_information"].measure
+    assert measure(layer) == measure(layer) == pytest.approx(-0.5 * math.log(1 - 0.64), abs=0.1)
+    assert METRICS["mutual_information_null"].measure(layer) < 0.05
 
 
 # ---- a user's own

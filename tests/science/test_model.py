@@ -111,5 +111,5 @@ def test_a_whole_training_leaves_the_global_generators_alone(
     with unchanged_global_generators():
         *_, last = train(pack, digits)
         last.evaluate(0)
-        last.probe(1)
+        last.measure_at_the_end(1)
     assert last.epoch == 2

@@ -29,7 +29,7 @@ def test_the_tables_do_not_depend_on_the_order_of_writing_or_of_the_plan(
         for config in order:
             leave_record(folder.trial(config.trial_id), config, value=config.training.seed / 7)
         write_tables(folder, Plan(order))
-        names = ("results.csv", "results.parquet", "history.parquet")
+        names = ("results.csv", "results.parquet", "history.parquet", "units.parquet")
         tables.append([(folder.root / name).read_bytes() for name in names])
     assert tables[0] == tables[1] == tables[2]
 
@@ -41,6 +41,7 @@ def test_the_tables_have_a_row_for_every_planned_trial_and_the_same_columns_alwa
     folder = SweepFolder(tmp_path)
     empty = write_tables(folder, Plan([missing]))
     assert list(empty.columns) == list(columns.RESULTS)
+    assert list(pd.read_parquet(tmp_path / "units.parquet").columns) == list(columns.UNITS)
     assert empty["status"].tolist() == ["missing"]
     leave_record(folder.trial(done.trial_id), done)
     leave_record(folder.trial(diverged.trial_id), diverged, status=TrialStatus.DIVERGED)
@@ -54,6 +55,9 @@ def test_the_tables_have_a_row_for_every_planned_trial_and_the_same_columns_alwa
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert list(history.columns) == ["trial_id", *columns.HISTORY]
     assert history["trial_id"].nunique() == 2
+    units = pd.read_parquet(tmp_path / "units.parquet")
+    assert units["trial_id"].tolist() == [done.trial_id] * 2
+    assert units[["unit", "activation_rate"]].to_numpy().tolist() == [[0, 1.5], [1, 0.75]]
     assert pd.read_parquet(tmp_path / "results.parquet")["status"].tolist() == results["status"].tolist()
 
 

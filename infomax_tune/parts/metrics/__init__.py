@@ -20,34 +20,44 @@ class Metric(Column):
 
     on: what `measure` is a function of.
     - "layer": measure(layer), of a `Layer`: at epoch 0, during training and at the end.
+    - "trained layer": measure(layer), at the end only. So it can be measured later too, from the saved weights.
     - "losses": measure(losses), at the end, of the loss of each epoch from the first on.
     - "labels": measure(train, train_labels, test, test_labels), at the end, of the activations on both sets, (n, k) and
       (m, k), and their labels.
     setting: the one that asks for it, such as "logging.probe"; "" if it is always measured.
-    shape: of a measurement: a number.
+    slow: whether it is measured only later, by `evaluate --mutual-information`.
+    shape: of a measurement: a number, or a tensor (k,) of one for each unit, which has no column in the results.
     """
 
     measure: Callable[..., Any]
-    on: Literal["layer", "losses", "labels"] = "layer"
+    on: Literal["layer", "trained layer", "losses", "labels"] = "layer"
     setting: str = ""
-    shape: Literal["number"] = "number"
+    slow: bool = False
+    shape: Literal["number", "units"] = "number"
 
 
 @dataclass(frozen=True)
 class Layer:
     """One trial's layer: its weights (k, d), and its activations (n, k) on the whole test set, n >= 2; both float64.
 
-    What several metrics need is computed once.
+    bound: sup |a|; None if the outputs are not bounded. competitive: whether the loss has a term by which units compete, see
+    `responsibility`. What several metrics need is computed once.
     """
 
     weight: Tensor
     activations: Tensor
+    bound: float | None = None
+    competitive: bool = False
+
+    @cached_property
+    def centered(self) -> Tensor:
+        """The activations without their means, (n, k)."""
+        return self.activations - self.activations.mean(dim=0)
 
     @cached_property
     def covariance(self) -> Tensor:
         """Unbiased covariance of the activations, (k, k)."""
-        centered = self.activations - self.activations.mean(dim=0)
-        return centered.T @ centered / (len(self.activations) - 1)
+        return self.centered.T @ self.centered / (len(self.activations) - 1)
 
     @cached_property
     def correlation(self) -> Tensor:
@@ -57,6 +67,56 @@ class Layer:
         """
         scale = self.covariance.diagonal().sqrt() + 1e-6
         return self.covariance / (scale[:, None] * scale[None, :])
+
+    @cached_property
+    def singular_values(self) -> Tensor:
+        """Of the weights, (min(k, d),)."""
+        from torch.linalg import svdvals
+
+        return svdvals(self.weight)
+
+    @cached_property
+    def active(self) -> Tensor:
+        """The count of samples with |a| > 1e-6, of each unit, (k,)."""
+        return (self.activations.abs() > 1e-6).sum(dim=0)
+
+    @cached_property
+    def dead(self) -> Tensor:
+        """Whether a unit is active on under 1% of the samples, (k,)."""
+        return self.active < 0.01 * len(self.activations)
+
+    @cached_property
+    def saturation_rate(self) -> Tensor:
+        """The share of samples with |a| > 0.95 of the bound, of each unit, (k,); NaN if there is no bound."""
+        if self.bound is None:
+            return self.weight.new_full(self.activations.shape[1:], float("nan"))
+        return (self.activations.abs() > 0.95 * self.bound).double().mean(dim=0)
+
+    @cached_property
+    def constant(self) -> Tensor:
+        """Whether a unit hardly varies, (k,): its variance is under 1e-4 of the layer's median, or all its outputs are equal."""
+        variance = self.covariance.diagonal()
+        lowest, highest = self.activations.aminmax(dim=0)
+        return (variance < 1e-4 * variance.quantile(0.5)) | (lowest == highest)
+
+    @cached_property
+    def live(self) -> Tensor:
+        """Whether a unit is neither dead nor constant, (k,)."""
+        return ~(self.dead | self.constant)
+
+    @cached_property
+    def standardized(self) -> Tensor:
+        """The outputs of the live units, with mean 0 and (biased) variance 1, (n, live units)."""
+        n, unbiased = len(self.activations), self.covariance.diagonal()
+        return (self.centered / (unbiased * (n - 1) / n).sqrt())[:, self.live]
+
+    @cached_property
+    def responsibility(self) -> Tensor:
+        """Each unit's share of each sample, (n, k): softmax(-a) if the units compete by the loss (the term lse), a itself if
+        it is made of shares, and else softmax(a)."""
+        if self.competitive:
+            return (-self.activations).softmax(dim=1)
+        return self.activations if self.are_shares else self.activations.softmax(dim=1)
 
     @cached_property
     def are_shares(self) -> bool:

@@ -5,8 +5,7 @@ from infomax_tune.parts.metrics import Layer, Metric
 
 def measure(layer: Layer) -> float:
     """Count of units with |a| > 1e-6 on under 1% of the samples. Range: 0 to k."""
-    active = (layer.activations.abs() > 1e-6).sum(dim=0)
-    return float((active < 0.01 * len(layer.activations)).sum().item())
+    return float(layer.dead.sum().item())
 
 
 dead_units = Metric(

@@ -21,7 +21,7 @@ class Term(Column):
       d value / dC, or 0 for none, and -d value / d log(Var_j + eps), by which a unit's own variance counts.
     Without a gradient, autograd makes it.
     weight: the name of its weight in the section `loss`, with its default. always: whether every table has its column;
-    the others have one where the weight is not 0.
+    the others have one where the weight is not 0. competitive: whether the units compete by it, see `metrics.Layer`.
     meaning: what its setting says of it.
     """
 
@@ -31,6 +31,7 @@ class Term(Column):
     weight: str = ""
     default: float = 0.0
     always: bool = False
+    competitive: bool = False
     meaning: str = ""
 
 

@@ -15,7 +15,7 @@ def gradient(a):
 
 
 lse = Term(
-    value, gradient, weight="lambda_lse", place=4,
+    value, gradient, weight="lambda_lse", competitive=True, place=4,
     meaning="The weight of the term -log sum exp(-a), by which the units compete for each row.",
     label="competition term (lse)", better="lower", ranked=False, report_place=160,
     explanation="A term of the loss: the mean over images of -log sum exp(-a), by which the units compete for each image.",
