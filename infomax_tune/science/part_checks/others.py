@@ -63,7 +63,7 @@ def of_metric(part: Metric, name: str) -> dict[str, Check]:  # noqa: ARG001 - as
     return {
         "finite": lambda: _metric_is_finite(part),
         "unchanged": lambda: _inputs_stay(part),
-        "random": lambda: use_no_random_numbers(lambda: float(part.measure(*_measured(part))), part.measure),
+        "random": lambda: use_no_random_numbers(lambda: _value(part, _measured(part)), part.measure),
         "order": lambda: _order_of_samples(part),
     }
 
@@ -81,12 +81,17 @@ def _measured(part: Metric, seed: int = 0, reverse: bool = False) -> tuple[Any, 
     return (Layer(torch.from_numpy(numbers.normal(size=(8, 20))), torch.from_numpy(test)),)
 
 
+def _value(part: Metric, arguments: tuple[Any, ...]) -> float:
+    """What a metric measures; of one number per unit, their mean."""
+    return float(np.mean(np.asarray(part.measure(*arguments))))
+
+
 def _metric_is_finite(part: Metric) -> str:
-    values = [float(part.measure(*_measured(part, seed))) for seed in range(3)]
+    values = [_value(part, _measured(part, seed)) for seed in range(3)]
     bad = [value for value in values if not math.isfinite(value)]
-    if bad and part.on == "layer":
+    if bad and part.on in ("layer", "trained layer"):
         layer = _measured(part)[0]
-        if math.isfinite(part.measure(Layer(layer.weight, layer.activations.softmax(dim=-1)))):
+        if math.isfinite(_value(part, (Layer(layer.weight, layer.activations.softmax(dim=-1), bound=1.0),))):
             raise Note(f"it is {bad[0]} for a random layer, and a finite number where the outputs are shares of 1")
     if bad:
         raise Wrong(f"it is {bad[0]} for a random layer", part.measure)
@@ -96,7 +101,7 @@ def _metric_is_finite(part: Metric) -> str:
 def _inputs_stay(part: Metric) -> str:
     arguments = _measured(part)
     before = copy.deepcopy(arguments)
-    values = [float(part.measure(*arguments)) for _ in range(2)]
+    values = [_value(part, arguments) for _ in range(2)]
     for one, other in zip(map(_numbers, arguments), map(_numbers, before), strict=True):
         if one != other:
             raise Wrong("it changes its input", part.measure)
@@ -112,7 +117,7 @@ def _numbers(argument: Any) -> tuple[bytes, ...]:
 def _order_of_samples(part: Metric) -> str:
     if part.on == "losses":
         raise Note("it is of the losses in their order")
-    one, other = (float(part.measure(*_measured(part, reverse=reverse))) for reverse in (False, True))
+    one, other = (_value(part, _measured(part, reverse=reverse)) for reverse in (False, True))
     if not math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12):
         raise Note(f"it depends on the order of the samples: {one:.6g}, in the reverse order {other:.6g}")
     return "the order of the samples does not matter"
