@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import claims
+from analysis.contrasts import collapse_sentence, price_sentence
 from analysis.dynamics import last_epochs
 from analysis.evidence import Evidence
 from analysis.metrics import label, sign
@@ -47,7 +48,7 @@ class Finding:
 
 def findings(e: Evidence) -> list[Finding]:
     """The study's questions in their order, each answered in a sentence or two with the number that matters."""
-    found = [_redundancy(e), _activation(e), *_settings(e), _baselines(e), _ended(e)]
+    found = [_redundancy(e), _activation(e), _contrasts(e), *_settings(e), _baselines(e), _ended(e)]
     return [finding for finding in found if finding is not None][:MOST]
 
 
@@ -120,6 +121,12 @@ def _activation(e: Evidence) -> Finding | None:
     figure = "by_width" if e.sized else "effective_rank"
     sentences = [text for text in told if text]
     return Finding(" ".join(sentences), table, figure) if sentences else None
+
+
+def _contrasts(e: Evidence) -> Finding | None:
+    """What the leader pays for its lead, and which network collapses."""
+    sentences = [text for text in (price_sentence(e), collapse_sentence(e)) if text]
+    return Finding(" ".join(sentences), "first-0", "weights") if sentences else None
 
 
 def verdict(e: Evidence, metric: str) -> str | None:

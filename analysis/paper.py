@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from analysis.evidence import Evidence, level_means
 from analysis.metrics import METRICS, is_log, label, sign
 from analysis.reshape import as_tuple, cell_columns, done
 from analysis.schema import NEVER_COMPARED, activation_order
-from analysis.wording import capital, counted, number, show
+from analysis.wording import capital, counted, number, show, words
+from infomax_tune.parts.catalogue import ours
 
 MAX_TABLES = 24
 """Limits the output of studies with many settings."""
@@ -36,7 +37,7 @@ class Entry:
     """One number of a table. value: as text, with its interval; a dagger if it lacks seeds. n: its seeds.
 
     best: whether it has the best mean and differs significantly from at least one other; never a plain 0. letters: levels
-    that share one do not differ significantly. ranked: whether it is compared with the others.
+    that share one do not differ significantly. ranked: whether it is compared with the others. mean: as a number.
     """
 
     value: str
@@ -44,27 +45,44 @@ class Entry:
     letters: str
     n: int
     ranked: bool
+    mean: float = field(default=math.nan, compare=False)
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table: one row per activation, one column per metric. title: its stratum, such as "K = 16". note: how to read it.
+    """One table: one row per activation, one column per metric. title: its stratum, such as "K = 16". how: how to read it.
 
-    effects: the paired Cohen's d of each metric's best against its next, as text; "" if there is none.
+    effects: the paired Cohen's d of each metric's best against its next, as text; "" if there is none. chances: each metric's
+    value by chance (`Column.chance`), as text; "" if it is not known. floors: a sentence about what values cannot be below.
     """
 
     title: str
-    note: str
+    how: str
     metrics: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry | None, ...]], ...]
     effects: tuple[str, ...]
+    chances: tuple[str, ...] = ()
+    floors: str = ""
+
+    @property
+    def note(self) -> str:
+        """All that a reader of this table alone needs."""
+        return f"{self.title}: {self.how}{self.floors}"
+
+    @property
+    def last_rows(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The rows that are of no activation, each with its name."""
+        rows = (("chance", self.chances), ("d", self.effects))
+        return [(name, texts) for name, texts in rows if any(texts)]
 
 
 def paper_tables(e: Evidence) -> list[PaperTable]:
-    """One table of activations for each width (and other setting), with the metrics that activations are ranked by: InfoMax's
+    """One table of activations for each width (and other setting), with the metrics that rank activations and differ: InfoMax's
     first, then those of the baselines, whose activations are not tested. Of several data sets, each has as many tables.
     """
-    metrics = [name for name in e.metrics if sign(name) and METRICS[name].ranked][:MAX_METRICS]
+    finished = done(e.results)
+    metrics = [name for name in e.metrics if sign(name) and METRICS[name].ranked and finished[name].nunique() > 1]
+    metrics = metrics[:MAX_METRICS]
     if not metrics:
         return []
     cells = e.summary[e.summary["group"] == "activation x width"]
@@ -125,21 +143,43 @@ def _table(
         return None
     n = [entry.n for entry in entries]
     seeds = counted(max(n), "seed") if min(n) == max(n) else f"{min(n)} to {max(n)} seeds"
-    note = f"{title}: mean over {seeds}."
+    how = f"mean over {seeds}."
     if max(n) > 1:
-        note = f"{title}: mean over {seeds} \u00b1 half the width of its 95% t interval (if asymmetric, both ends)."
+        how = f"mean over {seeds} \u00b1 half the width of its 95% t interval (if asymmetric, both ends)."
+    units, dataset = int(cells["hidden_dim"].iloc[0]), str(trials["dataset"].iloc[0]) if "dataset" in trials else ""
+    chances = tuple(_chance(metric, units, dataset) for metric in shown)
+    if any(chances):
+        how += " Chance: of random weights, and of independent outputs."
     if any(effects):
-        note += " d: paired Cohen's d of the best mean against the next."
+        how += " d: paired Cohen's d of the best mean against the next."
     if any(entry.letters for entry in entries):
-        note += (
+        how += (
             " Bold: the best mean, if it differs significantly from any other. Activations that share a letter do not differ "
             "significantly by a sign-flip test paired by seed, corrected (max-T, 5%) for all pairs and widths of the metric."
         )
     if any(entry.value.endswith(DAGGER) for entry in entries):
-        note += f" {DAGGER} Some seeds have no value; activations are compared on the seeds that all of them have."
+        how += f" {DAGGER} Some seeds have no value; activations are compared on the seeds that all of them have."
     if not all(entry.ranked for entry in entries):
-        note += " An activation with fewer than half as many seeds as the most complete one is not compared and has no letter."
-    return PaperTable(title, note, shown, rows, effects)
+        how += " An activation with fewer than half as many seeds as the most complete one is not compared and has no letter."
+    return PaperTable(title, how, shown, rows, effects, chances, _floors(trials, shown, units))
+
+
+def _chance(metric: str, units: int, dataset: str) -> str:
+    chance, source = METRICS[metric].chance, ours("datasets").get(dataset)
+    return number(chance(units, source.shape.inputs, source.shape.test)) if chance and source else ""
+
+
+def _floors(trials: pd.DataFrame, metrics: Sequence[str], units: int) -> str:
+    """What the values of activations whose outputs sum to 1 cannot be below: it is no achievement of theirs to be near it."""
+    if "max_avg_responsibility" not in trials:
+        return ""
+    names = activation_order(trials.loc[trials["max_avg_responsibility"].notna(), "activation"])
+    floors = [f"{label(metric)} {number(floor(units))}" for metric in metrics if (floor := METRICS[metric].floor)]
+    return (
+        f" The outputs of {words(names)} sum to 1, so their least possible value is: {words(floors)}."
+        if names and floors
+        else ""
+    )
 
 
 def _effect(column: dict[str, Entry], pairs: pd.DataFrame, metric: str) -> str:
@@ -184,6 +224,7 @@ def _entries(cells: pd.DataFrame, trials: pd.DataFrame, pairs: pd.DataFrame, met
             given.get(str(name), ""),
             int(row["n"]),
             bool(row["ranked"]),
+            float(row["mean"]),
         )
     return entries
 
@@ -235,7 +276,7 @@ def as_markdown(tables: Sequence[PaperTable]) -> str:
     """The tables in sequence, each with its note; letters are superscripts."""
     parts = []
     for table in tables:
-        heads = ["activation", *(_heading(metric) for metric in table.metrics)]
+        heads = ["activation", *(heading(metric) for metric in table.metrics)]
         lines = [f"| {' | '.join(heads)} |", "| --- |" + " ---: |" * len(table.metrics)]
         for name, entries in table.rows:
             cells = []
@@ -246,8 +287,7 @@ def as_markdown(tables: Sequence[PaperTable]) -> str:
                 value = f"**{entry.value}**" if entry.best else entry.value
                 cells.append(value + (f" <sup>{entry.letters}</sup>" if entry.letters else ""))
             lines.append(f"| {' | '.join([name, *cells])} |")
-        if any(table.effects):
-            lines.append(f"| {' | '.join(['d', *table.effects])} |")
+        lines += [f"| {' | '.join([name, *texts])} |" for name, texts in table.last_rows]
         parts.append("\n".join([table.note, "", *lines]))
     return "\n\n".join(parts) + "\n"
 
@@ -265,6 +305,7 @@ def as_latex(tables: Sequence[PaperTable]) -> str:
                 metrics=table.metrics[some],
                 rows=tuple((name, entries[some]) for name, entries in table.rows),
                 effects=table.effects[some],
+                chances=table.chances[some],
             )
             parts.append(_latex_table(part, len(parts)))
     return "\n\n".join(parts) + "\n"
@@ -287,8 +328,9 @@ def _latex_table(table: PaperTable, number_: int) -> str:
     ]
     for name, entries in table.rows:
         lines.append(" & ".join([_latex(name), *map(_latex_entry, entries)]) + " \\\\")
-    if any(table.effects):
-        lines += ["\\midrule", " & ".join(["$d$", *table.effects]) + " \\\\"]
+    if table.last_rows:
+        lines.append("\\midrule")
+    lines += [" & ".join([{"d": "$d$"}.get(name, name), *texts]) + " \\\\" for name, texts in table.last_rows]
     lines += [
         "\\bottomrule",
         "\\end{tabular}}%",
@@ -305,16 +347,16 @@ def _latex_entry(entry: Entry | None) -> str:
     return value + (f"\\textsuperscript{{{entry.letters}}}" if entry.letters else "")
 
 
-def _heading(metric: str) -> str:
+def heading(metric: str) -> str:
     arrow = {1: " \u2191", -1: " \u2193", 0: ""}[sign(metric)]
     return capital(label(metric)) + arrow
 
 
 def _latex_heading(metric: str) -> str:
     """One word per line, so that the headings do not widen the columns."""
-    heading = _heading(metric).replace(" \u2191", "~$\\uparrow$").replace(" \u2193", "~$\\downarrow$")
-    words = " \\\\ ".join(heading.split(" "))
-    return f"\\shortstack{{{words}}}"
+    text = heading(metric).replace(" \u2191", "~$\\uparrow$").replace(" \u2193", "~$\\downarrow$")
+    lines = " \\\\ ".join(text.split(" "))
+    return f"\\shortstack{{{lines}}}"
 
 
 def _latex(text: str) -> str:

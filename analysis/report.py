@@ -42,12 +42,15 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell: its text and its sort value (None sorts last). detail: a second, smaller line."""
+    """A table cell: its text and its sort value (None sorts last). detail: a second, smaller line. letters: raised, after the
+    text. best: in bold."""
 
     text: str
     value: float | str | None = None
     numeric: bool = False
     detail: str = ""
+    letters: str = ""
+    best: bool = False
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def analyze_study(
         if latex:
             target.write("tables.tex", paper.as_latex(for_paper))
     command = str(command or study.environment.get("command") or "infomax-tune sweep sweep.yaml")
-    content = page(evidence, pictures, tables, command=command)
+    content = page(evidence, pictures, tables, for_paper, command=command)
     written = target.write("report.html", report.render(content))
     done = int((study.results["status"] == DONE).sum())
     return Analysis(target.folder, written, tuple(target.files), len(study.results), done, answer(evidence))

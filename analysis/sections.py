@@ -15,20 +15,35 @@ from analysis.evidence import Evidence
 from analysis.findings import Finding, findings, methods
 from analysis.glossary import glossary
 from analysis.metrics import METRICS, sign
-from analysis.report import Picture, Section, Table, flat, overview, section_of_setting, table
+from analysis.paper import PaperTable, heading
+from analysis.report import Cell, Picture, Section, Table, flat, overview, section_of_setting, table
 from analysis.reshape import cell_columns, gaps, order, varying
 from analysis.schema import DONE, UNFINISHED, config_columns
 from analysis.sign_flips import DRAWS, MAX_EXACT_SEEDS
 from analysis.tables import StudyTable
-from analysis.wording import show, words
+from analysis.wording import capital, show, words
+
+MAX_FIRST = 4
+"""Tables of a paper at the top of the page; tables.md has the others."""
+
+ON_TOP = 5
+"""Metrics of those tables: as many as fit beside each other on a laptop."""
 
 MAX_OVERVIEW = 60
 MAX_ROWS = 600
 """Longer tables are cut on the page, and say so; the csv files have every row."""
 
 
-def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable], *, command: str) -> dict[str, Any]:
-    """Everything that the page's template needs. command: the one that repeats the study."""
+def page(
+    e: Evidence,
+    pictures: Sequence[Picture],
+    tables: Sequence[StudyTable],
+    for_paper: Sequence[PaperTable] = (),
+    *,
+    command: str,
+) -> dict[str, Any]:
+    """Everything that the page's template needs. for_paper: of which the first stand at its top. command: the one that
+    repeats the study."""
     study = e.study
     found = sections(e, pictures, tables)
     return {
@@ -40,6 +55,8 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
         "command": command,
         "warnings": claims.warnings(e),
         "headlines": _linked(e, pictures, found),
+        "first_tables": [_first(f"first-{i}", one) for i, one in enumerate(for_paper[:MAX_FIRST])],
+        "first_how": capital(for_paper[0].how) if for_paper else "",
         "methods": methods(e),
         "run_tables": _run_tables(e),
         "notes": [
@@ -54,9 +71,30 @@ def page(e: Evidence, pictures: Sequence[Picture], tables: Sequence[StudyTable],
     }
 
 
+def _first(name: str, made: PaperTable) -> Table:
+    """A table for a paper as one of the page, without the metrics for which it has no room."""
+    headings = [("activation", False), *((heading(metric), True) for metric in made.metrics[:ON_TOP])]
+    rows = [
+        [
+            Cell(activation, activation),
+            *(
+                Cell(one.value, one.mean, numeric=True, letters=one.letters, best=one.best)
+                if one
+                else Cell("n/a", None, numeric=True)
+                for one in entries[:ON_TOP]
+            ),
+        ]
+        for activation, entries in made.rows
+    ]
+    rows += [
+        [Cell(name, name), *(Cell(text, numeric=True) for text in texts[:ON_TOP])] for name, texts in made.last_rows
+    ]
+    return Table(name, f"{made.title}.{made.floors}", headings, rows)
+
+
 def _linked(e: Evidence, pictures: Sequence[Picture], found: Sequence[Section]) -> list[Finding]:
     """The findings, with links to the tables and figures that are on this page."""
-    on_page = {one.id for section in found for one in section.tables} | {"settings"}
+    on_page = {one.id for section in found for one in section.tables} | {"settings", "first-0"}
     return [finding.linked(on_page, [one.name for one in pictures]) for finding in findings(e)]
 
 

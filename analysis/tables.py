@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis import reshape
+from analysis.consistency import seed_consistency
 from analysis.dynamics import last_epochs
 from analysis.equivalence import MARGIN, equivalence
 from analysis.evidence import Evidence
@@ -89,6 +90,7 @@ def study_tables(e: Evidence) -> Iterator[StudyTable]:
     )
     yield _equivalence(e)
     yield _moving(e)
+    yield _consistency(e)
     for factor, pairs in e.settings.items():
         yield StudyTable(
             "comparisons.csv",
@@ -204,6 +206,26 @@ def _moving(e: Evidence) -> StudyTable:
                 "still moving",
                 f"{capital(last_epochs(e.results))}, the mean over seeds moved by more than the standard deviation over seeds. A "
                 "cell has converged if the loss and every redundancy metric are known there, and none is still moving.",
+            ),
+        ),
+    )
+
+
+def _consistency(e: Evidence) -> StudyTable:
+    table = seed_consistency(e.infomax, e.study.load_weights)
+    return StudyTable(
+        "seed_consistency.csv",
+        table,
+        section="activation",
+        id="consistency",
+        caption="Whether each seed learns the same units",
+        headings={"random": "random weights"},
+        terms=(
+            (
+                "consistency",
+                "Mean |cos| of the weights of two seeds' units, matched one to one so that it is largest, over all pairs of seeds; "
+                "1 means that every seed learns the same units. Its 95% interval resamples seeds. Random weights of the same "
+                "shape have the value in the last column.",
             ),
         ),
     )

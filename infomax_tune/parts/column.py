@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,8 @@ class Column:
     grows: with the number of units K ("unit") or with their pairs K (K - 1) ("pair"); a mean over widths divides by it.
     low, high: the range of values; if the metric grows by unit, high is the limit for one unit. ranked: whether
     activations may be ranked by it; no if their output range determines it, or another metric says the same.
+    chance(units, inputs, rows): its value if nothing was learned: of random directions of so many inputs, or of
+    independent outputs on so many test rows. floor(units): the least value if outputs sum to 1. None if not known.
     explanation: a sentence or two for the report's readers.
     place: where it stands in the tables. Files have this order, so a new one is last, and none is ever moved.
     report_place: where it stands in the report, which goes from what was learned to how the training went.
@@ -33,6 +36,8 @@ class Column:
     low: float = -math.inf
     high: float = math.inf
     ranked: bool = True
+    chance: Callable[[int, int, int], float] | None = None
+    floor: Callable[[int], float] | None = None
     place: int = 1000
     report_place: int = 1000
 

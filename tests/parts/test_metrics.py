@@ -625,6 +625,8 @@ SPEAK_OF_ONE = {
     "analysis/album.py": {"effective_rank", "weight_redundancy", "dead_units"},
     "analysis/plots.py": {"effective_rank", "weight_redundancy", "dead_units"},
     # sentences, and statistics that hold for one metric only
+    "analysis/contrasts.py": {"effective_rank", "ridge_accuracy"},
+    "analysis/paper.py": {"max_avg_responsibility"},  # whether outputs sum to 1
     "analysis/findings.py": {"effective_rank", "weight_redundancy", "output_correlation"},
     "analysis/dynamics.py": {"convergence_epoch"},
     "analysis/evidence.py": {"weight_redundancy"},

@@ -19,6 +19,8 @@ output_correlation = Metric(
     headline=True,
     grows="pair",
     low=0.0,
+    chance=lambda units, inputs, rows: units * (units - 1) / (rows - 1),
+    floor=lambda units: units / max(1, units - 1),
     place=4,
     report_place=40,
 )

@@ -23,6 +23,7 @@ weight_redundancy = Metric(
     headline=True,
     grows="pair",
     low=0.0,
+    chance=lambda units, inputs, rows: units * (units - 1) / inputs,
     place=2,
     report_place=20,
 )
