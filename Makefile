@@ -13,7 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CLUSTER := $(VENV)/cluster
 # each process that a test starts would compile the sources again if none were allowed to keep what it compiled
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # pip would compile with one core, and what is never or seldom imported too; some files are templates and no Python
 COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/(tests|databricks|debugpy|mlflow|moto|pip|setuptools|sympy)/' $(VENV)/lib $(CLUSTER)/lib >/dev/null 2>&1 || true
 
@@ -23,7 +23,7 @@ COMPILE := @$(BIN)/python -m compileall -q -j 0 -x '/(tests|databricks|debugpy|m
 sweep: $(VENV)/.installed
 	$(BIN)/infomax-tune sweep quickstart
 
-# All tests of a file run in one process. Each sweep starts its own Ray, so two do not meet. Four processes: on few cores
+# All tests of a file run in one process. Each sweep starts its own Ray, so two do not meet. Three processes: on few cores
 # tests wait for each other's Ray, on many cores more could need more memory than there is.
 test: $(VENV)/.installed-test
 	$(PYTEST) --durations 10 -m 'not long' $(PYTEST_ARGS)

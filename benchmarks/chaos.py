@@ -402,6 +402,7 @@ def hashes(out: Path) -> dict[str, str]:
         out / "results.csv",
         out / "results.parquet",
         out / "history.parquet",
+        out / "units.parquet",
         *sorted(out.glob("trials/*/history.csv")),
         *sorted(out.glob("trials/*/weights.safetensors")),
     ]

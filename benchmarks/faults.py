@@ -29,7 +29,7 @@ FILES = {
 }
 VOUCHED_FOR = ("a record", "a history", "weights")
 """Where a trial has a record, it is trained again if one of these is damaged."""
-TABLES = ("results.csv", "results.parquet", "history.parquet")
+TABLES = ("results.csv", "results.parquet", "history.parquet", "units.parquet")
 DELETE, LEAVE = "delete", "leave a temporary file beside"
 
 

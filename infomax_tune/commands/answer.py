@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -29,9 +29,6 @@ from infomax_tune.process.streams import write_line
 from infomax_tune.store.locks import Work
 from infomax_tune.store.sweep_folder import SweepFolder
 from infomax_tune.store.tables import write_tables
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command(epilog=examples("results results/activation_study"))

@@ -62,6 +62,21 @@ def test_a_space_of_lambdas_has_its_pareto_curve():
     assert "logarithmic axis" in found["pareto_lambda_tc"].caption
 
 
+def test_the_page_begins_with_a_table_per_width(page, analyzed):
+    """With letters, the values by chance, and what softmax cannot be below; the numbers are those of tables.md."""
+    top = page[page.index('id="short"') : page.index('id="run"')]
+    assert re.findall(r"<caption>(K = \d+)\.", top) == ["K = 16", "K = 32"]
+    assert "The outputs of softmax sum to 1, so their least possible value is: output correlation 1.07." in top
+    assert re.findall(r'data-v="chance">chance</td><td class="n"></td><td class="n">([^<]+)', top) == ["0.306", "1.27"]
+    assert re.search(
+        r'<td class="n" data-v="[\d.]+">(<b>)?[\d.]+ \u00b1 [\d.]+(\u2020)?(</b>)?<sup>[a-f]+</sup></td>', top
+    )
+    cells = re.findall(r"[\d.]+ \u00b1 [\d.]+", top)
+    assert len(cells) > 40
+    tables = (analyzed.folder / "tables.md").read_text()
+    assert all(cell in tables for cell in cells)
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """One activation at one width: few figures."""

@@ -159,16 +159,12 @@ def test_a_folder_that_may_only_be_read_is_told_and_can_be_read(read_only: Path)
         pytest.skip("root cannot give up its rights here")
     assert touched.returncode != 0, "everything may be written here"
     new = read_only / "new"
+    of_old, of_new = (f"{folder}: cannot be written (Permission denied)" for folder in (read_only, new))
     refused = {
-        ("resume", read_only): f"{read_only}: cannot be written (Permission denied); choose another output folder.",
-        ("sweep", *SWEEP, "--out", new): f"{new}: cannot be written (Permission denied); choose another output folder.",
-        (
-            "run",
-            "dataset=digits",
-            "--out",
-            new,
-        ): f"{new}: cannot be written (Permission denied); choose another output folder.",
-        ("results", read_only): f"{read_only}: cannot be written (Permission denied).",
+        ("resume", read_only): f"{of_old}; choose another output folder.",
+        ("sweep", *SWEEP, "--out", new): f"{of_new}; choose another output folder.",
+        ("run", "dataset=digits", "--out", new): f"{of_new}; choose another output folder.",
+        ("results", read_only): f"{of_old}.",
     }
     commands = [*refused, ("verify", read_only), ("status", read_only)]
     words = json.dumps([[str(word) for word in command] for command in commands])

@@ -26,7 +26,10 @@ from tests.without_ray import sweep_here
 
 SETTINGS = ["epochs=6", "checkpoint_every=1", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1]"]
 OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
-PROMISED = ("results.csv", "results.parquet", "history.parquet", "trials/*/history.csv", "trials/*/weights.safetensors")
+PROMISED = (
+    *("results.csv", "results.parquet", "history.parquet", "units.parquet"),
+    *("trials/*/history.csv", "trials/*/weights.safetensors"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -234,7 +234,8 @@ def test_run_alone_refuses_the_folder_of_another_trial_of_the_same_id(
     for folder in (finished, under_way):
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
         message = (
-            r"holds another trial with the same id \(training.lr is 0.001064 instead of 0.0052725\); choose another"
+            r"holds another trial with the same id \(training.lr is 0.001064 instead of 0.0052725\); "
+            "choose another output folder"
         )
         with pytest.raises(StoreError, match=message):
             run_trial(other, folder)

@@ -165,7 +165,7 @@ def test_a_sweep_has_the_bytes_that_it_has_on_a_disk(folder: Path, tmp_path: Pat
     settings = ("epochs=2", "activation=[relu, tanh]", "hidden_dim=[16]", "seed=[1, 2]")
     here = make_sweep(tmp_path / "here", *settings)
     there = make_sweep(folder, *settings, runs=False)
-    names = ["results.csv", "results.parquet", "history.parquet", "sweep.yaml"]
+    names = ["results.csv", "results.parquet", "history.parquet", "units.parquet", "sweep.yaml"]
     names += [f"trials/{path.name}/weights.safetensors" for path in here.trial_folders()]
     for name in names:
         assert read_bytes(there.root / name) == read_bytes(here.root / name), name
