@@ -67,7 +67,8 @@ class PaperTable:
     @property
     def note(self) -> str:
         """All that a reader of this table alone needs."""
-        return f"{self.title}: {self.how}{self.floors}"
+        effect = " d: paired Cohen's d of the best mean against the next." if any(self.effects) else ""
+        return f"{self.title}: {self.how}{self.floors}{effect}"
 
     @property
     def last_rows(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -150,8 +151,6 @@ def _table(
     chances = tuple(_chance(metric, units, dataset) for metric in shown)
     if any(chances):
         how += " Chance: of random weights, and of independent outputs."
-    if any(effects):
-        how += " d: paired Cohen's d of the best mean against the next."
     if any(entry.letters for entry in entries):
         how += (
             " Bold: the best mean, if it differs significantly from any other. Activations that share a letter do not differ "

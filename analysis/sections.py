@@ -15,7 +15,7 @@ from analysis.evidence import Evidence
 from analysis.findings import Finding, findings, methods
 from analysis.glossary import glossary
 from analysis.metrics import METRICS, sign
-from analysis.paper import PaperTable, heading
+from analysis.paper import Entry, PaperTable, heading
 from analysis.report import Cell, Picture, Section, Table, flat, overview, section_of_setting, table
 from analysis.reshape import cell_columns, gaps, order, varying
 from analysis.schema import DONE, UNFINISHED, config_columns
@@ -25,9 +25,6 @@ from analysis.wording import capital, show, words
 
 MAX_FIRST = 4
 """Tables of a paper at the top of the page; tables.md has the others."""
-
-ON_TOP = 5
-"""Metrics of those tables: as many as fit beside each other on a laptop."""
 
 MAX_OVERVIEW = 60
 MAX_ROWS = 600
@@ -72,24 +69,25 @@ def page(
 
 
 def _first(name: str, made: PaperTable) -> Table:
-    """A table for a paper as one of the page, without the metrics for which it has no room."""
-    headings = [("activation", False), *((heading(metric), True) for metric in made.metrics[:ON_TOP])]
-    rows = [
-        [
-            Cell(activation, activation),
-            *(
-                Cell(one.value, one.mean, numeric=True, letters=one.letters, best=one.best)
-                if one
-                else Cell("n/a", None, numeric=True)
-                for one in entries[:ON_TOP]
-            ),
-        ]
-        for activation, entries in made.rows
+    """A table for a paper as one of the page, which has no room for the metrics that say nearly the same as a main one."""
+    on_top = [
+        place
+        for place, metric in enumerate(made.metrics)
+        if METRICS[metric].headline or METRICS[metric].integer or not METRICS[metric].redundancy
     ]
-    rows += [
-        [Cell(name, name), *(Cell(text, numeric=True) for text in texts[:ON_TOP])] for name, texts in made.last_rows
-    ]
+    headings = [("activation", False), *((heading(made.metrics[place]), True) for place in on_top)]
+    rows = []
+    for activation, entries in made.rows:
+        rows.append([Cell(activation, activation), *(_of_entry(entries[place]) for place in on_top)])
+    if any(made.chances):
+        rows.append([Cell("chance", "chance"), *(Cell(made.chances[place], numeric=True) for place in on_top)])
     return Table(name, f"{made.title}.{made.floors}", headings, rows)
+
+
+def _of_entry(one: Entry | None) -> Cell:
+    if one is None:
+        return Cell("n/a", numeric=True)
+    return Cell(one.value, one.mean, numeric=True, letters=one.letters, best=one.best)
 
 
 def _linked(e: Evidence, pictures: Sequence[Picture], found: Sequence[Section]) -> list[Finding]:
