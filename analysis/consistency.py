@@ -37,7 +37,7 @@ def seed_consistency(results: pd.DataFrame, load_weights: Callable[[str], Weight
     records = []
     for key, trials in done(results).groupby(by, dropna=False, sort=False):
         found = [load_weights(trial) for trial in trials.sort_values("seed")["trial_id"].head(MOST_SEEDS)]
-        units = [_normalized(each[0]) for each in found if each is not None]
+        units = [unit_rows(each[0]) for each in found if each is not None]
         if len(units) < 2:
             continue
         alike = _alike(units)
@@ -70,7 +70,8 @@ def _alike(units: list[np.ndarray]) -> np.ndarray:
     return alike
 
 
-def _normalized(weight: np.ndarray) -> np.ndarray:
+def unit_rows(weight: np.ndarray) -> np.ndarray:
+    """The rows of (k, d), each divided by its length; a row of zeros as it is."""
     weight = np.asarray(weight, dtype=float)
     norms = np.linalg.norm(weight, axis=1, keepdims=True)
     return weight / np.where(norms > 0, norms, 1.0)
@@ -91,5 +92,5 @@ def _interval(alike: np.ndarray) -> tuple[float, float]:
 
 def _of_random(shape: tuple[int, int], pairs: int = 5) -> float:
     rng = np.random.default_rng(SEED)
-    drawn = [[_normalized(rng.uniform(-1, 1, shape)) for _ in range(2)] for _ in range(pairs)]
+    drawn = [[unit_rows(rng.uniform(-1, 1, shape)) for _ in range(2)] for _ in range(pairs)]
     return float(np.mean([matched_cosine(*pair) for pair in drawn]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.consistency import unit_rows
 from analysis.schema import activation_order
 from analysis.style import INK, MUTED, color, columns_that_fit, empty_figure, new_figure, paper_width, styled
 from infomax_tune.parts.catalogue import ours
@@ -66,8 +67,7 @@ def weight_gallery(weights: Mapping[str, Mapping[int, Weights]]) -> Figure:
 
 def most_alike(weight: np.ndarray) -> np.ndarray:
     """The rows of (k, d), those first whose direction is most like another row's, by the absolute cosine; (k, d)."""
-    norms = np.linalg.norm(weight, axis=1, keepdims=True)
-    unit = weight / np.where(norms > 0, norms, 1)
+    unit = unit_rows(weight)
     cosines = np.abs(unit @ unit.T).round(12)  # the same for both of a pair
     np.fill_diagonal(cosines, 0)
     return weight[np.argsort(-cosines.max(axis=1), kind="stable")]
